@@ -1,0 +1,132 @@
+"""Conditions y: what a conditional model is told beside the data."""
+
+import difflib
+
+import keras
+import numpy as np
+from keras import ops
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+
+class Condition:
+    """Base class: how conditions are checked and turned into vectors.
+
+    Attributes:
+        dim: length of the vector that encoder and decoder see.
+        names: a tuple of names, one for each class or attribute, or None.
+    """
+
+    def __init__(self, dim, names):
+        if not isinstance(dim, int) or dim < 1:
+            raise ValueError(f"A condition needs at least one class or value. Received: {dim!r}")
+        if names is not None and len(names) != dim:
+            raise ValueError(f"Expected {dim} condition names, one each. Received: {len(names)}")
+        self.dim = dim
+        self.names = None if names is None else tuple(names)
+
+    def check(self, y, n):
+        """Conditions as a clean array for `n` examples, or a ValueError."""
+        raise NotImplementedError
+
+    def encode(self, y):
+        """Vectors `(n, dim)`, float32, from checked conditions."""
+        raise NotImplementedError
+
+    def index(self, name):
+        """Position of a named class or attribute; near names when unknown."""
+        if self.names is None:
+            raise ValueError(
+                "The model's conditions have no names: build it with "
+                f"`condition_names=`. Received: {name!r}"
+            )
+        if name in self.names:
+            return self.names.index(name)
+        lower = {known.lower(): known for known in self.names}
+        near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)
+        hint = " or ".join(repr(lower[match]) for match in near)
+        raise ValueError(
+            f"Unknown condition name. Expected one of {', '.join(self.names)}. "
+            f"Received: {name!r}." + (f" Did you mean {hint}?" if near else "")
+        )
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@register
+class Labels(Condition):
+    """Integer class labels, seen by the networks as one-hot vectors.
+
+    Args:
+        num_classes: number of classes; labels run from 0 to `num_classes - 1`.
+        names: one name for each class, optional.
+    """
+
+    def __init__(self, num_classes, names=None):
+        super().__init__(num_classes, names)
+        self.num_classes = num_classes
+
+    def check(self, y, n):
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.ndim == 0:
+            y = np.full((n,), y)
+        whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and np.array_equal(y, np.round(y)))
+        if not whole or y.shape != (n,):
+            raise ValueError(
+                f"Conditions must be {n} integer labels, one for each example. "
+                f"Received: shape {y.shape}, dtype {y.dtype}"
+            )
+        if n and (y.min() < 0 or y.max() >= self.num_classes):
+            raise ValueError(
+                f"Labels must be from 0 to {self.num_classes - 1}. "
+                f"Received: labels from {y.min()} to {y.max()}"
+            )
+        return y.astype("int32")
+
+    def encode(self, y):
+        return ops.one_hot(
+            ops.cast(ops.reshape(y, (-1,)), "int32"), self.num_classes, dtype="float32"
+        )
+
+    def get_config(self):
+        return {"num_classes": self.num_classes, "names": self.names}
+
+
+@register
+class Attributes(Condition):
+    """Vectors of attributes, seen by the networks as they are.
+
+    Args:
+        dim: length of the vectors.
+        names: one name for each attribute, optional.
+    """
+
+    def __init__(self, dim, names=None):
+        super().__init__(dim, names)
+
+    def check(self, y, n):
+        y = np.asarray(y)
+        if y.ndim == 1 and y.shape == (self.dim,):
+            y = np.broadcast_to(y, (n, self.dim))
+        if y.shape != (n, self.dim) or y.dtype.kind not in "biuf":
+            raise ValueError(
+                f"Conditions must be numbers of shape ({n}, {self.dim}). "
+                f"Received: shape {y.shape}, dtype {y.dtype}"
+            )
+        y = y.astype("float32")
+        if not np.isfinite(y).all():
+            raise ValueError(
+                "Conditions must be finite. "
+                f"Received: {np.size(y) - np.isfinite(y).sum()} NaN or infinite values"
+            )
+        return y
+
+    def encode(self, y):
+        return ops.cast(y, "float32")
+
+    def get_config(self):
+        return {"dim": self.dim, "names": self.names}

@@ -1,0 +1,159 @@
+"""Probability distributions: stateless, tensors in, tensors out, in nats.
+
+A distribution holds its parameters (backend tensors or NumPy arrays) and
+nothing else: no weights, no seed. `log_prob`, `entropy` and `kl` sum over the
+last `event_ndim` axes, so a latent code `(..., d)` has `event_ndim=1` and an
+image `(..., h, w, c)` has `event_ndim=3`. Everything is computed in float32,
+whatever the precision of the network that made the parameters.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+def sum_event(values, event_ndim):
+    """Sums `values` over its last `event_ndim` axes."""
+    return ops.sum(values, axis=tuple(range(-event_ndim, 0)))
+
+
+class Distribution:
+    """What every distribution offers; the parts rely on these names only."""
+
+    def __init__(self, event_ndim):
+        self.event_ndim = event_ndim
+
+    def log_prob_each(self, x):
+        """Log-density or log-mass of every coordinate, not summed."""
+        raise NotImplementedError
+
+    def log_prob(self, x):
+        """Log-density of `x` in nats, summed over the event axes.
+
+        Args:
+            x: array whose shape broadcasts with the parameters, `(..., event)`.
+
+        Returns:
+            Tensor `(...)`.
+        """
+        return sum_event(self.log_prob_each(x), self.event_ndim)
+
+    def kl(self, other):
+        """`KL(self || other)` in nats where a closed form is known.
+
+        Raises:
+            NotImplementedError: there is no closed form for this pair; average
+                `self.log_prob(z) - other.log_prob(z)` over samples instead.
+        """
+        raise NotImplementedError(
+            "No closed form is known for KL("
+            f"{type(self).__name__} || {type(other).__name__}). Average "
+            "`q.log_prob(z) - p.log_prob(z)` over samples z of q instead."
+        )
+
+
+class Normal(Distribution):
+    """Normal distribution with a diagonal covariance.
+
+    Args:
+        mean: array `(..., event)`.
+        log_var: log σ², broadcastable to `mean`.
+        event_ndim: number of trailing axes that make one event.
+    """
+
+    def __init__(self, mean, log_var, event_ndim=1):
+        super().__init__(event_ndim)
+        self.mean = mean
+        self.log_var = log_var
+
+    @property
+    def variance(self):
+        return ops.exp(self.log_var)
+
+    def transform(self, noise):
+        """Turns standard normal `noise` into samples: mean + σ · noise."""
+        return self.mean + ops.exp(0.5 * self.log_var) * noise
+
+    def sample(self, samples, seed):
+        """Draws reparameterised samples.
+
+        Args:
+            samples: number of samples K.
+            seed: an int or a `keras.random.SeedGenerator`.
+
+        Returns:
+            Tensor `(K, ..., event)`.
+        """
+        shape = (samples, *ops.shape(self.mean))
+        return self.transform(keras.random.normal(shape, dtype="float32", seed=seed))
+
+    def log_prob_each(self, x):
+        squared = ops.square(x - self.mean) * ops.exp(-self.log_var)
+        return -0.5 * (LOG_2PI + self.log_var + squared)
+
+    def entropy(self):
+        """Differential entropy in nats, `(...)`."""
+        each = 0.5 * (1.0 + LOG_2PI + self.log_var) + ops.zeros_like(self.mean)
+        return sum_event(each, self.event_ndim)
+
+    def kl_each(self, other):
+        """KL of every coordinate to another `Normal`, in nats, not summed."""
+        ratio = self.log_var - other.log_var
+        squared = ops.square(self.mean - other.mean) * ops.exp(-other.log_var)
+        return 0.5 * (ops.exp(ratio) + squared - 1.0 - ratio)
+
+    def kl(self, other):
+        if hasattr(other, "distribution"):
+            other = other.distribution()
+        if not isinstance(other, Normal):
+            return super().kl(other)
+        return sum_event(self.kl_each(other), self.event_ndim)
+
+
+class Bernoulli(Distribution):
+    """Independent Bernoulli variables, parameterised by logits.
+
+    `log_prob` accepts any x in [0, 1]; between 0 and 1 it is the negative
+    cross-entropy, which is a log-likelihood for x in {0, 1} only.
+
+    Args:
+        logits: log-odds `(..., event)`.
+        event_ndim: number of trailing axes that make one event.
+    """
+
+    def __init__(self, logits, event_ndim=1):
+        super().__init__(event_ndim)
+        self.logits = logits
+
+    @property
+    def mean(self):
+        return ops.sigmoid(self.logits)
+
+    def transform(self, noise):
+        """Turns uniform `noise` in [0, 1) into samples in {0, 1}."""
+        return ops.cast(noise < self.mean, "float32")
+
+    def sample(self, samples, seed):
+        """Draws K samples in {0, 1}, `(K, ..., event)`."""
+        shape = (samples, *ops.shape(self.logits))
+        return self.transform(keras.random.uniform(shape, dtype="float32", seed=seed))
+
+    def log_prob_each(self, x):
+        return x * self.logits - ops.softplus(self.logits)
+
+    def entropy(self):
+        """Entropy in nats, `(...)`."""
+        each = ops.softplus(self.logits) - self.mean * self.logits
+        return sum_event(each, self.event_ndim)
+
+    def kl(self, other):
+        if not isinstance(other, Bernoulli):
+            return super().kl(other)
+        # log σ(l) and log σ(-l) stay finite where log of a rounded mean would not.
+        p = self.mean
+        each = p * (self.logits - other.logits)
+        each = each + ops.softplus(other.logits) - ops.softplus(self.logits)
+        return sum_event(each, self.event_ndim)

@@ -1,0 +1,199 @@
+"""Likelihoods p(x|z): what the decoder's output means, and what data may be.
+
+A likelihood is a layer. `log_prob(x, outputs)` is log p(x|z) in nats, summed
+over pixels; `mean(outputs)` the picture that is shown; `observe(x, seed)` what
+the model takes as data when it is given x; `data_range` what x may hold.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae import distributions
+from keras_vae.posteriors import bounded
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+
+class Likelihood(keras.layers.Layer):
+    """Base class of the likelihoods.
+
+    Attributes:
+        data_range: `(low, high)` that data must lie in, or None.
+    """
+
+    data_range = None
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
+        self.built = True
+
+    def log_prob(self, x, outputs, training=False):
+        """log p(x|z) in nats.
+
+        Args:
+            x: data `(n, ...)`.
+            outputs: decoder outputs `(k, n, ...)` for k codes of each example.
+            training: whether statistics may be updated.
+
+        Returns:
+            Tensor `(k, n)`, float32.
+        """
+        raise NotImplementedError
+
+    def mean(self, outputs):
+        """E[x|z], in data space, the shape of `outputs`."""
+        raise NotImplementedError
+
+    def observe(self, x, seed):
+        """What counts as data in one training step; x itself by default."""
+        return x
+
+    def observe_numpy(self, x, rng):
+        """`observe` with NumPy's generator, for evaluation alike everywhere."""
+        return x
+
+
+@register
+class Bernoulli(Likelihood):
+    """Independent binary pixels; the decoder's outputs are logits.
+
+    Args:
+        dynamic: grey values are probabilities, and binary pixels are drawn
+            from them anew in every training and evaluation step ("dynamic
+            binarisation", Burda et al. 2016). Without it grey values are
+            scored by their cross-entropy, which is no likelihood.
+    """
+
+    data_range = (0.0, 1.0)
+
+    def __init__(self, dynamic=False, **kwargs):
+        super().__init__(**kwargs)
+        self.dynamic = dynamic
+
+    def log_prob(self, x, outputs, training=False):
+        logits = ops.cast(outputs, "float32")
+        return distributions.Bernoulli(logits, len(x.shape) - 1).log_prob(x)
+
+    def mean(self, outputs):
+        return ops.sigmoid(ops.cast(outputs, "float32"))
+
+    def observe(self, x, seed):
+        if not self.dynamic:
+            return x
+        noise = keras.random.uniform(ops.shape(x), dtype="float32", seed=seed)
+        return ops.cast(noise < x, "float32")
+
+    def observe_numpy(self, x, rng):
+        if not self.dynamic:
+            return x
+        return (rng.random(x.shape, dtype="float32") < x).astype("float32")
+
+    def get_config(self):
+        return {**super().get_config(), "dynamic": self.dynamic}
+
+
+@register
+class Normal(Likelihood):
+    """Normal pixels around the decoder's output, with one shared variance.
+
+    Args:
+        variance: a positive number (fixed σ²); "learned" (one trainable
+            scalar log σ²); or "optimal": the variance that maximises the
+            likelihood of each training batch, which is its mean squared error
+            (σ-VAE, Rybkin et al. 2021). Outside training "optimal" uses a
+            running average of what training found, so that a density does not
+            depend on the batch it is computed in.
+        data_range: `(low, high)` that data is checked against, or None for
+            any finite numbers.
+
+    Raises:
+        ValueError: `variance` is none of these.
+    """
+
+    # Half a grey level of 8-bit data: below it a density measures rounding.
+    MIN_VARIANCE = (0.5 / 255.0) ** 2
+
+    def __init__(self, variance="learned", data_range=(0.0, 1.0), **kwargs):
+        super().__init__(**kwargs)
+        number = isinstance(variance, (int, float)) and not isinstance(variance, bool)
+        if variance not in ("learned", "optimal") and not (
+            number and math.isfinite(variance) and variance > 0
+        ):
+            raise ValueError(
+                "`variance` must be a positive number, 'learned' or 'optimal'. "
+                f"Received: variance={variance!r}"
+            )
+        self.variance = variance
+        self.data_range = None if data_range is None else tuple(data_range)
+        if variance == "learned":
+            self.raw_log_var = self.add_weight(shape=(), initializer="zeros", name="raw_log_var")
+        elif variance == "optimal":
+            self.average = self.add_weight(
+                shape=(), initializer="ones", trainable=False, name="average"
+            )
+            self.updates = self.add_weight(
+                shape=(), initializer="zeros", trainable=False, name="updates"
+            )
+
+    def log_var(self):
+        """Current log σ² outside training, a float32 scalar."""
+        if self.variance == "learned":
+            return bounded(ops.convert_to_tensor(self.raw_log_var), 10.0)
+        if self.variance == "optimal":
+            return ops.log(ops.convert_to_tensor(self.average))
+        return ops.convert_to_tensor(np.float32(math.log(self.variance)))
+
+    def log_prob(self, x, outputs, training=False):
+        mean = ops.cast(outputs, "float32")
+        log_var = self.log_var()
+        if self.variance == "optimal" and training:
+            log_var = ops.log(self._fit_variance(x, mean))
+        return distributions.Normal(mean, log_var, len(x.shape) - 1).log_prob(x)
+
+    def _fit_variance(self, x, mean):
+        # At its optimum the variance has no gradient: stopping it changes nothing.
+        error = ops.stop_gradient(ops.mean(ops.square(x - mean)))
+        batch = ops.maximum(error, self.MIN_VARIANCE)
+        count = ops.convert_to_tensor(self.updates)
+        rate = ops.maximum(1.0 / (count + 1.0), 0.01)
+        self.average.assign(self.average + rate * (batch - self.average))
+        self.updates.assign(count + 1.0)
+        return batch
+
+    def mean(self, outputs):
+        return ops.cast(outputs, "float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "variance": self.variance,
+            "data_range": self.data_range,
+        }
+
+
+def get(identifier):
+    """A likelihood from its name or itself.
+
+    Args:
+        identifier: "bernoulli", "dynamic_bernoulli", "normal", or a
+            `Likelihood`.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    named = {
+        "bernoulli": Bernoulli,
+        "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
+        "normal": Normal,
+    }
+    if isinstance(identifier, Likelihood):
+        return identifier
+    if identifier not in named:
+        raise ValueError(
+            f"`likelihood` must be one of {sorted(named)} or a Likelihood layer. "
+            f"Received: likelihood={identifier!r}"
+        )
+    return named[identifier]()

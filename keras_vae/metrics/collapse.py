@@ -1,0 +1,140 @@
+"""Is the latent code used? Active units, KL per dimension, posterior collapse."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def kl_per_dimension(model, x, condition=None):
+    """Mean KL(q(z_i|x) || p(z_i)) of every latent dimension.
+
+    Args:
+        model: a `VAE` whose posterior and prior are diagonal normals.
+        x: data `(n, ...)`.
+        condition: conditions of a conditional model.
+
+    Returns:
+        `(d,)` float64, nats; its sum is the mean KL.
+    """
+    return _mean_kl(model, model.posterior(x, condition))
+
+
+def _mean_kl(model, q):
+    return q.kl_each(model.prior.distribution()).astype("float64").mean(axis=0)
+
+
+def active_units(model, x, condition=None, threshold=0.01):
+    """Which latent dimensions carry information about x.
+
+    A unit is active when its posterior mean varies over the data by more than
+    `threshold`: Cov_x(E[z_i|x]) > 0.01, Burda et al. 2016.
+
+    Args:
+        model: a `VAE`.
+        x: data `(n, ...)`, at least two examples.
+        condition: conditions of a conditional model.
+        threshold: variance above which a unit counts.
+
+    Returns:
+        `(d,)` bool.
+
+    Raises:
+        ValueError: fewer than two examples.
+    """
+    return _active(model.encode(x, condition), threshold)
+
+
+def _active(means, threshold):
+    if len(means) < 2:
+        raise ValueError(f"A variance over the data needs two examples. Received: {len(means)}")
+    return means.var(axis=0) > threshold
+
+
+@dataclass(frozen=True)
+class CollapseReport:
+    """What `collapse_report` found; `str()` says it in words.
+
+    Attributes:
+        kl: KL per dimension, `(d,)` nats.
+        active: active units, `(d,)` bool.
+        own: mean log p(x|z) with each example's own code, nats.
+        swapped: the same with another example's code, nats.
+        verdict: "healthy", "partial" or "collapsed".
+    """
+
+    kl: np.ndarray
+    active: np.ndarray
+    own: float
+    swapped: float
+    verdict: str
+
+    @property
+    def used(self):
+        """Nats that the decoder loses when codes are exchanged."""
+        return self.own - self.swapped
+
+    def __str__(self):
+        d, active = len(self.kl), int(self.active.sum())
+        lines = [
+            {
+                "healthy": "No posterior collapse: the decoder uses the code.",
+                "partial": "Partial posterior collapse: part of the code is unused.",
+                "collapsed": "Posterior collapse: the decoder ignores the code z.",
+            }[self.verdict],
+            f"{active} of {d} latent dimensions are active; KL {self.kl.sum():.2f} nats in all.",
+            "With another example's code the data is "
+            f"{self.used:.2f} nats less likely ({self.own:.2f} to {self.swapped:.2f}).",
+        ]
+        idle = np.flatnonzero(~self.active)
+        if len(idle):
+            named = ", ".join(map(str, idle[:12])) + (" …" if len(idle) > 12 else "")
+            lines.append(f"Inactive dimensions: {named}.")
+        if self.verdict == "collapsed":
+            lines.append(
+                "What helps: a slow KL warm-up (schedules.Linear), β below 1, a decoder "
+                "that can do less without z, a smaller learning rate."
+            )
+        elif self.verdict == "partial":
+            lines.append(
+                "That is harmless where reconstructions are good: the model needs no "
+                "more dimensions. Otherwise try a KL warm-up or β below 1."
+            )
+        return "\n".join(lines)
+
+
+def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
+    """Says whether and where a decoder ignores the latent code.
+
+    Two symptoms are measured: latent dimensions whose posterior does not vary
+    with x, and how much likelihood is lost when every example is decoded from
+    another one's posterior mean. A code counts as ignored when that costs
+    less than 1 % of log p(x|z), or 0.1 nats, whichever is more.
+
+    Args:
+        model: a `VAE`.
+        x: data `(n, ...)`, at least two examples; a few hundred are enough.
+        condition: conditions of a conditional model, kept with their data.
+        threshold: see `active_units`.
+        seed: int, for dynamic binarisation.
+
+    Returns:
+        `CollapseReport`.
+
+    Raises:
+        ValueError: fewer than two examples.
+    """
+    x = model.likelihood.observe_numpy(np.asarray(x, "float32"), np.random.default_rng(seed))
+    q = model.posterior(x, condition)
+    active = _active(q.mean, threshold)
+    kl = _mean_kl(model, q)
+    own = _mean_log_px(model, x, q.mean, condition)
+    swapped = _mean_log_px(model, x, np.roll(q.mean, 1, axis=0), condition)
+    if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):
+        verdict = "collapsed"
+    else:
+        verdict = "healthy" if active.all() else "partial"
+    return CollapseReport(kl, active, own, swapped, verdict)
+
+
+def _mean_log_px(model, x, z, condition):
+    return float(model.log_px(x, z, condition).mean())

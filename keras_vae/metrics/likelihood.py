@@ -1,0 +1,78 @@
+"""How well a model explains data: bounds on log p(x), in nats."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+    """A mean over examples.
+
+    Attributes:
+        mean: the mean, in nats.
+        standard_error: of that mean over the examples; 0 for one example.
+        n: number of examples.
+        samples: samples of z for each example.
+    """
+
+    mean: float
+    standard_error: float
+    n: int
+    samples: int
+
+    def __str__(self):
+        return (
+            f"{self.mean:.2f} ± {self.standard_error:.2f} nats (n = {self.n}, K = {self.samples})"
+        )
+
+
+def _estimate(values, samples):
+    n = len(values)
+    error = float(values.std(ddof=1) / n**0.5) if n > 1 else 0.0
+    return Estimate(float(values.mean()), error, n, samples)
+
+
+def log_likelihood(model, x, condition=None, samples=5000, seed=0, verbose="auto"):
+    """Mean importance-weighted bound on log p(x), Burda et al. 2016.
+
+    Args:
+        model: a `VAE`.
+        x: data `(n, ...)`.
+        condition: conditions of a conditional model.
+        samples: K, samples of z for each example.
+        seed: int, for the noise and for dynamic binarisation.
+        verbose: as in `VAE.log_likelihood`.
+
+    Returns:
+        `Estimate`; the negative of its mean is what papers call NLL.
+    """
+    values = model.log_likelihood(
+        x, samples=samples, condition=condition, seed=seed, verbose=verbose
+    )
+    return _estimate(values, samples)
+
+
+def elbo(model, x, condition=None, samples=1, seed=0, verbose="auto"):
+    """Mean evidence lower bound, E_q[log p(x|z)] - KL(q || p).
+
+    Its terms: `reconstruction` is E_q[log p(x|z)] and `kl` the divergence.
+
+    Args: as `log_likelihood`; the bound is averaged over `samples` of z.
+
+    Returns:
+        dict of `Estimate`: `elbo`, `reconstruction`, `kl`.
+    """
+    bound = np.zeros(len(x), "float64")
+    for k in range(samples):
+        # With one sample the importance-weighted bound is the ELBO's own estimate.
+        bound += model.log_likelihood(
+            x, samples=1, condition=condition, seed=[seed, k], verbose=verbose
+        )
+    bound /= samples
+    binary = model.likelihood.observe_numpy(np.asarray(x), np.random.default_rng([seed, 0]))
+    kl = np.asarray(model.posterior(binary, condition).kl(model.prior), "float64")
+    return {
+        "elbo": _estimate(bound, samples),
+        "reconstruction": _estimate(bound + kl, samples),
+        "kl": _estimate(kl, samples),
+    }

@@ -1,0 +1,121 @@
+"""Checks of what users pass in, made before any state can be lost."""
+
+import numpy as np
+
+
+def parts_fit(model):
+    """Raises a ValueError where one part of a model does not fit another."""
+    posterior, prior = model.posterior_layer, model.prior
+    if prior.latent_dim != posterior.latent_dim:
+        raise ValueError(
+            "Posterior and prior must have the same number of latent dimensions. "
+            f"Received: {posterior.latent_dim} and {prior.latent_dim}"
+        )
+    for part, first in (("encoder", None), ("decoder", (posterior.latent_dim,))):
+        network = getattr(model, part)
+        shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
+        wanted = 1 if model.condition is None else 2
+        if len(shapes) != wanted:
+            raise ValueError(
+                f"The {part} must have {wanted} input(s): "
+                f"{'one' if wanted == 1 else 'one and the condition'}. "
+                f"Received: {len(shapes)} inputs"
+            )
+        if first and shapes[0] != first:
+            raise ValueError(f"The {part} must take codes of shape {first}. Received: {shapes[0]}")
+        if wanted == 2 and shapes[1] != (model.condition.dim,):
+            raise ValueError(
+                f"The {part} must take conditions of shape ({model.condition.dim},). "
+                f"Received: {shapes[1]}"
+            )
+    data = tuple(model.encoder.inputs[0].shape[1:])
+    if data != model.data_shape:
+        raise ValueError(
+            "The decoder must give outputs in data shape. "
+            f"Received: data {data}, decoder output {model.data_shape}"
+        )
+
+
+def data(model, x, name="x"):
+    """Data as a clean float32 array, or an error that says what to do.
+
+    Raises:
+        TypeError: not numeric.
+        ValueError: empty, of another shape, not finite, or out of range.
+    """
+    x = _array(x, name)
+    if x.ndim != len(model.data_shape) + 1 or x.shape[1:] != model.data_shape:
+        hint = ""
+        if x.shape == model.data_shape:
+            hint = " For a single example add a batch axis: x[None]."
+        elif x.shape == (len(x), *model.data_shape[:-1]) and model.data_shape[-1] == 1:
+            hint = " Add a channel axis: x[..., None]."
+        raise ValueError(
+            f"`{name}` must have shape (n, {', '.join(map(str, model.data_shape))})."
+            f"{hint} Received: shape {x.shape}"
+        )
+    return _in_range(x, model.likelihood.data_range, name)
+
+
+def codes(model, z):
+    """Codes `(n, latent_dim)` as a clean float32 array."""
+    z = _array(z, "z")
+    if z.ndim != 2 or z.shape[1] != model.latent_dim:
+        raise ValueError(f"`z` must have shape (n, {model.latent_dim}). Received: shape {z.shape}")
+    return _in_range(z, None, "z")
+
+
+def condition(model, y, n, name="condition"):
+    """Conditions of `n` examples, or None for an unconditional model."""
+    if model.condition is None:
+        if y is not None:
+            raise ValueError(
+                f"This model is unconditional: leave `{name}` out. "
+                f"Received: {name} of type {type(y).__name__}"
+            )
+        return None
+    if y is None:
+        raise ValueError(
+            f"This model is conditional: give `{name}`, "
+            f"{type(model.condition).__name__.lower()} for {n} examples. "
+            f"Received: {name}=None"
+        )
+    return model.condition.check(y, n)
+
+
+def count(n, name="n"):
+    """A positive integer."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={n!r}")
+    return int(n)
+
+
+def _array(x, name):
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf" and x.dtype.name != "bfloat16":
+        raise TypeError(f"`{name}` must be an array of numbers. Received: dtype {x.dtype}")
+    if x.ndim == 0 or len(x) == 0:
+        raise ValueError(f"`{name}` must hold at least one example. Received: shape {x.shape}")
+    return x
+
+
+def _in_range(x, limits, name):
+    kind = x.dtype.kind
+    x = x.astype("float32", copy=False)
+    low, high = float(x.min()), float(x.max())
+    if not np.isfinite(low + high):
+        raise ValueError(
+            f"`{name}` must be finite. Received: "
+            f"{x.size - int(np.isfinite(x).sum())} NaN or infinite values"
+        )
+    if limits and not limits[0] <= low <= high <= limits[1]:
+        hint = ""
+        if kind in "iu" or (low >= 0 and 1 < high <= 255):
+            hint = f" Pixels of 0..255 become that by `{name} / 255`."
+        raise ValueError(
+            f"`{name}` must lie in [{limits[0]:g}, {limits[1]:g}].{hint} "
+            f"Received: values from {low:g} to {high:g}"
+        )
+    return x

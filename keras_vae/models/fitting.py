@@ -1,0 +1,155 @@
+"""`fit`, `evaluate` and `predict`: Keras' own, behind a check of the data.
+
+On JAX an exception inside the first step would take the weights with it, so
+what can be refused is refused before Keras sees it.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+
+from keras_vae.models import checks
+
+
+class Fitting:
+    """Methods of `VAE` in front of Keras' trainer."""
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        **kwargs,
+    ):
+        """Trains the model; Keras' `fit` with all its options.
+
+        Args:
+            x: data `(n, ...)`, or anything Keras' `fit` takes that gives
+                batches `x`, `(x, y)` or `(x, y, sample_weight)`.
+            y: conditions of a conditional model; labels given to another model
+                are ignored.
+            validation_data: like `x`, `(x, y)` or `(x, y, sample_weight)`.
+            **kwargs: the rest of Keras' arguments.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            TypeError, ValueError: data that the model cannot train on; nothing
+                has changed then.
+        """
+        self._ready_to_train()
+        x, y = self._clean(x, y)
+        if validation_data is not None:
+            validation_data = self._clean_validation(validation_data)
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
+        """Losses on data; Keras' `evaluate` with all its options."""
+        if not self.compiled:
+            self.compile()
+        # Inside `fit` Keras evaluates data that has been checked already.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, y = self._clean(x, y)
+        return super().evaluate(x, y, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
+        if isinstance(x, (tuple, list)) and self.condition is not None:
+            data = checks.data(self, x[0])
+            x = (data, checks.condition(self, x[1], len(data)))
+        elif _is_array(x):
+            x = checks.data(self, x)
+            checks.condition(self, None, len(x))
+        return super().predict(x, *args, **kwargs)
+
+    def _ready_to_train(self):
+        if not self.compiled:
+            self.compile(optimizer=keras.optimizers.Adam(1e-3))
+        if self._compile_loss is not None:
+            raise ValueError(
+                "The model's objective is its loss: compile it without `loss`. "
+                "Another objective is given when the model is built. "
+                f"Received: loss={self._compile_loss._user_loss!r}"
+            )
+        known = {id(v) for v in self.optimizer._trainable_variables}
+        if self.optimizer.built and known != {id(v) for v in self.trainable_variables}:
+            raise ValueError(
+                "What is trainable has changed since the optimizer was built: call "
+                "`model.compile(...)` again after freezing or unfreezing a part. "
+                f"Received: {len(self.trainable_variables)} trainable variables, "
+                f"an optimizer of {len(known)}"
+            )
+
+    def _clean(self, x, y):
+        if x is None:
+            raise ValueError("`x` is missing: give data to train on. Received: x=None")
+        if not _is_array(x):
+            return self._clean_source(x), y
+        x = checks.data(self, x)
+        return x, self._clean_condition(y, len(x))
+
+    def _clean_condition(self, y, n):
+        if self.condition is not None:
+            return checks.condition(self, y, n, name="y")
+        if y is not None and len(y) != n:
+            raise ValueError(
+                f"`y` must hold one value for each example. Received: {len(y)} for {n}"
+            )
+        return y
+
+    def _clean_validation(self, validation_data):
+        if not isinstance(validation_data, (tuple, list)) or _is_array(validation_data):
+            return self._clean(validation_data, None)[0]
+        x, y, *rest = (*validation_data, None)[: max(2, len(validation_data))]
+        return (*self._clean(x, y), *rest)
+
+    def _clean_source(self, source):
+        """Checks the first batch of a data set or generator; returns a source."""
+        if isinstance(source, keras.utils.PyDataset):
+            batch = source[0]
+        elif hasattr(source, "__next__"):
+            batch = next(source, None)
+            if batch is None:
+                raise ValueError("`x` is a generator that gives no batch.")
+            source = itertools.chain([batch], source)
+        elif hasattr(source, "__iter__"):
+            batch = next(iter(source), None)
+            if batch is None:
+                raise ValueError("`x` is a data set that gives no batch.")
+        else:
+            raise TypeError(
+                "`x` must be an array, a tf.data.Dataset, a PyDataset, a PyTorch "
+                f"DataLoader or a generator. Received: {type(source).__name__}"
+            )
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(
+            tuple(batch) if isinstance(batch, list) else batch
+        )
+        x = checks.data(self, x, name="the first batch")
+        self._clean_condition(None if y is None else np.asarray(y), len(x))
+        # Keras tells a generator by its type, which a chain has not.
+        if isinstance(source, itertools.chain):
+            return (batch for batch in source)
+        return source
+
+
+def _is_array(x):
+    if isinstance(x, (tuple, list)):
+        return bool(x) and isinstance(x[0], (int, float, list, tuple))
+    return hasattr(x, "shape") and hasattr(x, "dtype")

@@ -1,0 +1,344 @@
+"""What a trained model is asked for: NumPy in, NumPy out, compiled, batched."""
+
+import functools
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae.models import checks
+
+# Rows of one decoder call when many samples of z are scored: large enough to
+# hide the dispatch, small enough to stay in the cache.
+ROWS = 1000
+
+
+class _Arrays:
+    """A distribution that takes and gives NumPy arrays."""
+
+    def __init__(self, distribution):
+        self._distribution = distribution
+
+    def __getattr__(self, name):
+        value = getattr(self._distribution, name)
+        if not callable(value):
+            return _numpy(value)
+
+        def call(*args, **kwargs):
+            return _numpy(value(*map(_tensor, args), **kwargs))
+
+        return call
+
+
+def _numpy(value):
+    return ops.convert_to_numpy(value) if ops.is_tensor(value) else value
+
+
+def _tensor(value):
+    return ops.convert_to_tensor(value) if isinstance(value, np.ndarray) else value
+
+
+class Inference:
+    """Methods of `VAE` that use a model and never change it."""
+
+    def encode(self, x, condition=None, batch_size=256):
+        """Posterior means.
+
+        Args:
+            x: data `(n, ...)`.
+            condition: labels `(n,)` or attributes `(n, c)` of a conditional
+                model.
+            batch_size: rows a compiled call.
+
+        Returns:
+            `(n, d)` float32, the same at every call.
+
+        Raises:
+            ValueError: wrong shape, range or condition; NaN; empty.
+        """
+        return self.posterior(x, condition, batch_size).mean
+
+    def posterior(self, x, condition=None, batch_size=256):
+        """The distribution q(z|x).
+
+        Returns:
+            A distribution with `.mean`, `.log_var`, `.log_prob(z)`,
+            `.sample(k, seed)`, `.kl(model.prior)`, ... which gives NumPy
+            arrays; `sample` is `(k, n, d)`, the others `(n, ...)`.
+
+        Args and errors: see `encode`.
+        """
+        x, condition = self._checked(x, condition)
+        parameters = self._batched("infer", batch_size, x, condition)
+        return _Arrays(self.posterior_layer.distribution(*map(_tensor, parameters)))
+
+    def decode(self, z, condition=None, batch_size=256):
+        """Means of p(x|z) in data space.
+
+        Args:
+            z: codes `(n, d)`.
+            condition: see `encode`.
+            batch_size: rows a compiled call.
+
+        Returns:
+            `(n, ...)` float32.
+        """
+        z = checks.codes(self, z)
+        condition = checks.condition(self, condition, len(z))
+        return self._batched("render", batch_size, z, condition)
+
+    def reconstruct(self, x, condition=None, batch_size=256):
+        """The posterior mean, decoded: `(n, ...)` float32, deterministic.
+
+        Args and errors: see `encode`.
+        """
+        x, condition = self._checked(x, condition)
+        return self._batched("rebuild", batch_size, x, condition)
+
+    def sample(self, n, condition=None, seed=None, batch_size=256):
+        """New data: codes from the prior, decoded to means.
+
+        Args:
+            n: how many.
+            condition: labels or attributes, one for all or one for each.
+            seed: int; the same samples on every backend for the same weights.
+            batch_size: rows a compiled call.
+
+        Returns:
+            `(n, ...)` float32.
+        """
+        n = checks.count(n)
+        condition = checks.condition(self, condition, n)
+        encoded = None if condition is None else self.condition.encode(condition)
+        z = self.prior.sample(n, np.random.default_rng(seed), encoded)
+        return self.decode(z, condition, batch_size)
+
+    def interpolate(self, x_a, x_b, steps=8, condition=None, batch_size=256):
+        """Data on the straight line between the codes of two examples.
+
+        Args:
+            x_a, x_b: data `(n, ...)`, the ends.
+            steps: number of pictures from end to end, at least 2.
+            condition: see `encode`; held fixed along the way.
+
+        Returns:
+            `(n, steps, ...)` float32.
+        """
+        if checks.count(steps, "steps") < 2:
+            raise ValueError(f"`steps` must be at least 2. Received: steps={steps}")
+        x_a, condition = self._checked(x_a, condition, "x_a")
+        x_b = checks.data(self, x_b, "x_b")
+        if len(x_a) != len(x_b):
+            raise ValueError(
+                "`x_a` and `x_b` must hold as many examples as each other. "
+                f"Received: {len(x_a)} and {len(x_b)}"
+            )
+        a, b = (self.encode(x, condition, batch_size) for x in (x_a, x_b))
+        t = np.linspace(0.0, 1.0, steps, dtype="float32")[None, :, None]
+        return self._decode_grid(a[:, None] * (1 - t) + b[:, None] * t, condition, batch_size)
+
+    def traverse(self, x, dim, values=None, condition=None, batch_size=256):
+        """Data whose code differs from x's in one dimension only.
+
+        Args:
+            x: data `(n, ...)`.
+            dim: latent dimension, from 0.
+            values: what that dimension is set to; -3 to 3 in 9 steps by
+                default.
+            condition: see `encode`.
+
+        Returns:
+            `(n, len(values), ...)` float32.
+        """
+        if not isinstance(dim, (int, np.integer)) or not 0 <= dim < self.latent_dim:
+            raise ValueError(
+                f"`dim` must be from 0 to {self.latent_dim - 1}. Received: dim={dim!r}"
+            )
+        values = np.linspace(-3, 3, 9) if values is None else np.asarray(values)
+        if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+            raise ValueError(
+                f"`values` must be a list of finite numbers. Received: shape {values.shape}"
+            )
+        x, condition = self._checked(x, condition)
+        z = self.encode(x, condition, batch_size)
+        z = np.repeat(z[:, None], len(values), axis=1)
+        z[:, :, dim] = values
+        return self._decode_grid(z, condition, batch_size)
+
+    def edit(self, x, condition, batch_size=256, **changes):
+        """x as it would be with other attributes.
+
+        Encodes x with its own condition and decodes with the changed one.
+
+        Args:
+            x: data `(n, ...)`.
+            condition: the attributes that x has, `(n, c)`.
+            **changes: attribute name = a number, or one for each example;
+                every other attribute stays as given.
+
+        Returns:
+            `(n, ...)` float32.
+
+        Raises:
+            ValueError: the model has no attributes, or not one of that name.
+        """
+        x, condition = self._checked(x, condition)
+        if condition is None or condition.ndim != 2:
+            raise ValueError(
+                "`edit` changes attributes, which this model has not. To decode with "
+                "another label: decode(encode(x, condition=y), condition=y_new). "
+                f"Received: changes={sorted(changes)}"
+            )
+        z = self.encode(x, condition, batch_size)
+        changed = condition.copy()
+        for name, value in changes.items():
+            changed[:, self.condition.index(name)] = value
+        return self.decode(z, changed, batch_size)
+
+    def log_likelihood(
+        self, x, samples=5000, condition=None, seed=0, batch_size=ROWS, verbose="auto"
+    ):
+        """Importance-weighted lower bound on log p(x), Burda et al. 2016.
+
+        log 1/K Σ p(x|z) p(z) / q(z|x), z from q: rises with K to log p(x).
+        Streams over the samples, so that memory does not grow with K. Data of
+        a dynamically binarised model is binarised first, with `seed`.
+
+        Args:
+            x: data `(n, ...)`.
+            samples: K, samples of z for each example.
+            condition: see `encode`.
+            seed: int; the same noise on every backend.
+            batch_size: decoder rows a compiled call.
+            verbose: a progress bar: True, False, or "auto" (after 2 seconds).
+
+        Returns:
+            `(n,)` float64, nats.
+        """
+        x, condition = self._checked(x, condition)
+        samples = checks.count(samples, "samples")
+        rows = checks.count(batch_size, "batch_size")
+        rng = np.random.default_rng(seed)
+        x = self.likelihood.observe_numpy(x, rng)
+        chunk = min(samples, rows, 100)
+        images = max(1, min(rows // chunk, len(x)))
+        progress = _Progress(len(x), verbose)
+        result = np.empty(len(x), "float64")
+        for start in range(0, len(x), images):
+            batch = x[start : start + images]
+            y = None if condition is None else condition[start : start + images]
+            total = np.full(len(batch), -np.inf)
+            for done in range(0, samples, chunk):
+                k = min(chunk, samples - done)
+                noise = rng.standard_normal((k, images, self.latent_dim), "float32")
+                part = self._padded("score", images, (batch, y), noise=noise)
+                total = np.logaddexp(total, part)
+            result[start : start + images] = total - np.log(samples)
+            progress.update(min(start + images, len(x)))
+        return result
+
+    def log_px(self, x, z, condition=None, batch_size=256):
+        """log p(x|z) of each example with its own code: `(n,)` float32, nats.
+
+        Args:
+            x: data `(n, ...)`.
+            z: codes `(n, d)`.
+            condition: see `encode`.
+        """
+        x, condition = self._checked(x, condition)
+        z = checks.codes(self, z)
+        return self._batched("explain", batch_size, x, z, condition)
+
+    def _checked(self, x, condition, name="x"):
+        x = checks.data(self, x, name)
+        return x, checks.condition(self, condition, len(x))
+
+    def _decode_grid(self, z, condition, batch_size):
+        n, steps, d = z.shape
+        if condition is not None:
+            condition = np.repeat(condition, steps, axis=0)
+        decoded = self.decode(z.reshape(-1, d), condition, batch_size)
+        return decoded.reshape(n, steps, *self.data_shape)
+
+    def _function(self, name):
+        """One compiled function a model, kept; never part of what is saved."""
+        functions = self.__dict__.setdefault("_compiled_functions", {})
+        if name not in functions:
+            functions[name] = self.compile_function(functools.partial(_FUNCTIONS[name], self))
+        return functions[name]
+
+    def _batched(self, name, batch_size, *arrays):
+        n = len(arrays[0])
+        # Few rows are padded to a power of two, so that few shapes are compiled.
+        size = min(checks.count(batch_size, "batch_size"), 1 << (n - 1).bit_length())
+        parts = [
+            self._padded(name, size, [a if a is None else a[i : i + size] for a in arrays])
+            for i in range(0, n, size)
+        ]
+        if isinstance(parts[0], tuple):
+            return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return np.concatenate(parts)
+
+    def _padded(self, name, size, arrays, noise=None):
+        n = len(arrays[0])
+        arrays = [_pad(array, size) for array in arrays if array is not None]
+        if noise is not None:
+            arrays.insert(0, noise)
+        results = self._function(name)(*arrays)
+        if isinstance(results, (tuple, list)):
+            return tuple(ops.convert_to_numpy(r)[:n] for r in results)
+        return ops.convert_to_numpy(results)[:n]
+
+
+def _infer(model, x, condition=None):
+    return tuple(model.infer(x, condition))
+
+
+def _render(model, z, condition=None):
+    return model.likelihood.mean(model.generate(z, condition))
+
+
+def _rebuild(model, x, condition=None):
+    return model.call(x if condition is None else (x, condition))
+
+
+def _score(model, noise, x, condition=None):
+    evidence = model.evidence(x, condition, noise=noise)
+    return ops.logsumexp(evidence.log_weights, axis=0)
+
+
+def _explain(model, x, z, condition=None):
+    outputs = ops.expand_dims(model.generate(z, condition), 0)
+    return model.likelihood.log_prob(x, outputs)[0]
+
+
+_FUNCTIONS = {
+    "infer": _infer,
+    "render": _render,
+    "rebuild": _rebuild,
+    "score": _score,
+    "explain": _explain,
+}
+
+
+def _pad(array, size):
+    missing = size - len(array)
+    return np.pad(array, ((0, missing),) + ((0, 0),) * (array.ndim - 1), mode="edge")
+
+
+class _Progress:
+    """A progress bar that keeps quiet for the first two seconds."""
+
+    def __init__(self, total, verbose):
+        self.bar = keras.utils.Progbar(total) if verbose else None
+        self.wait = 2.0 if verbose == "auto" else 0.0
+        self.start = time.monotonic()
+
+    def update(self, done):
+        if self.bar is None:
+            return
+        # A bar that appeared stays until it is full.
+        if time.monotonic() - self.start > self.wait:
+            self.wait = 0.0
+            self.bar.update(done)

@@ -1,0 +1,221 @@
+"""The one class that every variational autoencoder here is an instance of."""
+
+import keras
+from keras import ops
+
+from keras_vae import likelihoods, objectives, priors
+from keras_vae.models import checks
+from keras_vae.models.fitting import Fitting
+from keras_vae.models.inference import Inference
+from keras_vae.training import TrainStep
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+PARTS = (
+    "encoder",
+    "decoder",
+    "posterior",
+    "prior",
+    "likelihood",
+    "objective",
+    "condition",
+)
+
+
+@register
+class VAE(Inference, Fitting, TrainStep, keras.Model):
+    """A variational autoencoder, composed of parts.
+
+        encoder -> posterior -> latent sample -> decoder -> likelihood
+
+    judged by an objective against a prior. Follow one batch: `fit` calls
+    `update`, which calls `evidence`, the objective, and the backend's
+    `minimize`.
+
+    Losses are nats, summed over pixels and latent dimensions and averaged over
+    the batch. Logged: `loss` and the objective's terms (`reconstruction_loss`
+    and `kl_loss`).
+
+    Args:
+        encoder: model from data (or `[data, condition]`) to features `(n, f)`.
+        decoder: model from codes (or `[codes, condition]`) to outputs in data
+            shape.
+        posterior: layer from features to q(z|x), such as
+            `posteriors.DiagonalNormal(latent_dim)`.
+        prior: layer that gives p(z); N(0, I) by default.
+        likelihood: a likelihood layer or its name; "bernoulli" by default.
+        objective: what is minimised; `objectives.ELBO()` by default.
+        condition: `conditions.Labels` or `conditions.Attributes` for a
+            conditional model, which fits on `(x, y)`; None otherwise.
+        seed: int for the noise of training, or None.
+        name: model name.
+
+    Raises:
+        ValueError: a part does not fit another.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        posterior,
+        prior=None,
+        likelihood="bernoulli",
+        objective=None,
+        condition=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        # `posterior(x)` is the method that users call; this is the part.
+        self.posterior_layer = posterior
+        self.prior = prior or priors.StandardNormal(posterior.latent_dim)
+        self.likelihood = likelihoods.get(likelihood)
+        self.objective = objective or objectives.ELBO()
+        self.condition = condition
+        self.seed = seed
+        checks.parts_fit(self)
+        # A loaded part is built already.
+        if not posterior.built:
+            posterior.build(encoder.output_shape)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
+        )
+        self.trackers = [keras.metrics.Mean(name=t) for t in self.objective.terms]
+        self.built = True
+
+    @property
+    def latent_dim(self):
+        """Number of latent dimensions."""
+        return self.posterior_layer.latent_dim
+
+    @property
+    def data_shape(self):
+        """Shape of one example, without the batch axis."""
+        return tuple(self.decoder.output_shape[1:])
+
+    def infer(self, x, condition=None, training=False):
+        """Parameters of q(z|x), tensors in and out."""
+        return self.posterior_layer(
+            self.encoder(self._with_condition(x, condition), training=training)
+        )
+
+    def generate(self, z, condition=None, training=False):
+        """Decoder outputs of codes, tensors in and out."""
+        return self.decoder(self._with_condition(z, condition), training=training)
+
+    def _with_condition(self, tensor, condition):
+        if self.condition is None:
+            return tensor
+        return [tensor, self.condition.encode(condition)]
+
+    def evidence(self, x, condition=None, training=False, noise=None):
+        """One forward pass: everything that an objective may ask for.
+
+        Args:
+            x: data `(n, ...)`.
+            condition: `(n,)` labels or `(n, c)` attributes, or None.
+            training: passed to the networks, the likelihood and schedules.
+            noise: `(K, n, d)` to use in place of random draws, or None.
+
+        Returns:
+            `objectives.Evidence`.
+        """
+        q = self.posterior_layer.distribution(*self.infer(x, condition, training))
+        if noise is None:
+            z = q.sample(self.objective.samples, self.seed_generator)
+        else:
+            z = q.transform(noise)
+        return objectives.Evidence(
+            x=x,
+            q=q,
+            p=self.prior.distribution(self._encoded(condition)),
+            z=z,
+            log_px=self._log_px(x, z, condition, training),
+            step=self.step,
+            training=training,
+        )
+
+    def _encoded(self, condition):
+        return None if self.condition is None else self.condition.encode(condition)
+
+    def _log_px(self, x, z, condition, training):
+        samples = z.shape[0]
+        if condition is not None:
+            condition = ops.tile(condition, (samples,) + (1,) * (len(condition.shape) - 1))
+        flat = ops.reshape(z, (-1, self.latent_dim))
+        outputs = self.generate(flat, condition, training)
+        outputs = ops.reshape(outputs, (samples, -1, *self.data_shape))
+        return self.likelihood.log_prob(x, outputs, training=training)
+
+    def update(self, x, y=None, sample_weight=None):
+        """One training step on a batch; runs inside `fit`."""
+        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+
+        def loss_and_terms():
+            evidence = self.evidence(x, self._condition_of(y), training=True)
+            losses, terms = self.objective(evidence)
+            loss = _mean(losses, sample_weight)
+            return loss + sum(self.losses), terms
+
+        loss, terms = self.minimize(loss_and_terms, self.optimizer, self.trainable_variables)
+        self.step.assign(self.step + 1)
+        return self._log(loss, terms, x, sample_weight)
+
+    def assess(self, x, y=None, sample_weight=None):
+        """The losses of a batch, nothing changed; runs inside `evaluate`."""
+        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+        evidence = self.evidence(x, self._condition_of(y), training=False)
+        losses, terms = self.objective(evidence)
+        loss = _mean(losses, sample_weight) + sum(self.losses)
+        return self._log(loss, terms, x, sample_weight)
+
+    def _condition_of(self, y):
+        # An unconditional model ignores labels, so that a data set with labels fits it.
+        return None if self.condition is None else y
+
+    def _log(self, loss, terms, x, sample_weight):
+        self._loss_tracker.update_state(loss, sample_weight=ops.shape(x)[0])
+        for tracker in self.trackers:
+            tracker.update_state(terms[tracker.name], sample_weight=sample_weight)
+        return self.get_metrics_result()
+
+    def call(self, inputs, training=False):
+        """Reconstruction of x, or of `(x, condition)`: posterior mean, decoded."""
+        x, condition = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
+        q = self.posterior_layer.distribution(*self.infer(x, condition, training))
+        return self.likelihood.mean(self.generate(q.mean, condition, training))
+
+    def compute_output_shape(self, input_shape):
+        return (None, *self.data_shape)
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        parts = {name: self._part(name) for name in PARTS}
+        return {
+            **super().get_config(),
+            **{name: serialize(part) for name, part in parts.items()},
+            "seed": self.seed,
+        }
+
+    def _part(self, name):
+        return getattr(self, "posterior_layer" if name == "posterior" else name)
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        config = dict(config)
+        parts = {name: deserialize(config.pop(name)) for name in PARTS}
+        return cls(**parts, **config)
+
+
+def _mean(losses, sample_weight):
+    if sample_weight is not None:
+        losses = losses * ops.cast(sample_weight, losses.dtype)
+    return ops.mean(losses)

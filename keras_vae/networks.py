@@ -1,0 +1,178 @@
+"""Encoders and decoders: ordinary Keras functional models.
+
+An encoder maps data, or `[data, condition]`, to features `(n, f)`; a decoder
+maps codes, or `[codes, condition]`, to outputs in data shape, which the
+likelihood gives their meaning. `units` are widths from the data inwards, for
+the decoder too. Any functional model of that signature can take their place.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from keras_vae.layers import DepthToSpace, SpaceToDepth
+
+NETWORKS = ("dense", "conv", "residual")
+
+
+def build(network, input_shape, latent_dim, units=None, condition_dim=None, **options):
+    """An encoder and its decoder.
+
+    Args:
+        network: "dense", "conv" or "residual".
+        input_shape: shape of one example without the batch axis.
+        latent_dim: number of latent dimensions.
+        units: widths from the data inwards: of dense layers, or channels of
+            the stages that halve the resolution. Default: (512, 256) for
+            "dense", (32, 64) else.
+        condition_dim: length of the condition vector that both networks see,
+            or None.
+        **options: `activation`, and for images `hidden` (width of a dense
+            layer beside the code; 0 for none) and `blocks` (residual blocks a
+            stage).
+
+    Returns:
+        `(encoder, decoder)`, two functional `keras.Model`s.
+
+    Raises:
+        ValueError: unknown network or a shape, width or size that does not fit.
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"`network` must be one of {NETWORKS}. Received: network={network!r}")
+    input_shape = tuple(input_shape)
+    if not input_shape or any(not isinstance(n, int) or n < 1 for n in input_shape):
+        raise ValueError(
+            "`input_shape` must be positive integers without the batch axis, such as "
+            f"(28, 28, 1). Received: input_shape={input_shape}"
+        )
+    if not isinstance(latent_dim, int) or latent_dim < 1:
+        raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
+    units = tuple(units or ((512, 256) if network == "dense" else (32, 64)))
+    if any(not isinstance(n, int) or n < 1 for n in units):
+        raise ValueError(f"`units` must be positive integers. Received: units={units}")
+    if network == "dense":
+        pair = dense_encoder, dense_decoder
+    else:
+        pair = conv_encoder, conv_decoder
+        if len(input_shape) != 3:
+            raise ValueError(
+                f"network={network!r} needs images (height, width, channels). "
+                f"Received: input_shape={input_shape}"
+            )
+        if network == "residual":
+            options.setdefault("blocks", 1)
+    encoder = pair[0](input_shape, units, condition_dim, **options)
+    decoder = pair[1](input_shape, latent_dim, units, condition_dim, **options)
+    return encoder, decoder
+
+
+def dense_encoder(input_shape, units, condition_dim=None, activation="relu"):
+    """Flatten, then a stack of dense layers. See `build`."""
+    inputs, condition = _inputs(input_shape, condition_dim, "data")
+    x = _join(layers.Flatten()(inputs[0]), condition)
+    for width in units:
+        x = layers.Dense(width, activation=activation)(x)
+    return keras.Model(_only(inputs), x, name="encoder")
+
+
+def dense_decoder(input_shape, latent_dim, units, condition_dim=None, activation="relu"):
+    """A stack of dense layers to data shape. See `build`."""
+    inputs, condition = _inputs((latent_dim,), condition_dim, "code")
+    x = _join(inputs[0], condition)
+    for width in reversed(units):
+        x = layers.Dense(width, activation=activation)(x)
+    x = layers.Dense(math.prod(input_shape))(x)
+    x = layers.Reshape(input_shape)(x)
+    return keras.Model(_only(inputs), x, name="decoder")
+
+
+def conv_encoder(input_shape, units, condition_dim=None, activation="relu", hidden=256, blocks=0):
+    """Stages of space-to-depth and 3 × 3 convolution, then a dense layer.
+
+    A condition enters twice: as one more channel, a picture drawn from it by a
+    dense layer, and beside the flattened features. See `build`.
+    """
+    inputs, condition = _inputs(input_shape, condition_dim, "data")
+    height, width, _ = input_shape
+    x = inputs[0]
+    if condition is not None:
+        drawn = layers.Dense(height * width)(condition)
+        x = _join(x, layers.Reshape((height, width, 1))(drawn))
+    (top, bottom), (left, right) = _padding(input_shape, len(units))
+    if top or bottom or left or right:
+        x = layers.ZeroPadding2D(((top, bottom), (left, right)))(x)
+    for channels in units:
+        x = SpaceToDepth()(x)
+        x = _convolution(channels, activation)(x)
+        x = _residual(x, channels, activation, blocks)
+    x = _join(layers.Flatten()(x), condition)
+    if hidden:
+        x = layers.Dense(hidden, activation=activation)(x)
+    return keras.Model(_only(inputs), x, name="encoder")
+
+
+def conv_decoder(
+    input_shape,
+    latent_dim,
+    units,
+    condition_dim=None,
+    activation="relu",
+    hidden=256,
+    blocks=0,
+):
+    """Dense layers, then stages of 3 × 3 convolution and depth-to-space. See `build`."""
+    inputs, condition = _inputs((latent_dim,), condition_dim, "code")
+    padding = _padding(input_shape, len(units))
+    height, width = (
+        (size + sum(pads)) >> len(units) for size, pads in zip(input_shape, padding, strict=False)
+    )
+    x = _join(inputs[0], condition)
+    if hidden:
+        x = layers.Dense(hidden, activation=activation)(x)
+    x = layers.Dense(height * width * units[-1], activation=activation)(x)
+    x = layers.Reshape((height, width, units[-1]))(x)
+    outwards = (*reversed(units[:-1]), input_shape[-1])
+    for i, channels in enumerate(outwards):
+        x = _residual(x, x.shape[-1], activation, blocks)
+        last = i == len(outwards) - 1
+        x = _convolution(4 * channels, None if last else activation)(x)
+        x = DepthToSpace()(x)
+    if any(sum(pads) for pads in padding):
+        x = layers.Cropping2D(padding)(x)
+    return keras.Model(_only(inputs), x, name="decoder")
+
+
+def _inputs(shape, condition_dim, name):
+    inputs = [keras.Input(shape, name=name)]
+    if condition_dim is None:
+        return inputs, None
+    inputs.append(keras.Input((condition_dim,), name="condition"))
+    return inputs, inputs[1]
+
+
+def _only(inputs):
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def _join(x, other):
+    return x if other is None else layers.Concatenate()([x, other])
+
+
+def _convolution(channels, activation):
+    return layers.Conv2D(channels, 3, padding="same", activation=activation)
+
+
+def _residual(x, channels, activation, blocks):
+    for _ in range(blocks):
+        change = _convolution(channels, activation)(x)
+        change = _convolution(channels, None)(change)
+        x = layers.Activation(activation)(layers.Add()([x, change]))
+    return x
+
+
+def _padding(input_shape, stages):
+    """Zeros on each side that make height and width multiples of 2**stages."""
+    block = 2**stages
+    missing = [-size % block for size in input_shape[:2]]
+    return tuple((n // 2, n - n // 2) for n in missing)

@@ -1,0 +1,31 @@
+"""Figures that show what a variational autoencoder has learned.
+
+Every function returns a `matplotlib.figure.Figure` and, given `path`, also saves it as
+PNG, PDF or SVG by suffix. Figures are made without pyplot: no window opens, no backend
+is chosen and nothing stays in memory, in a script, on a server or in a notebook.
+
+Every function raises `ImportError` without matplotlib, and `ValueError` for another
+suffix, a wrong shape, an empty array or values that are not finite.
+"""
+
+from keras_vae.plots.charts import latent_kl, latent_scatter, training_curves
+from keras_vae.plots.pictures import (
+    image_grid,
+    interpolation,
+    manifold,
+    reconstructions,
+    samples,
+    traversal,
+)
+
+__all__ = [
+    "image_grid",
+    "interpolation",
+    "latent_kl",
+    "latent_scatter",
+    "manifold",
+    "reconstructions",
+    "samples",
+    "training_curves",
+    "traversal",
+]

@@ -1,0 +1,256 @@
+"""Figures made of pictures: samples, reconstructions, walks in the latent space."""
+
+import math
+import numbers
+from statistics import NormalDist
+
+import numpy as np
+
+from keras_vae.plots import _figures
+
+
+def image_grid(images, columns=None, path=None, title=None, row_labels=None, column_labels=None):
+    """Tile images into one picture, row by row, each image pixel a square of dots.
+
+    Args:
+        images: `(n, height, width, channels)`, 1 or 3 channels; clipped to [0, 1].
+        columns: images in a row. Near square when None.
+        path: file to save to, or None.
+        title: text above the grid.
+        row_labels: one text a row.
+        column_labels: one text a column.
+
+    Returns:
+        The figure. Its only image holds the tiles with thin grey gaps.
+
+    Raises:
+        ValueError: for invalid images, `columns` below 1, or a wrong number of labels.
+    """
+    _figures.check_output(path)
+    images = _figures.check_images(images, "images")
+    if columns is None:
+        columns = math.ceil(math.sqrt(len(images)))
+    _figures.check_count("columns", columns)
+    return _figures.grid(images, columns, path, title, row_labels, column_labels)
+
+
+def reconstructions(model, x, condition=None, n=10, path=None):
+    """Show images above their reconstructions, in bands of at most 12 pairs.
+
+    Args:
+        model: offers `reconstruct`.
+        x: images `(m, height, width, channels)`; the first `n` are shown.
+        condition: one condition for all, or one an image, for a conditional model.
+        n: how many images to show; all of them when `x` has fewer.
+        path: file to save to, or None.
+
+    Returns:
+        The figure, rows labelled "data" and "model".
+
+    Raises:
+        ValueError: for invalid images or conditions, or `n` below 1.
+    """
+    _figures.check_output(path)
+    _figures.check_count("n", n)
+    x = _figures.check_images(x, "x")
+    rows = _figures.check_conditions(model, condition, len(x))
+    x, rows = x[:n], None if rows is None else rows[:n]
+    x_hat = _figures.check_images(model.reconstruct(x, condition=rows), "reconstructions")
+
+    bands = math.ceil(len(x) / 12)
+    columns = math.ceil(len(x) / bands)
+    blank = np.full((bands * columns - len(x), *x.shape[1:]), _figures.GAP_GREY, x.dtype)
+    pairs = [
+        np.concatenate([part, blank]).reshape(bands, 1, columns, *x.shape[1:])
+        for part in (x, x_hat)
+    ]
+    return _figures.grid(
+        np.concatenate(pairs, axis=1).reshape(-1, *x.shape[1:]),
+        columns,
+        path,
+        row_labels=["data", "model"] * bands,
+        row_breaks=range(2, 2 * bands, 2),
+    )
+
+
+def samples(model, n=64, condition=None, seed=0, path=None):
+    """Show images drawn from the prior.
+
+    Args:
+        model: offers `sample`.
+        n: how many images.
+        condition: one condition for all, or `n` of them. When None and the model is
+            conditional on integer labels, each label fills a row, under its name if it
+            has one, and `n` is rounded up to whole rows.
+        seed: integer; the same seed draws the same images.
+        path: file to save to, or None.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: for invalid conditions or `n` below 1.
+    """
+    _figures.check_output(path)
+    _figures.check_count("n", n)
+    classes = _figures.num_classes(model)
+    if condition is None and classes:
+        columns = math.ceil(n / classes)
+        row_labels = getattr(model.condition, "names", None) or range(classes)
+        condition = np.repeat(np.arange(classes), columns)
+        n = columns * classes
+    else:
+        columns, row_labels = math.ceil(math.sqrt(n)), None
+        condition = _figures.check_conditions(model, condition, n)
+    images = _figures.check_images(model.sample(n, condition=condition, seed=seed), "samples")
+    return _figures.grid(images, columns, path, row_labels=row_labels)
+
+
+def manifold(model, n=20, extent="quantile", condition=None, path=None):
+    """Decode a square grid of codes of a two-dimensional latent space.
+
+    Args:
+        model: offers `decode`; its `latent_dim` is 2.
+        n: codes along each axis.
+        extent: "quantile" for standard normal quantiles from 0.02 to 0.98, so that
+            every image stands for about the same prior mass; or a positive number,
+            for even steps from `-extent` to `extent`.
+        condition: one condition for all codes, for a conditional model.
+        path: file to save to, or None.
+
+    Returns:
+        The figure: z_1 grows to the right, z_2 upwards.
+
+    Raises:
+        ValueError: when `latent_dim` is not 2, for an invalid extent or `n` below 1.
+    """
+    _figures.check_output(path)
+    _figures.check_count("n", n)
+    if model.latent_dim != 2:
+        raise ValueError(
+            "`manifold` needs a model with 2 latent dimensions; use `traversal` for "
+            f"others. Received: latent_dim={model.latent_dim}"
+        )
+    if extent == "quantile":
+        levels = np.linspace(0.02 if n > 1 else 0.5, 0.98, n)
+        values = np.array([NormalDist().inv_cdf(level) for level in levels], "float32")
+    elif isinstance(extent, numbers.Real) and 0 < extent < math.inf:
+        values = np.linspace(-extent if n > 1 else 0, extent, n, dtype="float32")
+    else:
+        raise ValueError(
+            f'`extent` must be "quantile" or a positive number such as 2.0. Received: {extent!r}'
+        )
+
+    # Images fill the grid from the top, so the largest z_2 comes first.
+    codes = np.stack([np.tile(values, n), np.repeat(values[::-1], n)], axis=1)
+    images = model.decode(codes, condition=_figures.check_conditions(model, condition, n * n))
+    step = math.ceil(n / 7)
+    labels = [
+        f"{value:.1f}" if min(i, n - 1 - i) % step == 0 else ""
+        for i, value in enumerate(values.round(1) + 0.0)  # no "-0.0"
+    ]
+    return _figures.grid(
+        _figures.check_images(images, "decoded images"),
+        n,
+        path,
+        row_labels=labels[::-1],
+        column_labels=labels,
+        axis_labels=("$z_1$", "$z_2$"),
+    )
+
+
+def interpolation(model, x_a, x_b, steps=8, condition=None, path=None):
+    """Show the decoded way from one image to another, one row a pair.
+
+    Args:
+        model: offers `interpolate`.
+        x_a: first images `(n, height, width, channels)`.
+        x_b: last images, of the same shape.
+        steps: decoded images between, and including, the two codes; at least 2.
+        condition: one condition for all, or one a pair, for a conditional model.
+        path: file to save to, or None.
+
+    Returns:
+        The figure: `x_a`, the decoded steps and `x_b` in each row, the outer two
+        set apart and labelled "data".
+
+    Raises:
+        ValueError: for invalid images, different shapes, or `steps` below 2.
+    """
+    _figures.check_output(path)
+    _figures.check_count("steps", steps, minimum=2)
+    x_a, x_b = _figures.check_images(x_a, "x_a"), _figures.check_images(x_b, "x_b")
+    if x_a.shape != x_b.shape:
+        raise ValueError(
+            "`x_a` and `x_b` must have the same shape: they are interpolated pair by "
+            f"pair. Received: {x_a.shape} and {x_b.shape}"
+        )
+    between = model.interpolate(
+        x_a,
+        x_b,
+        steps=steps,
+        condition=_figures.check_conditions(model, condition, len(x_a)),
+    )
+    strips = np.concatenate([x_a[:, None], between, x_b[:, None]], axis=1)
+    shares = [f"{share:.0%}" for share in np.linspace(0, 1, steps)]
+    images = _figures.check_images(strips.reshape(-1, *x_a.shape[1:]), "interpolated images")
+    return _figures.grid(
+        images,
+        steps + 2,
+        path,
+        column_labels=["data", *shares, "data"],
+        column_breaks=(1, steps + 1),
+    )
+
+
+def traversal(model, x=None, dims=None, values=None, condition=None, path=None):
+    """Show what each latent dimension does: vary one at a time, keep the others.
+
+    Args:
+        model: offers `traverse`, and `decode` for `x=None`.
+        x: images `(n, height, width, channels)` of which the first gives the code to
+            start from; the code 0 when None.
+        dims: latent dimensions, counted from 0. The first 10 when None.
+        values: what each dimension is set to, `(v,)`. 9 steps from -3 to 3 when None.
+        condition: the condition of the image, or one an image, for a conditional model.
+        path: file to save to, or None.
+
+    Returns:
+        The figure: a row for each dimension, labelled by its index `z[i]`, and a
+        column for each value.
+
+    Raises:
+        ValueError: for invalid images or values, or dimensions the model does not have.
+    """
+    _figures.check_output(path)
+    dims = np.arange(min(model.latent_dim, 10)) if dims is None else np.atleast_1d(dims)
+    dims = dims.tolist()
+    if not dims or any(dim not in range(model.latent_dim) for dim in dims):
+        raise ValueError(
+            f"`dims` must list latent dimensions from 0 to {model.latent_dim - 1}. Received: {dims}"
+        )
+    values = _figures.check_array(
+        np.linspace(-3, 3, 9) if values is None else values, "values", ("v",)
+    )
+    if x is None:
+        codes = np.zeros((len(dims), len(values), model.latent_dim), "float32")
+        for row, dim in enumerate(dims):
+            codes[row, :, dim] = values
+        codes = codes.reshape(-1, model.latent_dim)
+        images = model.decode(
+            codes, condition=_figures.check_conditions(model, condition, len(codes))
+        )
+    else:
+        x = _figures.check_images(x, "x")
+        rows = _figures.check_conditions(model, condition, len(x))
+        rows = None if rows is None else rows[:1]
+        images = np.concatenate(
+            [model.traverse(x[:1], dim, values, condition=rows)[0] for dim in dims]
+        )
+    return _figures.grid(
+        _figures.check_images(images, "decoded images"),
+        len(values),
+        path,
+        row_labels=[f"z[{dim}]" for dim in dims],
+        column_labels=[f"{value:.3g}" for value in values],
+    )

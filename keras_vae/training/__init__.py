@@ -1,0 +1,28 @@
+"""The only code that knows which backend runs.
+
+`TrainStep` gives a model what Keras lacks a common call for:
+
+* `train_step`, `test_step`: adapters that call the model's `update` and
+  `assess`, which are written once for all backends;
+* `minimize(fn, optimizer, variables)`: one gradient step on
+  `fn() -> (loss, aux)`, which returns `(loss, aux)`;
+* `compile_function(fn)`: a fast function of arrays for inference;
+* `fit` on JAX also gives back the weights that an error would destroy.
+"""
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    from keras_vae.training.tensorflow import TrainStep
+elif keras.backend.backend() == "jax":
+    from keras_vae.training.jax import TrainStep
+elif keras.backend.backend() == "torch":
+    from keras_vae.training.torch import TrainStep
+else:
+    raise ImportError(
+        "keras_vae trains on TensorFlow, JAX and PyTorch. Set the environment variable "
+        "KERAS_BACKEND to 'tensorflow', 'jax' or 'torch' before Python starts. "
+        f"Received: KERAS_BACKEND={keras.backend.backend()!r}"
+    )
+
+__all__ = ["TrainStep"]

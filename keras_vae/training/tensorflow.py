@@ -1,0 +1,28 @@
+"""TensorFlow: gradient tape and tf.function."""
+
+import keras
+import tensorflow as tf
+
+
+class TrainStep:
+    """See `keras_vae.training`."""
+
+    def train_step(self, data):
+        return self.update(*keras.utils.unpack_x_y_sample_weight(data))
+
+    def test_step(self, data):
+        return self.assess(*keras.utils.unpack_x_y_sample_weight(data))
+
+    def minimize(self, fn, optimizer, variables):
+        with tf.GradientTape() as tape:
+            loss, aux = fn()
+            # Optimizers sum gradients over replicas; a loss is a mean over them.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            scaled = optimizer.scale_loss(loss / replicas)
+        gradients = tape.gradient(scaled, [v.value for v in variables])
+        optimizer.apply(gradients, variables)
+        return loss, aux
+
+    def compile_function(self, fn):
+        graph = tf.function(fn, autograph=False)
+        return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))

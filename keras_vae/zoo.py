@@ -1,0 +1,308 @@
+"""Pretrained models by name: data only, hashes checked, no code executed.
+
+A preset is a folder: `config.json` (the parts, no code), `metadata.json` (what
+it is, what was measured, hashes), `model.weights.h5`, and beside them what
+people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
+"""
+
+import contextlib
+import difflib
+import fnmatch
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae import _safety
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+GOLDEN = "golden.npz"
+FORMAT = 1
+
+_HERE = Path(__file__).resolve().parent
+# An installed package carries its presets inside; a checkout has them beside it.
+_FOLDERS = (_HERE / "_zoo", _HERE.parent / "zoo")
+
+
+class Info(dict):
+    """Metadata of a preset: a dict that prints well."""
+
+    def __str__(self):
+        shape = "×".join(map(str, self["input"]["shape"]))
+        low, high = self["input"]["range"] or ("-∞", "∞")
+        lines = [
+            f"{self['name']} (version {self['version']}): {self['description']}",
+            f"  input      {shape}, {self['input']['dtype']} in [{low:g}, {high:g}]"
+            if self["input"]["range"]
+            else f"  input      {shape}, {self['input']['dtype']}",
+            f"  latent     {self['latent_dim']} dimensions",
+            f"  size       {self['parameters']:,} parameters, {self['bytes'] / 1e6:.1f} MB",
+        ]
+        if self.get("condition"):
+            lines.append(f"  condition  {self['condition']}")
+        for key in ("data", "paper", "licence"):
+            if self.get(key):
+                lines.append(f"  {key:<10} {self[key]}")
+        for metric in self.get("metrics", []):
+            lines.append(f"  measured   {describe_metric(metric)}")
+        lines.append(f"  sha256     {self['sha256'][WEIGHTS]}")
+        return "\n".join(lines)
+
+
+def describe_metric(metric):
+    """One line for one entry of a preset's `metrics`."""
+    value = f"{metric['value']:.{metric.get('digits', 2)}f}"
+    if metric.get("standard_error"):
+        value += f" ± {metric['standard_error']:.2f}"
+    unit = f" {metric['unit']}" if metric.get("unit") else ""
+    return f"{metric['title']}: {value}{unit} ({metric['how']})"
+
+
+def list_models(pattern="*"):
+    """Names of the packaged presets.
+
+    Args:
+        pattern: wildcards as in a shell, such as "mnist_*".
+
+    Returns:
+        Sorted list of names.
+    """
+    names = {
+        folder.name
+        for root in _FOLDERS
+        if root.is_dir()
+        for folder in root.iterdir()
+        if (folder / METADATA).is_file()
+    }
+    return sorted(fnmatch.filter(names, pattern))
+
+
+def info(name):
+    """What a preset is, how good it was measured to be, its licence and hash.
+
+    Args:
+        name: a name of `list_models()` or the path of a preset folder.
+
+    Returns:
+        `Info`, a dict that prints well.
+
+    Raises:
+        ValueError: unknown name, or a folder that is no preset.
+    """
+    return Info(_read_json(folder(name) / METADATA))
+
+
+def load(name, weights="pretrained", compile=True):
+    """A model, pretrained, on whatever backend Keras runs.
+
+    Args:
+        name: a name of `list_models()` or the path of a preset folder.
+        weights: "pretrained", or None for the same architecture, fresh.
+        compile: whether `fit` works at once, with Adam at 1e-3.
+
+    Returns:
+        `models.VAE`.
+
+    Raises:
+        ValueError: unknown name (near names are suggested); a folder that is
+            no preset; a hash that differs; a configuration that names a class
+            which is neither Keras' nor ours. Nothing has been executed then.
+    """
+    if weights not in ("pretrained", None):
+        raise ValueError(f"`weights` must be 'pretrained' or None. Received: weights={weights!r}")
+    path = folder(name)
+    metadata = _read_json(path / METADATA)
+    wanted = [CONFIG] + ([WEIGHTS] if weights else [])
+    for file in wanted:
+        _check_hash(path / file, metadata.get("sha256", {}).get(file))
+    config = _read_json(path / CONFIG)
+    _safety.check_config(config, path / CONFIG)
+    model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    if weights:
+        try:
+            model.load_weights(path / WEIGHTS)
+        except Exception as error:
+            raise ValueError(
+                f"The weights do not fit the configuration of the preset {path}. "
+                f"Received: {type(error).__name__}: {error}"
+            ) from error
+    if compile:
+        model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    return model
+
+
+def save(model, path, metadata=None, golden=None, files=None):
+    """Writes a model as a preset folder that `load` takes back.
+
+    The folder appears whole or not at all; one that was there is kept until
+    the new one is complete.
+
+    Args:
+        model: a `models.VAE`.
+        path: folder to write.
+        metadata: dict of `description`, `licence`, `metrics`, ... to keep.
+        golden: `(x,)` or `(x, condition)`, a few inputs whose posterior means,
+            reconstructions and log-densities are kept for comparison.
+        files: dict of name to bytes or text that go into the folder as well.
+
+    Returns:
+        The path, a `pathlib.Path`.
+
+    Raises:
+        TypeError: not a VAE.
+        OSError: the folder cannot be written; what was there is still there.
+    """
+    if not hasattr(model, "posterior_layer"):
+        raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
+    path = Path(path)
+    config = keras.saving.serialize_keras_object(model)
+    # A preset names no optimizer: that of another backend would not load here.
+    config.pop("compile_config", None)
+    _safety.check_config(config, path / CONFIG)
+    with replaced_folder(path) as new:
+        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+        # A compiled model would carry the optimizer's slots in its weights.
+        twin = type(model).from_config(model.get_config())
+        twin.set_weights(model.get_weights())
+        twin.save_weights(new / WEIGHTS)
+        if golden is not None:
+            np.savez_compressed(new / GOLDEN, **golden_values(model, *golden))
+        for name, content in (files or {}).items():
+            if isinstance(content, str):
+                content = content.encode()
+            (new / name).write_bytes(content)
+        described = describe(model, path.name, new, metadata or {})
+        (new / METADATA).write_text(dump_json(described))
+    return path
+
+
+def describe(model, name, files, extra):
+    """The metadata of a model whose files lie in the folder `files`."""
+    data_range = model.likelihood.data_range
+    condition = None
+    if model.condition is not None:
+        kind = type(model.condition).__name__.lower()
+        condition = f"{kind} ({model.condition.dim})"
+    return {
+        "format": FORMAT,
+        "name": name,
+        "version": 1,
+        "description": "A variational autoencoder.",
+        **extra,
+        "input": {
+            "shape": list(model.data_shape),
+            "dtype": "float32",
+            "range": None if data_range is None else list(data_range),
+        },
+        "latent_dim": model.latent_dim,
+        "condition": condition,
+        "parameters": int(sum(np.prod(w.shape) for w in model.weights if w is not model.step)),
+        "bytes": (files / WEIGHTS).stat().st_size,
+        "sha256": {f: _sha256(files / f) for f in (CONFIG, WEIGHTS)},
+    }
+
+
+def golden_values(model, x, condition=None):
+    """What a model says about a few inputs; the same on every backend."""
+    z = np.random.default_rng(0).standard_normal((len(x), model.latent_dim), "float32")
+    q = model.posterior(x, condition)
+    values = {
+        "x": x,
+        "z": z,
+        "mean": q.mean,
+        "log_var": q.log_var,
+        "decoded": model.decode(z, condition),
+        "reconstructed": model.reconstruct(x, condition),
+        "log_px": model.log_px(x, z, condition),
+        "log_likelihood": model.log_likelihood(x, 10, condition, seed=0),
+        "tolerance": np.float32(1e-5),
+    }
+    return values if condition is None else {**values, "condition": condition}
+
+
+def folder(name):
+    """The folder of a preset, by name or path."""
+    if isinstance(name, str) and name in list_models():
+        return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
+    path = Path(name)
+    _recover(path)
+    if path.is_dir():
+        if not (path / METADATA).is_file():
+            raise ValueError(
+                f"The folder holds no {METADATA}, so it is no preset. Received: {name}"
+            )
+        return path
+    near = difflib.get_close_matches(str(name), list_models(), n=3, cutoff=0.4)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(
+        f"No preset of that name, and no such folder. Received: {str(name)!r}.{hint} "
+        f"There are: {', '.join(list_models()) or 'none'}"
+    )
+
+
+@contextlib.contextmanager
+def replaced_folder(path):
+    """A new folder to fill, which takes the place of `path` when filled."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _recover(path)
+    new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield new
+        new.chmod(0o755)
+        old = _previous(path)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(new, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _previous(path):
+    return path.with_name(f".{path.name}.previous")
+
+
+def _recover(path):
+    """Puts back what a save was interrupted in the middle of replacing."""
+    old = _previous(path)
+    if old.is_dir() and not path.exists():
+        os.replace(old, path)
+    elif old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def dump_json(value):
+    """JSON as presets hold it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"The preset lacks {path.name}. Received: {path}") from None
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"The preset's {path.name} cannot be read: {error}. Received: {path}"
+        ) from error
+
+
+def _check_hash(path, expected):
+    if not path.is_file():
+        raise ValueError(f"The preset lacks {path.name}. Received: {path}")
+    found = _sha256(path)
+    if found != expected:
+        raise ValueError(
+            f"{path.name} is damaged or was changed: its sha256 is not the one in "
+            f"{METADATA}. Get the preset again. Expected: {expected}. Received: {found}"
+        )
+
+
+def _sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

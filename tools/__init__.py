@@ -1,0 +1,1 @@
+"""The commands: `python -m tools` in a checkout, `keras-vae` when installed."""

@@ -1,0 +1,91 @@
+"""Command line: `python -m tools <command>` or `keras-vae <command>`."""
+
+import argparse
+import os
+import sys
+
+
+def parser():
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="keras-vae", description="Variational autoencoders: train, look, measure."
+    )
+    top.add_argument(
+        "--backend",
+        choices=("tensorflow", "jax", "torch"),
+        help="what Keras runs on (default: KERAS_BACKEND, or TensorFlow)",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+
+    def add(name, help, *preset):
+        command = commands.add_parser(name, help=help, description=help)
+        if preset:
+            command.add_argument("preset", help=preset[0])
+        return command
+
+    def pictures(command):
+        command.add_argument("--out", help="picture to write (.png, .pdf, .svg)")
+        command.add_argument("--n", type=int, help="how many")
+        command.add_argument("--seed", type=int, default=0)
+
+    name = "name of a preset, or the path of its folder"
+    command = add("list", "List the presets.")
+    command.add_argument("pattern", nargs="?", default="*", help="such as 'mnist_*'")
+    add("info", "Say what a preset is and what was measured.", name)
+
+    command = add("train", "Rebuild a preset from its recipe.", name)
+    command.add_argument("--out", help="folder to write (default: the preset's own)")
+    command.add_argument("--epochs", type=int, help="instead of the recipe's")
+    command.add_argument("--restart", action="store_true", help="forget earlier epochs")
+    command.add_argument("--limit", type=int, help="train on the first examples only")
+
+    command = add("evaluate", "Measure a preset and write it into its card.", name)
+    command.add_argument("--split", default="test", choices=("validation", "test"))
+    command.add_argument("--samples", type=int, help="K, instead of the recipe's")
+    command.add_argument("--limit", type=int, help="the first examples only")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--dry-run", action="store_true", help="print, write nothing")
+
+    command = add("card", "Draw a preset's pictures and write its card anew.", name)
+
+    command = add("sample", "Draw new data.", name)
+    command.add_argument("--label", type=int, help="of a conditional model")
+    pictures(command)
+    pictures(add("reconstruct", "Draw data above its reconstructions.", name))
+    pictures(add("interpolate", "Draw the way from one picture to another.", name))
+
+    command = add("demo", "Load mnist_conv, draw pictures, fine-tune it.")
+    command.add_argument("--out", default="demo", help="folder to write")
+
+    command = add("test", "Run all tests, on each backend in its own process.")
+    command.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])
+    command.add_argument("arguments", nargs="*", help="for pytest, after --")
+    return top
+
+
+def main(argv=None):
+    """Runs one command; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    wanted = arguments.backend
+    if wanted and os.environ.get("KERAS_BACKEND") != wanted:
+        # Keras reads its backend at import, which an installed command is past.
+        os.environ["KERAS_BACKEND"] = wanted
+        os.execv(sys.executable, [sys.executable, "-m", __package__, *argv])
+    if arguments.command == "test":
+        from . import testing
+
+        return testing.run(arguments.backends, arguments.arguments)
+
+    from . import commands
+
+    try:
+        return getattr(commands, arguments.command)(arguments)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"keras-vae {arguments.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

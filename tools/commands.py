@@ -1,0 +1,129 @@
+"""What each command does, once its words are read."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae import datasets, plots, zoo
+
+from . import card as cards
+from . import recipes
+from .demo import demo as run_demo
+from .demo import digits
+from .evaluate import evaluate as run_evaluate
+from .train import train as run_train
+
+
+def list(arguments):
+    """`list`: names, sizes and one line each."""
+    for name in zoo.list_models(arguments.pattern):
+        info = zoo.info(name)
+        print(f"{name:<16} {info['bytes'] / 1e6:5.1f} MB  {info['description']}")
+    return 0
+
+
+def info(arguments):
+    """`info`."""
+    print(zoo.info(arguments.preset))
+    return 0
+
+
+def train(arguments):
+    """`train`."""
+    print(f"Backend: {keras.backend.backend()}")
+    out = run_train(
+        arguments.preset,
+        arguments.out,
+        arguments.epochs,
+        arguments.restart,
+        arguments.limit,
+    )
+    print(f"Wrote {out}. Measure it: python -m tools evaluate {out}")
+    return 0
+
+
+def evaluate(arguments):
+    """`evaluate`."""
+    run_evaluate(
+        arguments.preset,
+        arguments.split,
+        arguments.samples,
+        arguments.limit,
+        arguments.seed,
+        write=not arguments.dry_run,
+    )
+    return 0
+
+
+def card(arguments):
+    """`card`."""
+    cards.write(zoo.folder(arguments.preset))
+    return 0
+
+
+def sample(arguments):
+    """`sample`: a sheet of new data."""
+    model = zoo.load(arguments.preset)
+    return _draw(
+        arguments,
+        "samples",
+        plots.samples,
+        model,
+        n=arguments.n or 64,
+        condition=arguments.label,
+        seed=arguments.seed,
+    )
+
+
+def reconstruct(arguments):
+    """`reconstruct`: data above what the model makes of it."""
+    model = zoo.load(arguments.preset)
+    x, condition = _some_data(arguments, model, arguments.n or 10)
+    return _draw(
+        arguments,
+        "reconstructions",
+        plots.reconstructions,
+        model,
+        x,
+        condition=condition,
+        n=len(x),
+    )
+
+
+def interpolate(arguments):
+    """`interpolate`: strips from one picture to another."""
+    model = zoo.load(arguments.preset)
+    n = arguments.n or 4
+    x, condition = _some_data(arguments, model, 2 * n)
+    own = None if condition is None else condition[:n]
+    return _draw(
+        arguments, "interpolation", plots.interpolation, model, x[:n], x[n:], condition=own
+    )
+
+
+def demo(arguments):
+    """`demo`."""
+    run_demo(Path(arguments.out))
+    return 0
+
+
+def _draw(arguments, kind, draw, model, *data, **options):
+    name = Path(arguments.preset).name
+    path = Path(arguments.out or f"{name}_{kind}.png")
+    draw(model, *data, path=path, **options)
+    print(f"Wrote {path}")
+    return 0
+
+
+def _some_data(arguments, model, n):
+    """Pictures drawn at random from the preset's test split, or packaged digits."""
+    recipe = recipes.read(zoo.folder(arguments.preset))
+    if recipe["data"] == "mnist":
+        x, y = digits()
+    else:
+        x, y = datasets.load(recipe["data"], "test", limit=max(1000, n))
+    if n > len(x):
+        raise ValueError(f"--n asks for {n} of {len(x)} pictures.")
+    chosen = np.random.default_rng(arguments.seed).permutation(len(x))[:n]
+    return x[chosen], (None if model.condition is None else y[chosen])

@@ -1,0 +1,79 @@
+"""`evaluate`: measures a preset and writes what it found into it."""
+
+import numpy as np
+
+from keras_vae import metrics, zoo
+
+from . import card, recipes
+
+
+def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
+    """Measures a preset on a split that it was not trained on.
+
+    Args:
+        name: a preset's name or folder, with its recipe.
+        split: "validation" or "test".
+        samples: K of the importance-weighted bound; the recipe's by default.
+        limit: the first examples only; nothing is written then.
+        seed: of the noise and of dynamic binarisation.
+        write: put the figures into the preset's metadata and card.
+
+    Returns:
+        List of metrics, as they stand in the metadata.
+    """
+    folder = zoo.folder(name)
+    recipe = recipes.read(folder)
+    model = zoo.load(folder)
+    x, y = recipes.data(recipe, split, model, limit)
+    samples = samples or recipe["evaluation"]["samples"]
+    command = f"python -m tools evaluate {folder.name}"
+    if split != "test":
+        command += f" --split {split}"
+    if samples != recipe["evaluation"]["samples"]:
+        command += f" --samples {samples}"
+    if seed:
+        command += f" --seed {seed}"
+
+    def entry(title, value, error=None, unit="nats", how="", digits=2):
+        return {
+            "title": title,
+            "value": float(value),
+            "standard_error": None if error is None else float(error),
+            "unit": unit,
+            "digits": digits,
+            "how": f"{split}, n = {len(x)}, {how}seed {seed}",
+            "split": split,
+            "n": len(x),
+            "samples": samples,
+            "seed": seed,
+            "command": command,
+        }
+
+    bound = metrics.log_likelihood(model, x, y, samples, seed)
+    found = [entry("NLL", -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
+    estimates = metrics.elbo(model, x, y, seed=seed)
+    for title, key, sign in (
+        ("-ELBO", "elbo", -1),
+        ("reconstruction", "reconstruction", -1),
+        ("KL", "kl", 1),
+    ):
+        mean, error, *_ = estimates[key]
+        found.append(entry(title, sign * mean, error, how="1 sample, "))
+    error = np.mean(np.square(model.reconstruct(x, y) - x))
+    found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
+    active = metrics.active_units(model, x, y)
+    found.append(entry(f"active units of {model.latent_dim}", active.sum(), unit="", digits=0))
+    for metric in found:
+        print(zoo.describe_metric(metric))
+    print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
+    if write and limit is None:
+        record(folder, found, lambda old: old["split"] != split or old.get("extra"))
+    return found
+
+
+def record(folder, found, keep):
+    """Replaces metrics in a preset's metadata, keeping those that `keep` says."""
+    metadata = dict(zoo.info(folder))
+    metadata["metrics"] = [m for m in metadata["metrics"] if keep(m)] + found
+    card.write_text(folder / zoo.METADATA, zoo.dump_json(metadata))
+    card.write(folder)

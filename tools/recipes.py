@@ -1,0 +1,52 @@
+"""Recipes: what it takes to rebuild a preset, as data."""
+
+import json
+from pathlib import Path
+
+from keras_vae import datasets, models, schedules, zoo
+
+RECIPE = "recipe.json"
+
+
+def find(name):
+    """The folder that holds a recipe: a preset's name, or a path."""
+    # A recipe comes before its preset, so there may be no metadata yet.
+    for root in (Path(name), *(root / name for root in zoo._FOLDERS)):
+        if (root / RECIPE).is_file():
+            return root
+    return zoo.folder(name)
+
+
+def read(folder):
+    """A recipe as a dict.
+
+    Raises:
+        ValueError: there is none, or it is not JSON.
+    """
+    path = Path(folder) / RECIPE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"There is no recipe to train from: {path}. A recipe is a JSON file with "
+            "`model`, `data` and `training`; see those in zoo/."
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"The recipe {path} is not JSON: {error}") from None
+
+
+def build(recipe, steps_per_epoch=None):
+    """A fresh model; with `steps_per_epoch` its KL warm-up is wired too."""
+    arguments = dict(recipe["model"]["arguments"])
+    warmup = recipe["training"].get("warmup_epochs", 0)
+    if steps_per_epoch and warmup:
+        arguments["beta"] = schedules.Linear(
+            0.0, arguments.get("beta", 1.0), warmup * steps_per_epoch
+        )
+    return getattr(models, recipe["model"]["function"])(**arguments)
+
+
+def data(recipe, split, model, limit=None):
+    """`(x, condition)` of a split; the condition is None where none is used."""
+    x, y = datasets.load(recipe["data"], split, limit=limit)
+    return x, (None if model.condition is None else y)

@@ -91,6 +91,7 @@ class Normal(Distribution):
         return self.transform(keras.random.normal(shape, dtype="float32", seed=seed))
 
     def log_prob_each(self, x):
+        x = ops.cast(x, "float32")
         squared = ops.square(x - self.mean) * ops.exp(-self.log_var)
         return -0.5 * (LOG_2PI + self.log_var + squared)
 
@@ -142,7 +143,7 @@ class Bernoulli(Distribution):
         return self.transform(keras.random.uniform(shape, dtype="float32", seed=seed))
 
     def log_prob_each(self, x):
-        return x * self.logits - ops.softplus(self.logits)
+        return ops.cast(x, "float32") * self.logits - ops.softplus(self.logits)
 
     def entropy(self):
         """Entropy in nats, `(...)`."""

@@ -159,7 +159,7 @@ class Normal(Likelihood):
         batch = ops.maximum(error, self.MIN_VARIANCE)
         count = ops.convert_to_tensor(self.updates)
         rate = ops.maximum(1.0 / (count + 1.0), 0.01)
-        self.average.assign(self.average + rate * (batch - self.average))
+        self.average.assign((1.0 - rate) * self.average + rate * batch)
         self.updates.assign(count + 1.0)
         return batch
 

@@ -29,8 +29,8 @@ def build(network, input_shape, latent_dim, units=None, condition_dim=None, **op
         condition_dim: length of the condition vector that both networks see,
             or None.
         **options: `activation`, and for images `hidden` (width of a dense
-            layer beside the code; 0 for none) and `blocks` (residual blocks a
-            stage).
+            layer beside the code; 0 for none) and `blocks` (residual blocks of
+            each stage, from the data inwards, or one number for all).
 
     Returns:
         `(encoder, decoder)`, two functional `keras.Model`s.
@@ -48,7 +48,9 @@ def build(network, input_shape, latent_dim, units=None, condition_dim=None, **op
         )
     if not isinstance(latent_dim, int) or latent_dim < 1:
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
-    units = tuple(units or ((512, 256) if network == "dense" else (32, 64)))
+    if units is None:
+        units = (512, 256) if network == "dense" else (32, 64)
+    units = tuple(units)
     if any(not isinstance(n, int) or n < 1 for n in units):
         raise ValueError(f"`units` must be positive integers. Received: units={units}")
     if network == "dense":
@@ -60,8 +62,14 @@ def build(network, input_shape, latent_dim, units=None, condition_dim=None, **op
                 f"network={network!r} needs images (height, width, channels). "
                 f"Received: input_shape={input_shape}"
             )
-        if network == "residual":
-            options.setdefault("blocks", 1)
+        blocks = options.pop("blocks", 1 if network == "residual" else 0)
+        blocks = (blocks,) * len(units) if isinstance(blocks, int) else tuple(blocks)
+        if len(blocks) != len(units):
+            raise ValueError(
+                f"`blocks` must be a number or one for each of the {len(units)} stages. "
+                f"Received: blocks={blocks}"
+            )
+        options["blocks"] = blocks
     encoder = pair[0](input_shape, units, condition_dim, **options)
     decoder = pair[1](input_shape, latent_dim, units, condition_dim, **options)
     return encoder, decoder
@@ -102,10 +110,10 @@ def conv_encoder(input_shape, units, condition_dim=None, activation="relu", hidd
     (top, bottom), (left, right) = _padding(input_shape, len(units))
     if top or bottom or left or right:
         x = layers.ZeroPadding2D(((top, bottom), (left, right)))(x)
-    for channels in units:
+    for channels, count in zip(units, blocks, strict=True):
         x = SpaceToDepth()(x)
         x = _convolution(channels, activation)(x)
-        x = _residual(x, channels, activation, blocks)
+        x = _residual(x, channels, activation, count)
     x = _join(layers.Flatten()(x), condition)
     if hidden:
         x = layers.Dense(hidden, activation=activation)(x)
@@ -119,7 +127,7 @@ def conv_decoder(
     condition_dim=None,
     activation="relu",
     hidden=256,
-    blocks=0,
+    blocks=(0, 0),
 ):
     """Dense layers, then stages of 3 × 3 convolution and depth-to-space. See `build`."""
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
@@ -133,8 +141,8 @@ def conv_decoder(
     x = layers.Dense(height * width * units[-1], activation=activation)(x)
     x = layers.Reshape((height, width, units[-1]))(x)
     outwards = (*reversed(units[:-1]), input_shape[-1])
-    for i, channels in enumerate(outwards):
-        x = _residual(x, x.shape[-1], activation, blocks)
+    for i, (channels, count) in enumerate(zip(outwards, reversed(blocks), strict=True)):
+        x = _residual(x, x.shape[-1], activation, count)
         last = i == len(outwards) - 1
         x = _convolution(4 * channels, None if last else activation)(x)
         x = DepthToSpace()(x)
@@ -167,7 +175,7 @@ def _residual(x, channels, activation, blocks):
     for _ in range(blocks):
         change = _convolution(channels, activation)(x)
         change = _convolution(channels, None)(change)
-        x = layers.Activation(activation)(layers.Add()([x, change]))
+        x = layers.Add()([x, change])
     return x
 
 

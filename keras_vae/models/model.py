@@ -7,6 +7,7 @@ from keras_vae import likelihoods, objectives, priors
 from keras_vae.models import checks
 from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
+from keras_vae.models.saving import Saving
 from keras_vae.training import TrainStep
 
 register = keras.saving.register_keras_serializable("keras_vae")
@@ -23,7 +24,7 @@ PARTS = (
 
 
 @register
-class VAE(Inference, Fitting, TrainStep, keras.Model):
+class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
     """A variational autoencoder, composed of parts.
 
         encoder -> posterior -> latent sample -> decoder -> likelihood

@@ -1,0 +1,59 @@
+"""`save` and `save_weights`: whole or not at all, and for every backend."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import keras
+
+
+class Saving:
+    """Methods of `VAE` in front of Keras' own saving."""
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """Keras' `save`; a file that was there is kept until the new one is whole."""
+        with _replaced(filepath, overwrite) as new:
+            super().save(new, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, **kwargs):
+        """Keras' `save_weights`; a file that was there is kept until the new one is whole."""
+        with _replaced(filepath, overwrite) as new:
+            super().save_weights(new, **kwargs)
+
+    def save_own_variables(self, store):
+        # Keras leaves the state of seed generators out, and with it exact resumption.
+        super().save_own_variables(store)
+        store["seed"] = keras.ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        own = {key: store[key] for key in store.keys()}
+        if "seed" in own:
+            self.seed_generator.state.assign(own.pop("seed"))
+        super().load_own_variables(own)
+
+    def get_compile_config(self):
+        """Keras' own, with optimizers by their public name.
+
+        Under PyTorch Keras' optimizers are classes of that backend, which load
+        on another one and fail at the first step.
+        """
+        config = super().get_compile_config()
+        optimizer = (config or {}).get("optimizer")
+        while isinstance(optimizer, dict):
+            if hasattr(keras.optimizers, optimizer.get("class_name", "")):
+                optimizer.update(module="keras.optimizers", registered_name=None)
+            optimizer = optimizer.get("config", {}).get("inner_optimizer")
+        return config
+
+
+@contextlib.contextmanager
+def _replaced(filepath, overwrite):
+    """A new file to write, which takes the place of `filepath` when written."""
+    path = Path(filepath)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"The file exists and overwrite=False. Received: {filepath}")
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        new = Path(folder) / path.name
+        yield new
+        os.replace(new, path)

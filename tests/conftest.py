@@ -1,0 +1,40 @@
+"""What the tests share: small models, a NumPy reference, seeds."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SHAPE = (8, 8, 1)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def images(rng):
+    """Grey pictures with structure: blobs at random places."""
+    return make_images(rng, 64)
+
+
+def make_images(rng, n, shape=SHAPE):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    centre = rng.uniform(1, shape[0] - 2, (n, 2, 1, 1))
+    squared = (rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2
+    blobs = np.exp(-squared / 4.0)[..., None]
+    return np.repeat(blobs, shape[2], axis=-1).astype("float32")
+
+
+def array(tensor):
+    """A tensor of any backend as NumPy, float64 where it is a number."""
+    return keras.ops.convert_to_numpy(tensor).astype("float64")

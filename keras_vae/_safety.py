@@ -1,13 +1,20 @@
 """What a preset's configuration may name: classes that compute, no more."""
 
+import keras
+
 # Layers that run code or read files of their own.
 _FORBIDDEN = {
     "FlaxLayer",
+    "IntegerLookup",
     "JaxLayer",
     "Lambda",
     "NnxLayer",
+    "StringLookup",
     "TFSMLayer",
+    "TextVectorization",
     "TorchModuleWrapper",
+    # Keras' word for a function; activations are plain names.
+    "function",
 }
 _KERAS = {
     "keras",
@@ -49,11 +56,14 @@ def check_config(value, path):
 def _check_class(value, path):
     name, module = value["class_name"], value.get("module")
     registered = value.get("registered_name")
-    if name in _NEUTRAL and module is None:
+    named = isinstance(name, str)
+    if named and name in _NEUTRAL and module is None:
         return
-    ours = str(registered).startswith("keras_vae>") and str(module).split(".")[0] == ("keras_vae")
+    ours = named and registered == f"keras_vae>{name}" and _is_ours(registered, module)
     theirs = (
-        module in _KERAS
+        named
+        and isinstance(module, str)
+        and module in _KERAS
         and name in _MODELS.get(module, {name})
         and name not in _FORBIDDEN
         and registered in (None, name)
@@ -63,3 +73,10 @@ def _check_class(value, path):
             "A preset may name classes of keras and keras_vae only, none that runs "
             f"code of its own. Nothing was executed. Received: {module}.{name} in {path}"
         )
+
+
+def _is_ours(registered, module):
+    """Whether a class is registered under that name, and comes from this package."""
+    found = keras.saving.get_registered_object(registered)
+    modules = (module, getattr(found, "__module__", None))
+    return found is not None and all(str(m).split(".")[0] == "keras_vae" for m in modules)

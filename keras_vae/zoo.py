@@ -15,14 +15,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
 from keras_vae import _safety
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-GOLDEN = "golden.npz"
+GOLDEN, RECIPE = "golden.npz", "recipe.json"
 FORMAT = 1
+_KEYS = ("name", "version", "description", "input", "latent_dim", "parameters", "bytes", "sha256")
 
 _HERE = Path(__file__).resolve().parent
 # An installed package carries its presets inside; a checkout has them beside it.
@@ -77,7 +79,8 @@ def list_models(pattern="*"):
         for root in _FOLDERS
         if root.is_dir()
         for folder in root.iterdir()
-        if (folder / METADATA).is_file()
+        # Hidden: what a save is in the middle of.
+        if not folder.name.startswith(".") and (folder / METADATA).is_file()
     }
     return sorted(fnmatch.filter(names, pattern))
 
@@ -94,7 +97,7 @@ def info(name):
     Raises:
         ValueError: unknown name, or a folder that is no preset.
     """
-    return Info(_read_json(folder(name) / METADATA))
+    return Info(_metadata(folder(name)))
 
 
 def load(name, weights="pretrained", compile=True):
@@ -116,21 +119,13 @@ def load(name, weights="pretrained", compile=True):
     if weights not in ("pretrained", None):
         raise ValueError(f"`weights` must be 'pretrained' or None. Received: weights={weights!r}")
     path = folder(name)
-    metadata = _read_json(path / METADATA)
+    hashes = _metadata(path)["sha256"]
     wanted = [CONFIG] + ([WEIGHTS] if weights else [])
     for file in wanted:
-        _check_hash(path / file, metadata.get("sha256", {}).get(file))
-    config = _read_json(path / CONFIG)
-    _safety.check_config(config, path / CONFIG)
-    model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        _check_hash(path / file, hashes.get(file))
+    model = _build(_read_json(path / CONFIG), path / CONFIG)
     if weights:
-        try:
-            model.load_weights(path / WEIGHTS)
-        except Exception as error:
-            raise ValueError(
-                f"The weights do not fit the configuration of the preset {path}. "
-                f"Received: {type(error).__name__}: {error}"
-            ) from error
+        _load_weights(model, path / WEIGHTS)
     if compile:
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
     return model
@@ -155,20 +150,19 @@ def save(model, path, metadata=None, golden=None, files=None):
 
     Raises:
         TypeError: not a VAE.
-        OSError: the folder cannot be written; what was there is still there.
+        ValueError: a part of the model is no class of Keras' or ours.
+        OSError: the folder cannot be written, or holds something that is no
+            preset; what was there is still there.
     """
-    if not hasattr(model, "posterior_layer"):
+    if not _is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
-    path = Path(path)
-    config = keras.saving.serialize_keras_object(model)
-    # A preset names no optimizer: that of another backend would not load here.
-    config.pop("compile_config", None)
-    _safety.check_config(config, path / CONFIG)
+    path = _absolute(path)
+    config = _without_optimizers(keras.saving.serialize_keras_object(model))
+    # A compiled model would carry the optimizer's slots in its weights.
+    twin = _build(json.loads(json.dumps(config)), path / CONFIG)
+    twin.set_weights(model.get_weights())
     with replaced_folder(path) as new:
-        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-        # A compiled model would carry the optimizer's slots in its weights.
-        twin = type(model).from_config(model.get_config())
-        twin.set_weights(model.get_weights())
+        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         twin.save_weights(new / WEIGHTS)
         if golden is not None:
             np.savez_compressed(new / GOLDEN, **golden_values(model, *golden))
@@ -177,7 +171,7 @@ def save(model, path, metadata=None, golden=None, files=None):
                 content = content.encode()
             (new / name).write_bytes(content)
         described = describe(model, path.name, new, metadata or {})
-        (new / METADATA).write_text(dump_json(described))
+        (new / METADATA).write_text(dump_json(described), encoding="utf-8")
     return path
 
 
@@ -227,9 +221,12 @@ def golden_values(model, x, condition=None):
 
 def folder(name):
     """The folder of a preset, by name or path."""
-    if isinstance(name, str) and name in list_models():
-        return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
-    path = Path(name)
+    if isinstance(name, str) and name == os.path.basename(name):
+        for root in _FOLDERS:
+            _recover(root / name)
+        if name in list_models():
+            return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
+    path = _absolute(name)
     _recover(path)
     if path.is_dir():
         if not (path / METADATA).is_file():
@@ -250,6 +247,7 @@ def replaced_folder(path):
     """A new folder to fill, which takes the place of `path` when filled."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _recover(path)
+    _check_replaceable(path)
     new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield new
@@ -261,6 +259,25 @@ def replaced_folder(path):
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _check_replaceable(path):
+    """Refuses to take the place of anything but a preset, or a recipe for one."""
+    if path.is_dir():
+        names = {file.name for file in path.iterdir()}
+        if not names or names & {METADATA, RECIPE}:
+            return
+    elif not os.path.lexists(path):
+        return
+    raise FileExistsError(
+        "Saving would delete what is there, which is no preset: give another path. "
+        f"Received: {path}"
+    )
+
+
+def _absolute(path):
+    """A path whose last part is a name: "." has none."""
+    return Path(os.path.abspath(path))
 
 
 def _previous(path):
@@ -281,15 +298,94 @@ def dump_json(value):
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+def _is_vae(model):
+    return isinstance(model, keras.Model) and hasattr(model, "posterior_layer")
+
+
+def _without_optimizers(config):
+    """A configuration that compiles nothing: a preset must load on every backend."""
+    if isinstance(config, dict):
+        return {k: _without_optimizers(v) for k, v in config.items() if k != "compile_config"}
+    if isinstance(config, list):
+        return [_without_optimizers(value) for value in config]
+    return config
+
+
+def _build(config, path):
+    """The model of a configuration, which is checked before anything is made of it."""
+    _safety.check_config(config, path)
+    try:
+        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    except Exception as error:
+        raise ValueError(
+            f"The configuration describes no model. Received: {type(error).__name__}: {error} "
+            f"in {path}"
+        ) from error
+    if not _is_vae(model):
+        raise ValueError(
+            f"The configuration describes no VAE. Received: {type(model).__name__} in {path}"
+        )
+    return model
+
+
+def _load_weights(model, path):
+    """Keras loads what it finds; here each number of the file must find its place too."""
+    try:
+        model.load_weights(path)
+        found, expected = _count_weights(path), model.count_params()
+        if found != expected:
+            raise ValueError(f"{found:,} numbers in the file, {expected:,} in the model")
+    except Exception as error:
+        raise ValueError(
+            "The weights do not fit the configuration, or the file is damaged. "
+            f"Received: {type(error).__name__}: {error} in {path}"
+        ) from error
+
+
+def _count_weights(path):
+    """How many numbers a weights file holds, without the state of random generators."""
+    sizes = []
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset) and "seed" not in name.replace("_", "/").split("/"):
+            sizes.append(item.size)
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return sum(sizes)
+
+
+def _metadata(path):
+    """Metadata with every key that a preset has."""
+    metadata = _read_json(path / METADATA)
+    if metadata.get("format", FORMAT) != FORMAT:
+        raise ValueError(
+            f"The preset has a format that this keras_vae does not know: update it. "
+            f"Expected: {FORMAT}. Received: {metadata['format']!r} in {path}"
+        )
+    missing = [key for key in _KEYS if key not in metadata]
+    if missing or not isinstance(metadata["sha256"], dict):
+        raise ValueError(
+            f"The preset's {METADATA} is incomplete. "
+            f"Received: no {', '.join(missing) or 'sha256 of files'} in {path}"
+        )
+    return metadata
+
+
 def _read_json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"The preset lacks {path.name}. Received: {path}") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ValueError(
             f"The preset's {path.name} cannot be read: {error}. Received: {path}"
         ) from error
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"The preset's {path.name} must hold a dict. Received: {type(value).__name__} in {path}"
+        )
+    return value
 
 
 def _check_hash(path, expected):

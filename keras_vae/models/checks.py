@@ -83,6 +83,17 @@ def condition(model, y, n, name="condition"):
     return model.condition.check(y, n)
 
 
+def weights(sample_weight, n):
+    """Sample weights `(n,)` as a clean float32 array."""
+    sample_weight = _in_range(_array(sample_weight, "sample_weight"), None, "sample_weight")
+    if sample_weight.shape not in ((n,), (n, 1)):
+        raise ValueError(
+            f"`sample_weight` must have shape ({n},), one for each example. "
+            f"Received: shape {sample_weight.shape}"
+        )
+    return sample_weight.reshape(n)
+
+
 def count(n, name="n"):
     """A positive integer."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:

@@ -25,6 +25,7 @@ class Fitting:
         callbacks=None,
         validation_split=0.0,
         validation_data=None,
+        sample_weight=None,
         **kwargs,
     ):
         """Trains the model; Keras' `fit` with all its options.
@@ -35,6 +36,7 @@ class Fitting:
             y: conditions of a conditional model; labels given to another model
                 are ignored.
             validation_data: like `x`, `(x, y)` or `(x, y, sample_weight)`.
+            sample_weight: `(n,)`, what each example's loss is multiplied by.
             **kwargs: the rest of Keras' arguments.
 
         Returns:
@@ -45,7 +47,7 @@ class Fitting:
                 has changed then.
         """
         self._ready_to_train()
-        x, y = self._clean(x, y)
+        x, y, sample_weight = self._clean(x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._clean_validation(validation_data)
         return super().fit(
@@ -57,17 +59,21 @@ class Fitting:
             callbacks=callbacks,
             validation_split=validation_split,
             validation_data=validation_data,
+            sample_weight=sample_weight,
             **kwargs,
         )
 
-    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", **kwargs):
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
+    ):
         """Losses on data; Keras' `evaluate` with all its options."""
-        if not self.compiled:
-            self.compile()
+        self._compile_by_default()
         # Inside `fit` Keras evaluates data that has been checked already.
         if not kwargs.get("_use_cached_eval_dataset"):
-            x, y = self._clean(x, y)
-        return super().evaluate(x, y, batch_size=batch_size, verbose=verbose, **kwargs)
+            x, y, sample_weight = self._clean(x, y, sample_weight)
+        return super().evaluate(
+            x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
+        )
 
     def predict(self, x, *args, **kwargs):
         """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
@@ -79,9 +85,12 @@ class Fitting:
             checks.condition(self, None, len(x))
         return super().predict(x, *args, **kwargs)
 
-    def _ready_to_train(self):
+    def _compile_by_default(self):
         if not self.compiled:
             self.compile(optimizer=keras.optimizers.Adam(1e-3))
+
+    def _ready_to_train(self):
+        self._compile_by_default()
         if self._compile_loss is not None:
             raise ValueError(
                 "The model's objective is its loss: compile it without `loss`. "
@@ -97,13 +106,18 @@ class Fitting:
                 f"an optimizer of {len(known)}"
             )
 
-    def _clean(self, x, y):
+    def _clean(self, x, y, sample_weight=None):
         if x is None:
             raise ValueError("`x` is missing: give data to train on. Received: x=None")
         if not _is_array(x):
-            return self._clean_source(x), y
+            return self._clean_source(x), y, sample_weight
         x = checks.data(self, x)
-        return x, self._clean_condition(y, len(x))
+        y = self._clean_condition(y, len(x))
+        if sample_weight is not None:
+            sample_weight = checks.weights(sample_weight, len(x))
+            # Keras drops the weights of data without y, and says nothing.
+            y = np.zeros(len(x), "float32") if y is None else y
+        return x, y, sample_weight
 
     def _clean_condition(self, y, n):
         if self.condition is not None:
@@ -117,8 +131,7 @@ class Fitting:
     def _clean_validation(self, validation_data):
         if not isinstance(validation_data, (tuple, list)) or _is_array(validation_data):
             return self._clean(validation_data, None)[0]
-        x, y, *rest = (*validation_data, None)[: max(2, len(validation_data))]
-        return (*self._clean(x, y), *rest)
+        return self._clean(*validation_data)
 
     def _clean_source(self, source):
         """Checks the first batch of a data set or generator; returns a source."""

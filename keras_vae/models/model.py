@@ -154,6 +154,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
 
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""
+        sample_weight = _one_each(sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
 
         def loss_and_terms():
@@ -168,6 +169,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
 
     def assess(self, x, y=None, sample_weight=None):
         """The losses of a batch, nothing changed; runs inside `evaluate`."""
+        sample_weight = _one_each(sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         evidence = self.evidence(x, self._condition_of(y), training=False)
         losses, terms = self.objective(evidence)
@@ -214,6 +216,11 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         config = dict(config)
         parts = {name: deserialize(config.pop(name)) for name in PARTS}
         return cls(**parts, **config)
+
+
+def _one_each(sample_weight):
+    # Keras hands over columns (n, 1), which would broadcast against losses (n,).
+    return None if sample_weight is None else ops.reshape(sample_weight, (-1,))
 
 
 def _mean(losses, sample_weight):

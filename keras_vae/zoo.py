@@ -221,7 +221,7 @@ def golden_values(model, x, condition=None):
 
 def folder(name):
     """The folder of a preset, by name or path."""
-    if isinstance(name, str) and name == os.path.basename(name):
+    if isinstance(name, str) and name and name == Path(name).name:
         for root in _FOLDERS:
             _recover(root / name)
         if name in list_models():
@@ -347,7 +347,8 @@ def _count_weights(path):
     sizes = []
 
     def visit(name, item):
-        if isinstance(item, h5py.Dataset) and "seed" not in name.replace("_", "/").split("/"):
+        random = name == "vars/seed" or "/seed_generator/" in name
+        if isinstance(item, h5py.Dataset) and not random:
             sizes.append(item.size)
 
     with h5py.File(path) as file:

@@ -48,6 +48,8 @@ def parser():
 
     command = add("card", "Draw a preset's pictures and write its card anew.", name)
 
+    add("readme", "Write the table of the presets into the READMEs.")
+
     command = add("sample", "Draw new data.", name)
     command.add_argument("--label", type=int, help="of a conditional model")
     pictures(command)

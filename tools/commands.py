@@ -8,6 +8,7 @@ import numpy as np
 from keras_vae import datasets, plots, zoo
 
 from . import card as cards
+from . import readme as readmes
 from . import recipes
 from .demo import demo as run_demo
 from .demo import digits
@@ -59,6 +60,12 @@ def evaluate(arguments):
 def card(arguments):
     """`card`."""
     cards.write(zoo.folder(arguments.preset))
+    return 0
+
+
+def readme(arguments):
+    """`readme`."""
+    readmes.readme()
     return 0
 
 

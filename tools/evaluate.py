@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from keras_vae import metrics, zoo
+from keras_vae import conditions, metrics, zoo
 
 from . import card, recipes
+from .classifier import classifier, probabilities
 
 
 def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
@@ -63,12 +64,33 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
     found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
     active = metrics.active_units(model, x, y)
     found.append(entry(f"active units of {model.latent_dim}", active.sum(), unit="", digits=0))
+    if isinstance(model.condition, conditions.Labels):
+        agreed, accuracy, n = agreement(model, recipe["data"], seed)
+        metric = entry("asked label read by a classifier", 100 * agreed, unit="%", digits=1)
+        metric["how"] = (
+            f"{n} samples of each label, seed {seed}; the classifier, trained on the "
+            f"training split, reads {100 * accuracy:.2f} % of the test split"
+        )
+        found.append(metric)
     for metric in found:
         print(zoo.describe_metric(metric))
     print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
     if write and limit is None:
         record(folder, found, lambda old: old["split"] != split or old.get("extra"))
     return found
+
+
+def agreement(model, data, seed=0, n=100):
+    """How often a classifier reads the label that samples were asked for.
+
+    Returns:
+        `(agreed, accuracy, n)`: the part of samples, the classifier's accuracy on
+        the real test split, and the samples of each label.
+    """
+    judge, accuracy = classifier(data)
+    asked = np.repeat(np.arange(model.condition.num_classes), n)
+    drawn = model.sample(len(asked), condition=asked, seed=seed)
+    return (probabilities(judge, drawn).argmax(-1) == asked).mean(), accuracy, n
 
 
 def record(folder, found, keep):

@@ -22,7 +22,7 @@ EXTRAS = {"test": "[jax,torch,test]"}
 
 def main(arguments):
     """Makes the environment and hands over to `python -m tools`."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (any Python may start this)
         raise SystemExit(
             "keras_vae needs Python 3.11 or later. Received: " + sys.version.split()[0]
         )

@@ -43,7 +43,7 @@ def data(model, x, name="x"):
         TypeError: not numeric.
         ValueError: empty, of another shape, not finite, or out of range.
     """
-    x = _array(x, name)
+    x = array(x, name)
     if x.ndim != len(model.data_shape) + 1 or x.shape[1:] != model.data_shape:
         hint = ""
         if x.shape == model.data_shape:
@@ -59,7 +59,7 @@ def data(model, x, name="x"):
 
 def codes(model, z):
     """Codes `(n, latent_dim)` as a clean float32 array."""
-    z = _array(z, "z")
+    z = array(z, "z")
     if z.ndim != 2 or z.shape[1] != model.latent_dim:
         raise ValueError(f"`z` must have shape (n, {model.latent_dim}). Received: shape {z.shape}")
     return _in_range(z, None, "z")
@@ -80,12 +80,12 @@ def condition(model, y, n, name="condition"):
             f"{type(model.condition).__name__.lower()} for {n} examples. "
             f"Received: {name}=None"
         )
-    return model.condition.check(y, n)
+    return model.condition.check(_numpy(y, name), n)
 
 
 def weights(sample_weight, n):
     """Sample weights `(n,)` as a clean float32 array."""
-    sample_weight = _in_range(_array(sample_weight, "sample_weight"), None, "sample_weight")
+    sample_weight = _in_range(array(sample_weight, "sample_weight"), None, "sample_weight")
     if sample_weight.shape not in ((n,), (n, 1)):
         raise ValueError(
             f"`sample_weight` must have shape ({n},), one for each example. "
@@ -101,10 +101,9 @@ def count(n, name="n"):
     return int(n)
 
 
-def _array(x, name):
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
-    x = np.asarray(x)
+def array(x, name):
+    """Numbers of at least one example, as NumPy holds them."""
+    x = _numpy(x, name)
     if x.dtype.kind not in "biuf" and x.dtype.name != "bfloat16":
         raise TypeError(f"`{name}` must be an array of numbers. Received: dtype {x.dtype}")
     if x.ndim == 0 or len(x) == 0:
@@ -112,8 +111,20 @@ def _array(x, name):
     return x
 
 
+def _numpy(x, name):
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        # PyTorch's bfloat16 is unknown to NumPy.
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be an array: each example of the same shape. Received: {error}"
+        ) from error
+
+
 def _in_range(x, limits, name):
-    kind = x.dtype.kind
     x = x.astype("float32", copy=False)
     low, high = float(x.min()), float(x.max())
     if not np.isfinite(low + high):
@@ -123,7 +134,7 @@ def _in_range(x, limits, name):
         )
     if limits and not limits[0] <= low <= high <= limits[1]:
         hint = ""
-        if kind in "iu" or (low >= 0 and 1 < high <= 255):
+        if low >= 0 and 1 < high <= 255:
             hint = f" Pixels of 0..255 become that by `{name} / 255`."
         raise ValueError(
             f"`{name}` must lie in [{limits[0]:g}, {limits[1]:g}].{hint} "

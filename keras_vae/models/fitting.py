@@ -47,27 +47,35 @@ class Fitting:
                 has changed then.
         """
         self._ready_to_train()
+        _check_batch_size(batch_size)
         x, y, sample_weight = self._clean(x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._clean_validation(validation_data)
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            sample_weight=sample_weight,
-            **kwargs,
-        )
+        try:
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
+        except BaseException:
+            # TensorFlow would take a step that failed while it was traced for one
+            # that has made the optimizer's variables, and refuse to make them.
+            self.train_function = None
+            raise
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
     ):
         """Losses on data; Keras' `evaluate` with all its options."""
         self._compile_by_default()
+        _check_batch_size(batch_size)
         # Inside `fit` Keras evaluates data that has been checked already.
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = self._clean(x, y, sample_weight)
@@ -91,12 +99,15 @@ class Fitting:
 
     def _ready_to_train(self):
         self._compile_by_default()
-        if self._compile_loss is not None:
+        loss = self._compile_config.config["loss"]
+        if loss is not None:
             raise ValueError(
                 "The model's objective is its loss: compile it without `loss`. "
                 "Another objective is given when the model is built. "
-                f"Received: loss={self._compile_loss._user_loss!r}"
+                f"Received: loss={loss!r}"
             )
+        # Compiling without a loss leaves that of an earlier `compile` in place.
+        self._compile_loss = None
         known = {id(v) for v in self.optimizer._trainable_variables}
         if self.optimizer.built and known != {id(v) for v in self.trainable_variables}:
             raise ValueError(
@@ -122,16 +133,26 @@ class Fitting:
     def _clean_condition(self, y, n):
         if self.condition is not None:
             return checks.condition(self, y, n, name="y")
-        if y is not None and len(y) != n:
-            raise ValueError(
-                f"`y` must hold one value for each example. Received: {len(y)} for {n}"
-            )
+        if y is not None:
+            y = checks.array(y, "y")
+            if len(y) != n:
+                raise ValueError(
+                    f"`y` must hold one value for each example. Received: {len(y)} for {n}"
+                )
         return y
 
     def _clean_validation(self, validation_data):
-        if not isinstance(validation_data, (tuple, list)) or _is_array(validation_data):
+        several = isinstance(validation_data, (tuple, list)) and (
+            isinstance(validation_data, tuple) or hasattr(validation_data[0], "shape")
+        )
+        if not several:
             return self._clean(validation_data, None)[0]
-        return self._clean(*validation_data)
+        if len(validation_data) > 3:
+            raise ValueError(
+                "`validation_data` must be x, (x, y) or (x, y, sample_weight). "
+                f"Received: {len(validation_data)} parts"
+            )
+        return self._clean(*(*validation_data, None, None)[:3])
 
     def _clean_source(self, source):
         """Checks the first batch of a data set or generator; returns a source."""
@@ -142,7 +163,7 @@ class Fitting:
             if batch is None:
                 raise ValueError("`x` is a generator that gives no batch.")
             source = itertools.chain([batch], source)
-        elif hasattr(source, "__iter__"):
+        elif hasattr(source, "__iter__") and not isinstance(source, (dict, str, bytes)):
             batch = next(iter(source), None)
             if batch is None:
                 raise ValueError("`x` is a data set that gives no batch.")
@@ -151,11 +172,19 @@ class Fitting:
                 "`x` must be an array, a tf.data.Dataset, a PyDataset, a PyTorch "
                 f"DataLoader or a generator. Received: {type(source).__name__}"
             )
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
             tuple(batch) if isinstance(batch, list) else batch
         )
         x = checks.data(self, x, name="the first batch")
-        self._clean_condition(None if y is None else np.asarray(y), len(x))
+        clean = self._clean_condition(y, len(x))
+        # What was spread over the examples here will not be so in the step.
+        if self.condition is not None and np.size(clean) != checks.array(y, "y").size:
+            raise ValueError(
+                f"`y` of the first batch must have shape {clean.shape}. "
+                f"Received: shape {tuple(y.shape)}"
+            )
+        if sample_weight is not None:
+            checks.weights(sample_weight, len(x))
         # Keras tells a generator by its type, which a chain has not.
         if isinstance(source, itertools.chain):
             return (batch for batch in source)
@@ -163,6 +192,9 @@ class Fitting:
 
 
 def _is_array(x):
-    if isinstance(x, (tuple, list)):
-        return bool(x) and isinstance(x[0], (int, float, list, tuple))
-    return hasattr(x, "shape") and hasattr(x, "dtype")
+    return isinstance(x, (tuple, list)) or (hasattr(x, "shape") and hasattr(x, "dtype"))
+
+
+def _check_batch_size(batch_size):
+    if batch_size is not None:
+        checks.count(batch_size, "batch_size")

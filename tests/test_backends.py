@@ -1,0 +1,75 @@
+"""Across backends: the same weights mean the same model, wherever it was saved."""
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_vae import zoo
+
+BACKENDS = ("tensorflow", "jax", "torch")
+CHILD = Path(__file__).with_name("backend_child.py")
+
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(b) is None for b in BACKENDS),
+        reason="needs TensorFlow, JAX and PyTorch",
+    ),
+]
+
+
+def child(backend, task, folder):
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": str(CHILD.parent.parent),
+    }
+    result = subprocess.run(
+        [sys.executable, str(CHILD), task, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, f"{backend} {task}:\n{result.stderr[-3000:]}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("backends")
+    for backend in BACKENDS:
+        child(backend, "save", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize("a, b", itertools.combinations(BACKENDS, 2))
+def test_presets_agree(saved, name, a, b):
+    """Posterior means and decoded means of 256 real digits, to 1e-5."""
+    with np.load(saved / f"{a}.npz") as first, np.load(saved / f"{b}.npz") as second:
+        for what in ("encode", "decode", "sample"):
+            left, right = first[f"{name}.{what}"], second[f"{name}.{what}"]
+            assert left.shape == right.shape and np.abs(left).max() > 0
+            assert np.abs(left - right).max() <= 1e-5
+        np.testing.assert_allclose(first[f"{name}.bound"], second[f"{name}.bound"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_move_to_every_other_backend_and_training_goes_on(saved, backend):
+    rows = [line.split() for line in child(backend, "load", saved).splitlines() if " " in line]
+    rows = [row for row in rows if row[0] in BACKENDS and row[1] == backend]
+    assert {(row[0], row[2]) for row in rows} == set(
+        itertools.product(BACKENDS, ("keras", "weights", "preset"))
+    )
+    for row in rows:
+        difference, before, after = map(float, row[3:])
+        assert difference <= 1e-5, row
+        assert after < before, row

@@ -1,0 +1,108 @@
+"""Metrics on models whose true values are known."""
+
+import numpy as np
+import pytest
+import reference
+from conftest import SHAPE, array
+from test_vae import linear_gaussian
+
+from keras_vae import metrics, models
+
+
+def with_posterior(model, kernel, mean, log_var):
+    """Sets the posterior's projection: mean = x·kernel + mean, fixed log_var."""
+    d = model.latent_dim
+    raw = 10 * np.arctanh(np.broadcast_to(log_var, (d,)) / 10)
+    full = np.hstack([kernel, np.zeros_like(kernel)])
+    model.posterior_layer.set_weights([full, np.concatenate([np.broadcast_to(mean, (d,)), raw])])
+    return model
+
+
+def line_model(d=3):
+    return models.vae((4,), d, units=(), seed=0)
+
+
+def test_estimate_is_mean_and_standard_error(rng):
+    model, x, exact = linear_gaussian(rng)
+    estimate = metrics.log_likelihood(model, x, samples=300, verbose=False)
+    each = model.log_likelihood(x, samples=300, verbose=False)
+    assert estimate.mean == pytest.approx(each.mean())
+    assert estimate.standard_error == pytest.approx(each.std(ddof=1) / len(x) ** 0.5)
+    assert (estimate.n, estimate.samples) == (20, 300)
+    assert str(estimate).endswith("nats (n = 20, K = 300)")
+    assert metrics.log_likelihood(model, x[:1], samples=3).standard_error == 0.0
+    assert estimate.mean == pytest.approx(exact.mean(), abs=0.1)
+
+
+def test_kl_per_dimension_is_the_closed_form(rng):
+    x = rng.random((50, 4)).astype("float32")
+    kernel = rng.normal(size=(4, 3))
+    model = with_posterior(line_model(), kernel, 0.5, [-1.0, 0.0, 2.0])
+    expected = reference.normal_kl(x @ kernel + 0.5, np.array([-1.0, 0.0, 2.0]), 0.0, 0.0)
+    found = metrics.kl_per_dimension(model, x)
+    np.testing.assert_allclose(found, expected.mean(0), rtol=1e-4)
+    assert found.sum() == pytest.approx(array(model.posterior(x).kl(model.prior)).mean(), rel=1e-4)
+
+
+def test_active_units_are_those_whose_mean_varies(rng):
+    x = rng.random((500, 4)).astype("float32")
+    kernel = np.zeros((4, 3))
+    kernel[0] = [1.0, 0.0, 0.2]  # Var(x) = 1/12: variances 0.083, 0, 0.0033
+    model = with_posterior(line_model(), kernel, 0.0, -1.0)
+    np.testing.assert_array_equal(metrics.active_units(model, x), [True, False, False])
+    np.testing.assert_array_equal(
+        metrics.active_units(model, x, threshold=0.002), [True, False, True]
+    )
+    with pytest.raises(ValueError, match="two examples. Received: 1"):
+        metrics.active_units(model, x[:1])
+
+
+class TestCollapse:
+    def report(self, rng, decoder_scale, kernel_scale, d=2):
+        x = (rng.random((200, 4)) < 0.5).astype("float32")
+        model = line_model(d)
+        kernel = np.zeros((4, d))
+        kernel[:2, :2] = kernel_scale * np.eye(2)
+        with_posterior(model, kernel, -0.5 * kernel_scale, -2.0)
+        weights = np.zeros((d, 4))
+        weights[:2, :2] = decoder_scale * np.eye(2)
+        model.decoder.set_weights([weights, np.zeros(4)])
+        return metrics.collapse_report(model, x)
+
+    def test_a_decoder_that_uses_the_code_is_healthy(self, rng):
+        report = self.report(rng, decoder_scale=3.0, kernel_scale=2.0)
+        assert report.verdict == "healthy" and report.active.all()
+        # Two of four pixels are decided by the code, the others are coins.
+        own = -2 * np.log1p(np.exp(-3.0)) - 2 * np.log(2)
+        swapped = -np.log1p(np.exp(-3.0)) - np.log1p(np.exp(3.0)) - 2 * np.log(2)
+        assert report.own == pytest.approx(own, rel=1e-4)
+        assert report.swapped == pytest.approx(swapped, abs=0.5)
+        assert "the decoder uses the code" in str(report)
+
+    def test_a_decoder_that_ignores_the_code_is_found_though_the_code_is_busy(self, rng):
+        report = self.report(rng, decoder_scale=0.0, kernel_scale=2.0)
+        assert report.verdict == "collapsed" and report.active.all()
+        assert report.used == pytest.approx(0.0, abs=1e-4)
+        assert "ignores the code" in str(report) and "warm-up" in str(report)
+
+    def test_a_posterior_that_ignores_the_data_is_found(self, rng):
+        report = self.report(rng, decoder_scale=3.0, kernel_scale=0.0)
+        assert report.verdict == "collapsed" and not report.active.any()
+        assert "0 of 2 latent dimensions are active" in str(report)
+
+    def test_unused_dimensions_are_named(self, rng):
+        report = self.report(rng, decoder_scale=3.0, kernel_scale=2.0, d=4)
+        assert report.verdict == "partial"
+        np.testing.assert_array_equal(report.active, [True, True, False, False])
+        assert "Inactive dimensions: 2, 3." in str(report)
+
+
+def test_conditional_models_are_measured_with_their_conditions(images):
+    model = models.cvae(SHAPE, 2, units=(8,), num_classes=2, seed=0)
+    y = np.arange(64) % 2
+    assert metrics.kl_per_dimension(model, images, y).shape == (2,)
+    assert metrics.collapse_report(model, images, y).kl.shape == (2,)
+    terms = metrics.elbo(model, images, y)
+    assert terms["elbo"].mean < 0
+    with pytest.raises(ValueError, match="conditional"):
+        metrics.log_likelihood(model, images, samples=2)

@@ -1,0 +1,75 @@
+"""Every packaged preset, on this backend, with real digits."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vae import zoo
+from tools.demo import digits
+
+MNIST = zoo.list_models("mnist_*")
+
+
+def data_of(model, n=None):
+    x, y = digits()
+    return x[:n], (None if model.condition is None else y[:n])
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_it_knows_digits(name):
+    """Reconstructions are nearer to their digit than to any other one."""
+    model = zoo.load(name)
+    x, y = data_of(model, 200)
+    rebuilt = model.reconstruct(x, condition=y)
+    distances = np.square(rebuilt[:, None] - x[None]).sum((2, 3, 4))
+    nearest = (distances.argmin(1) == np.arange(200)).mean()
+    # Two dimensions cannot tell every digit from every other.
+    assert nearest >= (0.25 if model.latent_dim == 2 else 0.99)
+    empty = np.square(x - x.mean(0)).sum((1, 2, 3)).mean()
+    assert np.diag(distances).mean() < (0.8 if model.latent_dim == 2 else 0.3) * empty
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_samples_look_like_digits_more_than_noise_does(name):
+    """Samples have the ink of digits, and their pixels are decided."""
+    model = zoo.load(name)
+    x, y = data_of(model)
+    drawn = model.sample(len(x), condition=y, seed=0)
+    assert drawn.min() >= 0 and drawn.max() <= 1
+    assert drawn.mean() == pytest.approx(x.mean(), rel=0.15)
+    assert (np.minimum(drawn, 1 - drawn) < 0.1).mean() > 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MNIST)
+def test_fine_tuning_for_one_epoch_lowers_the_loss(name):
+    model = zoo.load(name)
+    x, y = data_of(model, 320)
+    inverted = 1.0 - x
+    before = model.evaluate(inverted, y, verbose=0, return_dict=True)["loss"]
+    model.fit(inverted, y, epochs=1, batch_size=32, verbose=0)
+    after = model.evaluate(inverted, y, verbose=0, return_dict=True)["loss"]
+    assert after < 0.8 * before
+
+
+@pytest.mark.parametrize("name", MNIST[:1])
+def test_a_frozen_encoder_stays_bit_identical(name):
+    model = zoo.load(name)
+    x, y = data_of(model, 64)
+    model.encoder.trainable = False
+    before = [w.copy() for w in model.encoder.get_weights()]
+    decoder = model.decoder.get_weights()[0].copy()
+    model.fit(1.0 - x, y, verbose=0)
+    for old, new in zip(before, model.encoder.get_weights()):
+        np.testing.assert_array_equal(old, new)
+    assert (decoder != model.decoder.get_weights()[0]).any()
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_it_saves_and_comes_back(name, tmp_path):
+    model = zoo.load(name)
+    x, y = data_of(model, 8)
+    expected = model.reconstruct(x, condition=y)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.reconstruct(x, condition=y), expected)

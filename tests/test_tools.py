@@ -1,0 +1,304 @@
+"""The commands, in this process, on the packaged digits."""
+
+import csv
+import json
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vae import datasets, models, zoo
+from tools import __main__ as cli
+from tools import card, evaluate, readme, recipes
+from tools import train as training
+from tools.demo import digits
+
+RECIPE = {
+    "description": "A small VAE.",
+    "model": {
+        "function": "vae",
+        "arguments": {
+            "input_shape": [28, 28, 1],
+            "latent_dim": 2,
+            "units": [16],
+            "likelihood": "dynamic_bernoulli",
+            "seed": 0,
+        },
+    },
+    "data": "mnist",
+    "data_terms": "MNIST",
+    "paper": "A paper",
+    "licence": "MIT",
+    "training": {
+        "backend": "any",
+        "epochs": 3,
+        "batch_size": 50,
+        "learning_rate": 0.002,
+        "warmup_epochs": 1,
+        "weight_average": 0.9,
+        "verbose": 0,
+    },
+    "evaluation": {"samples": 5},
+}
+PICTURES = {
+    "samples.png",
+    "reconstructions.png",
+    "interpolation.png",
+    "manifold.png",
+    "latent.png",
+    "training.png",
+}
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """`datasets.load` from the packaged digits: splits of 800, 100, 100."""
+    x, y = digits()
+    parts = {"train": slice(0, 800), "validation": slice(800, 900), "test": slice(900, 1000)}
+
+    def load(name, split="train", *, limit=None, **kwargs):
+        assert name == "mnist"
+        return datasets.Data(x[parts[split]][:limit], y[parts[split]][:limit])
+
+    monkeypatch.setattr(datasets, "load", load)
+
+
+@pytest.fixture
+def folder(tmp_path, offline):
+    path = tmp_path / "small"
+    path.mkdir()
+    (path / "recipe.json").write_text(json.dumps(RECIPE))
+    return path
+
+
+def test_digits_are_a_labelled_sample_of_the_test_split():
+    x, y = digits()
+    assert x.shape == (1000, 28, 28, 1) and x.dtype == np.float32
+    assert x.min() == 0.0 and x.max() == 1.0
+    assert np.bincount(y).tolist() == [100] * 10
+    try:
+        real, labels = datasets.load("mnist", "test", download=False)
+    except FileNotFoundError:
+        pytest.skip("needs the prepared data set mnist: set TFDS_DATA_DIR")
+    rows = {image.tobytes(): label for image, label in zip(real, labels)}
+    assert all(rows[image.tobytes()] == label for image, label in zip(x, y))
+
+
+class TestTrain:
+    def test_it_writes_a_whole_preset(self, folder):
+        training.train(folder)
+        files = {path.name for path in folder.iterdir()}
+        assert files == PICTURES | {
+            "config.json",
+            "metadata.json",
+            "model.weights.h5",
+            "golden.npz",
+            "recipe.json",
+            "log.csv",
+            "README.md",
+        }
+        info = zoo.info(folder)
+        assert info["version"] == 1 and info["training"]["epochs"] == 3
+        assert recipes.read(folder) == RECIPE
+        text = (folder / "README.md").read_text()
+        assert text.startswith("# small\n\nA small VAE.")
+        assert all(f"({picture})" in text for picture in PICTURES)
+        model = zoo.load(folder)
+        golden = np.load(folder / "golden.npz")
+        np.testing.assert_allclose(model.encode(golden["x"]), golden["mean"], atol=1e-5)
+        # The warm-up of one epoch is 16 steps of 50 digits.
+        assert model.objective.beta.steps == 16 and model.objective.beta.final == 1.0
+        assert not (folder.parent / ".runs" / "small").exists()
+
+    def test_again_is_the_next_version(self, folder):
+        training.train(folder, epochs=1)
+        training.train(folder, epochs=1)
+        assert zoo.info(folder)["version"] == 2
+
+    def test_it_keeps_the_best_epoch(self, folder, monkeypatch):
+        """A validation loss that rises at the end: the epoch before it is kept."""
+        seen = {}
+        original = training.KeepBest.on_epoch_end
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen[epoch] = [w.copy() for w in self.model.get_weights()]
+            original(self, epoch, {**logs, "val_loss": [9.0, 5.0, 7.0][epoch]})
+
+        monkeypatch.setattr(training.KeepBest, "on_epoch_end", on_epoch_end)
+        training.train(folder)
+        assert zoo.info(folder)["training"]["best_epoch"] == 2
+        for kept, epoch_2, last in zip(zoo.load(folder).get_weights(), seen[1], seen[2]):
+            np.testing.assert_array_equal(kept, epoch_2)
+            assert kept.size == 1 or (kept != last).any()
+
+    def test_it_stops_when_validation_has_not_improved(self, folder, monkeypatch):
+        recipe = {**RECIPE, "training": {**RECIPE["training"], "epochs": 20, "patience": 2}}
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+        original = training.KeepBest.on_epoch_end
+        monkeypatch.setattr(
+            training.KeepBest,
+            "on_epoch_end",
+            lambda self, e, logs: original(self, e, {**logs, "val_loss": 5.0 + e}),
+        )
+        training.train(folder)
+        assert len(list(csv.DictReader((folder / "log.csv").open()))) == 3
+
+    def test_an_interrupted_run_goes_on(self, folder, monkeypatch):
+        original = training.KeepBest.on_epoch_end
+
+        def interrupted(self, epoch, logs=None):
+            original(self, epoch, logs)
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training.KeepBest, "on_epoch_end", interrupted)
+            training.train(folder)
+        assert not (folder / "metadata.json").exists()
+        seen = []
+        monkeypatch.setattr(
+            training.KeepBest,
+            "on_epoch_end",
+            lambda self, e, logs: (seen.append(e), original(self, e, logs)),
+        )
+        training.train(folder)
+        assert seen == [2]
+        assert int(keras.ops.convert_to_numpy(zoo.load(folder).step)) in (16, 32, 48)
+
+    def test_a_missing_recipe_is_said(self, tmp_path):
+        with pytest.raises(ValueError, match="No preset of that name"):
+            training.train("nothing_like_it")
+        with pytest.raises(ValueError, match="There is no recipe to train from"):
+            recipes.read(tmp_path)
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def preset(self, folder):
+        model = recipes.build(RECIPE)
+        x, _ = digits()
+        metadata = {
+            "description": "A small VAE.",
+            "data": "MNIST",
+            "paper": "A paper",
+            "licence": "MIT",
+            "metrics": [],
+            "made_with": {"keras": keras.__version__},
+            "training": {
+                "backend": "jax",
+                "epochs": 1,
+                "best_epoch": 1,
+                "validation_loss": 9.0,
+                "hardware": "a computer",
+            },
+        }
+        files = {"recipe.json": json.dumps(RECIPE)}
+        return zoo.save(model, folder, metadata, golden=(x[:2],), files=files)
+
+    def test_figures_are_those_of_the_model_and_reach_the_card(self, preset, offline):
+        evaluate.evaluate(preset)
+        metrics = {m["title"]: m for m in zoo.info(preset)["metrics"]}
+        model = zoo.load(preset)
+        x, _ = datasets.load("mnist", "test")
+        bound = model.log_likelihood(x, samples=5, seed=0)
+        nll = metrics["NLL"]
+        assert nll["value"] == pytest.approx(-bound.mean(), rel=1e-6)
+        assert nll["standard_error"] == pytest.approx(bound.std(ddof=1) / 10)
+        assert (nll["n"], nll["samples"], nll["seed"], nll["split"]) == (100, 5, 0, "test")
+        assert nll["command"] == "python -m tools evaluate small"
+        mse = np.mean((model.reconstruct(x) - x) ** 2)
+        assert metrics["reconstruction MSE"]["value"] == pytest.approx(mse, rel=1e-5)
+        assert metrics["-ELBO"]["value"] == pytest.approx(
+            metrics["reconstruction"]["value"] + metrics["KL"]["value"], rel=1e-5
+        )
+        text = (preset / "README.md").read_text()
+        assert f"| NLL | {nll['value']:.2f} ± {nll['standard_error']:.2f} nats |" in text
+        zoo.load(preset)  # its hashes are still right
+
+    def test_other_splits_are_kept_apart_and_the_same_one_replaced(self, preset, offline):
+        for _ in range(2):
+            evaluate.evaluate(preset)
+            evaluate.evaluate(preset, split="validation", samples=3, seed=4)
+        metrics = [m for m in zoo.info(preset)["metrics"] if m["title"] == "NLL"]
+        assert [m["split"] for m in metrics] == ["test", "validation"]
+        assert metrics[1]["command"] == (
+            "python -m tools evaluate small --split validation --samples 3 --seed 4"
+        )
+
+    def test_a_part_of_the_split_is_never_written(self, preset, offline):
+        evaluate.evaluate(preset, limit=10)
+        assert zoo.info(preset)["metrics"] == []
+
+    def test_agreement_counts_what_the_judge_reads(self, monkeypatch):
+        def sample(n, condition, seed):
+            return np.asarray(condition, "float32")[:, None]
+
+        model = types.SimpleNamespace(condition=types.SimpleNamespace(num_classes=4), sample=sample)
+
+        def judged(table):
+            read = types.SimpleNamespace(
+                predict=lambda x, **kwargs: np.eye(4)[np.array(table)[x[:, 0].astype(int)]]
+            )
+            monkeypatch.setattr(evaluate, "classifier", lambda data: (read, 0.99))
+            return evaluate.agreement(model, "mnist")[0]
+
+        assert judged([0, 1, 2, 3]) == 1.0
+        assert judged([0, 1, 3, 3]) == 0.75
+        assert judged([1, 2, 3, 0]) == 0.0
+
+
+class TestCommandLine:
+    def test_list_and_info(self, capsys):
+        assert cli.main(["list"]) == 0
+        listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+        assert listed == zoo.list_models()
+        for name in listed[:1]:
+            assert cli.main(["info", name]) == 0
+            assert zoo.info(name)["sha256"]["model.weights.h5"] in capsys.readouterr().out
+
+    def test_an_unknown_name_is_an_error_and_not_a_traceback(self, capsys):
+        assert cli.main(["info", "mnist_convv"]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == "" and captured.err.startswith("keras-vae info: No preset")
+
+    @pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate"])
+    def test_pictures(self, command, tmp_path, capsys):
+        preset = zoo.save(models.vae(latent_dim=2, units=(4,), seed=0), tmp_path / "p")
+        (preset / "recipe.json").write_text(json.dumps(RECIPE))
+        out = tmp_path / "picture.png"
+        assert cli.main([command, str(preset), "--out", str(out), "--n", "4"]) == 0
+        assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert f"Wrote {out}" in capsys.readouterr().out
+
+    def test_no_command_stands_without_its_function(self):
+        from tools import commands
+
+        actions = cli.parser()._subparsers._group_actions[0].choices
+        assert all(callable(getattr(commands, n)) for n in actions if n != "test")
+
+
+def test_readme_table_stands_between_its_marks():
+    text = "a\n<!-- zoo: x -->\nold\n<!-- /zoo -->\nb <!-- speed: y -->\n<!-- /speed -->"
+    new = readme.replaced(text, "zoo", "| new |")
+    assert new == text.replace("old", "| new |")
+    assert readme.replaced(new, "zoo", "| new |") == new
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.es.md"])
+def test_readme_table_is_up_to_date(name):
+    text = (readme.ROOT / name).read_text(encoding="utf-8")
+    for preset in zoo.list_models():
+        assert readme._row(preset) in text, "run `python -m tools readme`"
+
+
+def test_writing_a_card_keeps_the_old_one_on_an_error(tmp_path, monkeypatch):
+    card.write_text(tmp_path / "README.md", "old")
+    monkeypatch.setattr(card.os, "replace", _fail)
+    with pytest.raises(OSError, match="full"):
+        card.write_text(tmp_path / "README.md", "new")
+    assert (tmp_path / "README.md").read_text() == "old"
+
+
+def _fail(*args):
+    raise OSError("disk full")

@@ -1,0 +1,68 @@
+"""A classifier of real images, to judge what a conditional model draws."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae import datasets
+from keras_vae.layers import SpaceToDepth
+
+
+def classifier(data, epochs=8):
+    """A small convolutional classifier, trained once and kept in Keras' cache folder.
+
+    Args:
+        data: name of a data set with integer labels.
+        epochs: passes over the training split, if it must be trained.
+
+    Returns:
+        `(model, accuracy)`: images `(n, h, w, c)` to class probabilities, and its
+        accuracy on the test split.
+    """
+    path = Path(keras.config.keras_home()) / "keras_vae" / f"{data}_classifier.keras"
+    if path.is_file():
+        model = keras.saving.load_model(path)
+    else:
+        model = _trained(data, epochs)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(f".{os.getpid()}.keras")
+        model.save(new)
+        os.replace(new, path)
+    x, y = datasets.load(data, "test")
+    return model, float((probabilities(model, x).argmax(-1) == y).mean())
+
+
+def probabilities(model, x):
+    """Class probabilities `(n, classes)`, NumPy."""
+    return model.predict(np.asarray(x), batch_size=500, verbose=0)
+
+
+def _trained(data, epochs):
+    print(f"Training a classifier of {data} on its training split:")
+    keras.utils.set_random_seed(0)
+    x, y = datasets.load(data, "train")
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input(x.shape[1:]),
+            SpaceToDepth(),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            SpaceToDepth(),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(128, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(len(datasets.info(data).classes), activation="softmax"),
+        ]
+    )
+    steps = epochs * -(-len(x) // 128)
+    model.compile(
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    model.fit(x, y, batch_size=128, epochs=epochs)
+    return model

@@ -1,0 +1,40 @@
+"""`readme`: the tables of the READMEs, from the presets' metadata."""
+
+import re
+from pathlib import Path
+
+from keras_vae import zoo
+
+from .card import write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADS = {
+    "README.md": "| preset | what it is | parameters, size | test NLL (nats) | measured by |",
+    "README.es.md": "| modelo | qué es | parámetros, tamaño | NLL de prueba (nats) | medido con |",
+}
+
+
+def readme():
+    """Writes the table of the zoo into each README, between its marks."""
+    for name, head in HEADS.items():
+        path = ROOT / name
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            table = "\n".join([head, "|---|---|---|---|---|", *map(_row, zoo.list_models())])
+            write_text(path, replaced(text, "zoo", table))
+
+
+def replaced(text, mark, content):
+    """Text with `content` between the marks `<!-- mark: ... -->` and `<!-- /mark -->`."""
+    pattern = rf"(<!-- {mark}:.*? -->\n).*?(<!-- /{mark} -->)"
+    return re.sub(pattern, lambda m: m[1] + content + "\n" + m[2], text, flags=re.DOTALL)
+
+
+def _row(name):
+    info = zoo.info(name)
+    nll = next((m for m in info["metrics"] if m["title"] == "NLL"), None)
+    value = "-" if nll is None else f"{nll['value']:.2f} ± {nll['standard_error']:.2f}"
+    command = "-" if nll is None else f"`{nll['command']}` ({nll['how']})"
+    size = f"{info['parameters']:,}, {info['bytes'] / 1e6:.1f} MB"
+    cells = (f"[`{name}`](zoo/{name}/README.md)", info["description"], size, value, command)
+    return f"| {' | '.join(cells)} |"

@@ -48,6 +48,9 @@ def parser():
 
     command = add("card", "Draw a preset's pictures and write its card anew.", name)
 
+    command = add("benchmark", "Measure how fast `fit` trains on each backend.")
+    command.add_argument("--here", action="store_true", help="on this backend only")
+
     add("readme", "Write the table of the presets into the READMEs.")
 
     command = add("sample", "Draw new data.", name)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_vae import datasets, plots, zoo
 
+from . import benchmark as speed
 from . import card as cards
 from . import readme as readmes
 from . import recipes
@@ -60,6 +61,12 @@ def evaluate(arguments):
 def card(arguments):
     """`card`."""
     cards.write(zoo.folder(arguments.preset))
+    return 0
+
+
+def benchmark(arguments):
+    """`benchmark`."""
+    speed.here() if arguments.here else speed.everywhere()
     return 0
 
 

@@ -11,12 +11,13 @@ import math
 import keras
 from keras import layers
 
+from keras_vae import initializers
 from keras_vae.layers import DepthToSpace, SpaceToDepth
 
 NETWORKS = ("dense", "conv", "residual")
 
 
-def build(network, input_shape, latent_dim, units=None, condition_dim=None, **options):
+def build(network, input_shape, latent_dim, units=None, condition_dim=None, seed=None, **options):
     """An encoder and its decoder.
 
     Args:
@@ -28,6 +29,7 @@ def build(network, input_shape, latent_dim, units=None, condition_dim=None, **op
             "dense", (32, 64) else.
         condition_dim: length of the condition vector that both networks see,
             or None.
+        seed: int for the initial weights, the same on every backend; or None.
         **options: `activation`, and for images `hidden` (width of a dense
             layer beside the code; 0 for none) and `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all).
@@ -62,61 +64,60 @@ def build(network, input_shape, latent_dim, units=None, condition_dim=None, **op
                 f"network={network!r} needs images (height, width, channels). "
                 f"Received: input_shape={input_shape}"
             )
-        blocks = options.pop("blocks", 1 if network == "residual" else 0)
-        blocks = (blocks,) * len(units) if isinstance(blocks, int) else tuple(blocks)
-        if len(blocks) != len(units):
-            raise ValueError(
-                f"`blocks` must be a number or one for each of the {len(units)} stages. "
-                f"Received: blocks={blocks}"
-            )
-        options["blocks"] = blocks
-    encoder = pair[0](input_shape, units, condition_dim, **options)
-    decoder = pair[1](input_shape, latent_dim, units, condition_dim, **options)
+        options.setdefault("blocks", 1 if network == "residual" else 0)
+    seeds = initializers.seeds(seed)
+    encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
+    decoder = pair[1](input_shape, latent_dim, units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
 
 
-def dense_encoder(input_shape, units, condition_dim=None, activation="relu"):
+def dense_encoder(input_shape, units, condition_dim=None, activation="relu", seed=None):
     """Flatten, then a stack of dense layers. See `build`."""
+    make = _Layers(seed)
     inputs, condition = _inputs(input_shape, condition_dim, "data")
     x = _join(layers.Flatten()(inputs[0]), condition)
     for width in units:
-        x = layers.Dense(width, activation=activation)(x)
+        x = make.dense(width, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
 
 
-def dense_decoder(input_shape, latent_dim, units, condition_dim=None, activation="relu"):
+def dense_decoder(input_shape, latent_dim, units, condition_dim=None, activation="relu", seed=None):
     """A stack of dense layers to data shape. See `build`."""
+    make = _Layers(seed)
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
     x = _join(inputs[0], condition)
     for width in reversed(units):
-        x = layers.Dense(width, activation=activation)(x)
-    x = layers.Dense(math.prod(input_shape))(x)
+        x = make.dense(width, activation=activation)(x)
+    x = make.dense(math.prod(input_shape))(x)
     x = layers.Reshape(input_shape)(x)
     return keras.Model(_only(inputs), x, name="decoder")
 
 
-def conv_encoder(input_shape, units, condition_dim=None, activation="relu", hidden=256, blocks=0):
+def conv_encoder(
+    input_shape, units, condition_dim=None, activation="relu", hidden=256, blocks=0, seed=None
+):
     """Stages of space-to-depth and 3 × 3 convolution, then a dense layer.
 
     A condition enters twice: as one more channel, a picture drawn from it by a
     dense layer, and beside the flattened features. See `build`.
     """
+    make = _Layers(seed)
     inputs, condition = _inputs(input_shape, condition_dim, "data")
     height, width, _ = input_shape
     x = inputs[0]
     if condition is not None:
-        drawn = layers.Dense(height * width)(condition)
+        drawn = make.dense(height * width)(condition)
         x = _join(x, layers.Reshape((height, width, 1))(drawn))
     (top, bottom), (left, right) = _padding(input_shape, len(units))
     if top or bottom or left or right:
         x = layers.ZeroPadding2D(((top, bottom), (left, right)))(x)
-    for channels, count in zip(units, blocks, strict=True):
+    for channels, count in zip(units, _each_stage(blocks, units), strict=True):
         x = SpaceToDepth()(x)
-        x = _convolution(channels, activation)(x)
-        x = _residual(x, channels, activation, count)
+        x = make.convolution(channels, activation)(x)
+        x = make.residual(x, channels, activation, count)
     x = _join(layers.Flatten()(x), condition)
     if hidden:
-        x = layers.Dense(hidden, activation=activation)(x)
+        x = make.dense(hidden, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
 
 
@@ -127,9 +128,11 @@ def conv_decoder(
     condition_dim=None,
     activation="relu",
     hidden=256,
-    blocks=(0, 0),
+    blocks=0,
+    seed=None,
 ):
     """Dense layers, then stages of 3 × 3 convolution and depth-to-space. See `build`."""
+    make = _Layers(seed)
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
     padding = _padding(input_shape, len(units))
     height, width = (
@@ -137,14 +140,15 @@ def conv_decoder(
     )
     x = _join(inputs[0], condition)
     if hidden:
-        x = layers.Dense(hidden, activation=activation)(x)
-    x = layers.Dense(height * width * units[-1], activation=activation)(x)
+        x = make.dense(hidden, activation=activation)(x)
+    x = make.dense(height * width * units[-1], activation=activation)(x)
     x = layers.Reshape((height, width, units[-1]))(x)
     outwards = (*reversed(units[:-1]), input_shape[-1])
-    for i, (channels, count) in enumerate(zip(outwards, reversed(blocks), strict=True)):
-        x = _residual(x, x.shape[-1], activation, count)
+    counts = reversed(_each_stage(blocks, units))
+    for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
+        x = make.residual(x, x.shape[-1], activation, count)
         last = i == len(outwards) - 1
-        x = _convolution(4 * channels, None if last else activation)(x)
+        x = make.convolution(4 * channels, None if last else activation)(x)
         x = DepthToSpace()(x)
     if any(sum(pads) for pads in padding):
         x = layers.Cropping2D(padding)(x)
@@ -167,16 +171,43 @@ def _join(x, other):
     return x if other is None else layers.Concatenate()([x, other])
 
 
-def _convolution(channels, activation):
-    return layers.Conv2D(channels, 3, padding="same", activation=activation)
+class _Layers:
+    """Layers whose initial weights follow from one seed."""
+
+    def __init__(self, seed):
+        self.seeds = initializers.seeds(seed)
+
+    def initializer(self):
+        return initializers.GlorotUniform(next(self.seeds))
+
+    def dense(self, width, activation=None):
+        return layers.Dense(width, activation=activation, kernel_initializer=self.initializer())
+
+    def convolution(self, channels, activation):
+        return layers.Conv2D(
+            channels,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer=self.initializer(),
+        )
+
+    def residual(self, x, channels, activation, blocks):
+        for _ in range(blocks):
+            change = self.convolution(channels, activation)(x)
+            change = self.convolution(channels, None)(change)
+            x = layers.Add()([x, change])
+        return x
 
 
-def _residual(x, channels, activation, blocks):
-    for _ in range(blocks):
-        change = _convolution(channels, activation)(x)
-        change = _convolution(channels, None)(change)
-        x = layers.Add()([x, change])
-    return x
+def _each_stage(blocks, units):
+    blocks = (blocks,) * len(units) if isinstance(blocks, int) else tuple(blocks)
+    if len(blocks) != len(units):
+        raise ValueError(
+            f"`blocks` must be a number or one for each of the {len(units)} stages. "
+            f"Received: blocks={blocks}"
+        )
+    return blocks
 
 
 def _padding(input_shape, stages):

@@ -8,7 +8,7 @@ are apart so that compiled functions can return the parameters as plain arrays.
 import keras
 from keras import ops
 
-from keras_vae import distributions
+from keras_vae import distributions, initializers
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -30,17 +30,22 @@ class DiagonalNormal(keras.layers.Layer):
         latent_dim: number of latent dimensions d.
         log_var_bound: log-variances stay inside ±this; 10 allows σ from
             0.0067 to 148.
+        seed: int for the initial weights, or None.
 
     Input shape: `(n, features)`. Output: `(mean, log_var)`, each `(n, d)`,
     float32 under every precision policy.
     """
 
-    def __init__(self, latent_dim, log_var_bound=10.0, **kwargs):
+    def __init__(self, latent_dim, log_var_bound=10.0, seed=None, **kwargs):
         super().__init__(**{"dtype": "float32", "name": "posterior", **kwargs})
         self.latent_dim = latent_dim
         self.log_var_bound = log_var_bound
+        self.seed = seed
         self.projection = keras.layers.Dense(
-            2 * latent_dim, dtype=self.dtype_policy, name="projection"
+            2 * latent_dim,
+            kernel_initializer=initializers.GlorotUniform(seed),
+            dtype=self.dtype_policy,
+            name="projection",
         )
 
     def build(self, input_shape):
@@ -60,4 +65,5 @@ class DiagonalNormal(keras.layers.Layer):
             **super().get_config(),
             "latent_dim": self.latent_dim,
             "log_var_bound": self.log_var_bound,
+            "seed": self.seed,
         }

@@ -7,7 +7,16 @@ import reference
 from conftest import array, make_images
 from keras import ops
 
-from keras_vae import conditions, layers, likelihoods, models, networks, posteriors, priors
+from keras_vae import (
+    conditions,
+    initializers,
+    layers,
+    likelihoods,
+    models,
+    networks,
+    posteriors,
+    priors,
+)
 
 
 def tensor(value):
@@ -212,6 +221,42 @@ class TestLayers:
         assert np.abs(first - second).max() > 0.1
 
 
+class TestInitializers:
+    def test_values_are_uniform_within_the_limit(self):
+        values = array(initializers.GlorotUniform(1)((3, 3, 20, 30)))
+        limit = np.sqrt(6 / (9 * 20 + 9 * 30))
+        assert np.abs(values).max() <= limit
+        assert values.std() == pytest.approx(limit / np.sqrt(3), rel=0.02)
+        assert values.mean() == pytest.approx(0.0, abs=0.03 * limit)
+
+    def test_the_same_seed_gives_the_same_weights_on_every_backend(self):
+        expected = np.random.default_rng(5).uniform(-1, 1, (2, 4)) * np.sqrt(6 / 6)
+        np.testing.assert_allclose(
+            array(initializers.GlorotUniform(5)((2, 4))), expected, rtol=1e-6
+        )
+        model = models.vae((8, 8, 1), 2, "conv", units=(4,), seed=3)
+        sums = [np.abs(w).sum() for w in model.get_weights() if w.ndim > 1]
+        # Every layer draws its own: no two kernels of one shape are alike.
+        assert len({round(float(s), 4) for s in sums}) == len(sums)
+
+    def test_without_a_seed_keras_global_seed_decides(self):
+        def draw():
+            return array(initializers.GlorotUniform()((2, 2)))
+
+        keras.utils.set_random_seed(1)
+        first, second = draw(), draw()
+        keras.utils.set_random_seed(1)
+        np.testing.assert_array_equal(draw(), first)
+        assert np.abs(first - second).min() > 0
+
+    def test_a_seeded_model_leaves_the_global_seed_alone(self):
+        keras.utils.set_random_seed(1)
+        expected = np.random.rand()
+        keras.utils.set_random_seed(1)
+        models.vae((4,), 2, units=(), seed=0)
+        assert np.random.rand() == expected
+
+
 class TestNetworks:
     @pytest.mark.parametrize("network", networks.NETWORKS)
     @pytest.mark.parametrize("shape", [(8, 8, 1), (10, 7, 3)])
@@ -245,11 +290,13 @@ class TestNetworks:
             (("dense", (8, 0), 2), r"input_shape=\(8, 0\)"),
             (("dense", (8,), 0), "Received: 0"),
             (("dense", (8,), 2, (3, -1)), r"units=\(3, -1\)"),
+            (("conv", (8, 8, 1), 2, (3, 4), None, 0, (1,)), r"each of the 2 stages"),
         ],
     )
     def test_bad_arguments_are_refused(self, arguments, message):
         with pytest.raises(ValueError, match=message):
-            networks.build(*arguments)
+            options = {"blocks": arguments[6]} if len(arguments) > 6 else {}
+            networks.build(*arguments[:6], **options)
 
     def test_the_condition_reaches_both_networks(self):
         model = models.cvae((8, 8, 1), 2, "conv", units=(4,), num_classes=3, seed=0)

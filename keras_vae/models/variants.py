@@ -1,8 +1,8 @@
 """Papers by name: short functions that wire parts."""
 
-import keras
+import itertools
 
-from keras_vae import conditions, networks, objectives, posteriors
+from keras_vae import conditions, initializers, networks, objectives, posteriors
 from keras_vae.models.model import VAE
 
 
@@ -29,7 +29,8 @@ def vae(
         network: "dense", "conv" or "residual".
         units: widths from the data inwards; see `networks.build`.
         likelihood: "bernoulli", "dynamic_bernoulli", "normal", or a layer.
-        seed: int for the initial weights and the noise of training, or None.
+        seed: int for the initial weights, the same on every backend, and for the
+            noise of training; or None.
         name: model name.
         beta: weight of the KL, a number or a `schedules.Schedule`.
         condition: see `conditions`; None for an unconditional model.
@@ -41,21 +42,20 @@ def vae(
     Raises:
         ValueError: a value is out of its range, or unknown.
     """
-    if seed is not None:
-        # The initialisers of Keras layers draw from the global seed only.
-        keras.utils.set_random_seed(seed)
+    *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
     encoder, decoder = networks.build(
         network,
         input_shape,
         latent_dim,
         units,
         None if condition is None else condition.dim,
+        seed,
         **options,
     )
     return VAE(
         encoder,
         decoder,
-        posteriors.DiagonalNormal(latent_dim),
+        posteriors.DiagonalNormal(latent_dim, seed=posterior_seed),
         likelihood=likelihood,
         objective=objectives.ELBO(beta=beta),
         condition=condition,

@@ -1,0 +1,44 @@
+"""Initial weights drawn with NumPy: by seed, the same on every backend.
+
+Keras' own draw from the backend: equal seeds differ between backends, and under
+JAX every shape compiles a program of its own, which takes seconds a model.
+"""
+
+import random
+
+import keras
+import numpy as np
+from keras import ops
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+
+@register
+class GlorotUniform(keras.initializers.Initializer):
+    """Uniform in ±√(6 / (fan_in + fan_out)), Glorot & Bengio 2010.
+
+    Args:
+        seed: int; None draws one, which `keras.utils.set_random_seed` decides.
+            Like Keras', an initializer gives the same values at every call.
+    """
+
+    def __init__(self, seed=None):
+        self.seed = seed
+        self._drawn_seed = random.randrange(2**32) if seed is None else seed
+
+    def __call__(self, shape, dtype=None):
+        field = int(np.prod(shape[:-2]))
+        limit = np.sqrt(6.0 / (field * (shape[-2] + shape[-1])))
+        rng = np.random.default_rng(self._drawn_seed)
+        values = rng.uniform(-limit, limit, shape)
+        return ops.convert_to_tensor(values.astype("float32"), dtype)
+
+    def get_config(self):
+        return {"seed": self.seed}
+
+
+def seeds(seed):
+    """An endless series of seeds for the layers of a model, or of None."""
+    sequence = None if seed is None else np.random.SeedSequence(seed)
+    while True:
+        yield None if seed is None else int(sequence.spawn(1)[0].generate_state(1)[0])

@@ -13,6 +13,8 @@ from keras_vae import datasets
 
 HISTOGRAM = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
+pytestmark = pytest.mark.once
+
 
 def prepared(name):
     root = os.environ.get("TFDS_DATA_DIR", "")

@@ -20,6 +20,8 @@ from matplotlib.figure import Figure  # noqa: E402
 
 SIZE = 4
 
+pytestmark = pytest.mark.once
+
 
 class FakeModel:
     """The first pixels hold the code, as (z + 3) / 6, the last one the condition."""
@@ -460,6 +462,14 @@ def test_training_curves_draw_the_history(history):
         assert axes.get_xlabel() == "epoch"
     legend = texts(figure.legends[0].get_texts())
     assert legend == ["training", "validation", "best validation: epoch 2"]
+
+
+def test_long_curves_are_shown_from_where_they_have_settled():
+    loss = [1000.0, 500.0, 100.0, *np.linspace(90, 80, 27)]
+    (axes,) = plots.training_curves({"loss": loss}).axes
+    low, high = axes.get_ylim()
+    assert (low, high) == pytest.approx((80 - 0.08 * 10, 90 + 0.08 * 10))
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), loss)
 
 
 def test_training_curves_from_a_file():

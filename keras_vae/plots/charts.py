@@ -107,7 +107,8 @@ def training_curves(history, path=None):
 
     Returns:
         The figure: a panel a quantity, the losses (in nats) first. A dashed line marks
-        the epoch of the lowest `val_loss`, or nothing without validation.
+        the epoch of the lowest `val_loss`, or nothing without validation. Of more than
+        20 epochs the first tenth may leave the panel, so that the rest can be seen.
 
     Raises:
         ValueError: for a history that is no mapping or holds nothing to draw, or values
@@ -142,8 +143,10 @@ def training_curves(history, path=None):
                     linewidth=1.8,
                     marker="o" if epochs <= 20 else "",
                     markersize=4,
-                    clip_on=False,
+                    clip_on=epochs > 20,
                 )
+        if epochs > 20:
+            axes.set_ylim(*_settled([curves[k] for k in (name, "val_" + name) if k in curves]))
         if best is not None:
             legend[f"best validation: epoch {best}"] = axes.axvline(
                 best, color="0.5", linestyle="--", linewidth=1, zorder=0, clip_on=False
@@ -244,6 +247,16 @@ def _curves(history):
             f"Received: {dict(history)}"
         )
     return curves
+
+
+def _settled(curves):
+    """Limits that show what happens after the first tenth, where losses fall by far."""
+    late = np.concatenate([values[len(values) // 10 :] for values in curves])
+    late = late[np.isfinite(late)]
+    if not len(late):
+        return None, None
+    margin = 0.08 * (late.max() - late.min()) or 1.0
+    return late.min() - margin, late.max() + margin
 
 
 def _epochs(name, values, epochs):

@@ -21,7 +21,8 @@ def classifier(data, epochs=8):
         `(model, accuracy)`: images `(n, h, w, c)` to class probabilities, and its
         accuracy on the test split.
     """
-    path = Path(keras.config.keras_home()) / "keras_vae" / f"{data}_classifier.keras"
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    path = home / "keras_vae" / f"{data}_classifier.keras"
     if path.is_file():
         model = keras.saving.load_model(path)
     else:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vae import conditions, metrics, zoo
+from keras_vae import conditions, likelihoods, metrics, zoo
 
 from . import card, recipes
 from .classifier import classifier, probabilities
@@ -51,7 +51,8 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         }
 
     bound = metrics.log_likelihood(model, x, y, samples, seed)
-    found = [entry("NLL", -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
+    title = "NLL" + _what_is_scored(model.likelihood)
+    found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
     estimates = metrics.elbo(model, x, y, seed=seed)
     for title, key, sign in (
         ("-ELBO", "elbo", -1),
@@ -78,6 +79,13 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
     if write and limit is None:
         record(folder, found, lambda old: old["split"] != split or old.get("extra"))
     return found
+
+
+def _what_is_scored(likelihood):
+    """Only binary pixels have a likelihood that papers can be compared by."""
+    if isinstance(likelihood, likelihoods.Normal):
+        return " (density of grey pixels)"
+    return "" if likelihood.dynamic else " (cross-entropy of grey pixels)"
 
 
 def agreement(model, data, seed=0, n=100):

@@ -32,8 +32,10 @@ def replaced(text, mark, content):
 
 def _row(name):
     info = zoo.info(name)
-    nll = next((m for m in info["metrics"] if m["title"] == "NLL"), None)
-    value = "-" if nll is None else f"{nll['value']:.2f} ± {nll['standard_error']:.2f}"
+    nll = next((m for m in info["metrics"] if m["title"].startswith("NLL")), None)
+    value = "-"
+    if nll is not None:
+        value = f"{nll['value']:.2f} ± {nll['standard_error']:.2f}" + nll["title"][len("NLL") :]
     command = "-" if nll is None else f"`{nll['command']}` ({nll['how']})"
     size = f"{info['parameters']:,}, {info['bytes'] / 1e6:.1f} MB"
     cells = (f"[`{name}`](zoo/{name}/README.md)", info["description"], size, value, command)

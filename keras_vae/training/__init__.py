@@ -7,7 +7,7 @@
 * `minimize(fn, optimizer, variables)`: one gradient step on
   `fn() -> (loss, aux)`, which returns `(loss, aux)`;
 * `compile_function(fn)`: a fast function of arrays for inference;
-* `fit` on JAX also gives back the weights that an error would destroy.
+* `fit` and `evaluate` on JAX also give back the weights that an error would destroy.
 """
 
 import keras

@@ -1,5 +1,7 @@
 """JAX: imperative steps run as pure functions of the state."""
 
+import contextlib
+
 import jax
 import keras
 
@@ -8,14 +10,36 @@ class TrainStep:
     """See `keras_vae.training`."""
 
     def fit(self, *args, **kwargs):
-        # Keras takes the arrays out of the variables before the first step; an error
-        # in that step (a wrong shape, say) would leave a model without weights.
-        saved = [(v, v.value) for v in self._unique_variables()]
-        try:
+        # Built inside the first step, its variables would be lost with that step.
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        with self._kept():
             return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        with self._kept():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        with self._kept():
+            return super().predict(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _kept(self):
+        """Gives back the arrays that an error in a step would take with it.
+
+        Keras takes them out of the variables before the first step.
+        """
+        optimizer = self.optimizer.variables if self.optimizer else []
+        saved = [(v, v._value) for v in (*self._unique_variables(), *optimizer)]
+        try:
+            yield
         except BaseException:
+            # What the last good step gave, or else what was there before the first.
+            self.jax_state_sync()
+            self._jax_state = None
             for variable, value in saved:
-                if variable._value is None and not value.is_deleted():
+                if variable._value is None and value is not None and not value.is_deleted():
                     variable._value = value
             raise
 

@@ -8,7 +8,10 @@ class TrainStep:
     """See `keras_vae.training`."""
 
     def train_step(self, data):
-        return self.update(*keras.utils.unpack_x_y_sample_weight(data))
+        # Without it whatever does not depend on the data, such as counting the step,
+        # would also be done for the batch that is not there at the end of a generator.
+        with tf.control_dependencies(tf.nest.flatten(data)):
+            return self.update(*keras.utils.unpack_x_y_sample_weight(data))
 
     def test_step(self, data):
         return self.assess(*keras.utils.unpack_x_y_sample_weight(data))

@@ -302,3 +302,20 @@ def test_writing_a_card_keeps_the_old_one_on_an_error(tmp_path, monkeypatch):
 
 def _fail(*args):
     raise OSError("disk full")
+
+
+@pytest.mark.parametrize(
+    "closing, expected",
+    [
+        ("3 passed, 1 skipped in 2.0s", {"passed": 3, "skipped": 1}),
+        (
+            "= 2 failed, 10 passed, 4 errors, 1 warning in 60.00s (0:01:00) =",
+            {"failed": 6, "passed": 10},
+        ),
+        ("", {}),
+    ],
+)
+def test_closing_lines_are_counted(closing, expected):
+    from tools import testing
+
+    assert testing.counted(closing) == expected

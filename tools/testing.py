@@ -5,38 +5,67 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 # Tests that no backend changes run once, with the first backend.
 ONCE = "once"
 
 
 def run(backends, arguments):
-    """Runs pytest for each backend; returns the worst exit status.
+    """Runs pytest for each backend, as many at once as there are cores.
 
-    Prints a closing line that adds up what the processes have counted.
+    Prints what each process prints, and a closing line that adds up their counts.
+
+    Args:
+        backends: names of backends.
+        arguments: further arguments for pytest.
+
+    Returns:
+        The worst exit status of the processes.
     """
-    status, totals, started = 0, {}, time.monotonic()
-    for position, backend in enumerate(backends):
-        print(f"\n===== {backend} =====", flush=True)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        if position:
-            command += ["-m", f"not {ONCE}"]
-        process = subprocess.Popen(
-            command + arguments,
-            env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        closing = ""
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            if re.search(r"\d+ (passed|failed|error|skipped)", line):
-                closing = line
-        # Whatever went wrong in one backend, the others are still worth knowing.
-        status = max(status, abs(process.wait()))
-        for number, word in re.findall(r"(\d+) (passed|failed|errors?|skipped)", closing):
-            word = "failed" if word.startswith("error") else word
-            totals[word] = totals.get(word, 0) + int(number)
-    counts = ", ".join(f"{totals.get(word, 0)} {word}" for word in ("passed", "failed", "skipped"))
-    print(f"\nAll backends in {time.monotonic() - started:.0f} s:\n{counts}")
-    return status
+    started = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Whatever goes wrong in one backend, the others are still worth knowing.
+        runs = [
+            pool.submit(_run, backend, first, arguments)
+            for backend, first in zip(backends, [True] + [False] * len(backends), strict=False)
+        ]
+        results = [future.result() for future in runs]
+    totals = {"passed": 0, "failed": 0, "skipped": 0}
+    for backend, (_, counts) in zip(backends, results, strict=True):
+        print(f"{backend}: {_sentence(counts)}")
+        for word in totals:
+            totals[word] += counts.get(word, 0)
+    print(f"All backends in {time.monotonic() - started:.0f} s:\n{_sentence(totals)}")
+    return max(status for status, _ in results)
+
+
+def _run(backend, first, arguments):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if not first:
+        command += ["-m", f"not {ONCE}"]
+    process = subprocess.Popen(
+        command + arguments,
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    closing = ""
+    for line in process.stdout:
+        print(f"{backend:<10} {line}", end="", flush=True)
+        if re.search(r"\d+ (passed|failed|error|skipped).* in ", line):
+            closing = line
+    return abs(process.wait()), counted(closing)
+
+
+def counted(closing):
+    """Counts in pytest's closing line; errors are failures."""
+    found = {}
+    for number, word in re.findall(r"(\d+) (passed|failed|error|skipped)", closing):
+        word = "failed" if word == "error" else word
+        found[word] = found.get(word, 0) + int(number)
+    return found
+
+
+def _sentence(counts):
+    return ", ".join(f"{counts.get(word, 0)} {word}" for word in ("passed", "failed", "skipped"))

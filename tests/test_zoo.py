@@ -386,8 +386,9 @@ class TestPackaged:
         assert set(pictures) <= set(files)
         for picture in pictures:
             assert files[picture].read_bytes().startswith(b"\x89PNG\r\n")
-        limit = 12e6 if name.startswith("celeba") else 3e6
-        assert sum(p.stat().st_size for p in files.values()) <= limit
+        sizes = {file: path.stat().st_size for file, path in files.items()}
+        assert sizes.pop("model.weights.h5") <= (12e6 if name.startswith("celeba") else 3e6)
+        assert sum(sizes.values()) <= 1e6
 
     def test_its_metadata_is_right(self, name):
         folder, info = zoo.folder(name), zoo.info(name)

@@ -30,8 +30,9 @@ class TrainStep:
 
         Keras takes them out of the variables before the first step.
         """
-        optimizer = self.optimizer.variables if self.optimizer else []
-        saved = [(v, v._value) for v in (*self._unique_variables(), *optimizer)]
+        optimizer = getattr(self, "optimizer", None)
+        slots = optimizer.variables if optimizer else []
+        saved = [(v, v._value) for v in (*self._unique_variables(), *slots)]
         try:
             yield
         except BaseException:

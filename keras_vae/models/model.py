@@ -129,7 +129,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         if noise is None:
             z = q.sample(self.objective.samples, self.seed_generator)
         else:
-            z = q.transform(noise)
+            z = q.transform(ops.convert_to_tensor(noise))
         return objectives.Evidence(
             x=x,
             q=q,

@@ -5,21 +5,17 @@ it is, what was measured, hashes), `model.weights.h5`, and beside them what
 people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
 """
 
-import contextlib
 import difflib
 import fnmatch
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
-from keras_vae import _safety
+from keras_vae import _folders, _safety
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 GOLDEN, RECIPE = "golden.npz", "recipe.json"
@@ -156,12 +152,12 @@ def save(model, path, metadata=None, golden=None, files=None):
     """
     if not _is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
-    path = _absolute(path)
+    path = _folders.absolute(path)
     config = _without_optimizers(keras.saving.serialize_keras_object(model))
     # A compiled model would carry the optimizer's slots in its weights.
     twin = _build(json.loads(json.dumps(config)), path / CONFIG)
     twin.set_weights(model.get_weights())
-    with replaced_folder(path) as new:
+    with _folders.replaced(path, {METADATA, RECIPE}) as new:
         (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         twin.save_weights(new / WEIGHTS)
         if golden is not None:
@@ -223,11 +219,11 @@ def folder(name):
     """The folder of a preset, by name or path."""
     if isinstance(name, str) and name and name == Path(name).name:
         for root in _FOLDERS:
-            _recover(root / name)
+            _folders.recover(root / name)
         if name in list_models():
             return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
-    path = _absolute(name)
-    _recover(path)
+    path = _folders.absolute(name)
+    _folders.recover(path)
     if path.is_dir():
         if not (path / METADATA).is_file():
             raise ValueError(
@@ -240,57 +236,6 @@ def folder(name):
         f"No preset of that name, and no such folder. Received: {str(name)!r}.{hint} "
         f"There are: {', '.join(list_models()) or 'none'}"
     )
-
-
-@contextlib.contextmanager
-def replaced_folder(path):
-    """A new folder to fill, which takes the place of `path` when filled."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _recover(path)
-    _check_replaceable(path)
-    new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield new
-        new.chmod(0o755)
-        old = _previous(path)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(new, path)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _check_replaceable(path):
-    """Refuses to take the place of anything but a preset, or a recipe for one."""
-    if path.is_dir():
-        names = {file.name for file in path.iterdir()}
-        if not names or names & {METADATA, RECIPE}:
-            return
-    elif not os.path.lexists(path):
-        return
-    raise FileExistsError(
-        "Saving would delete what is there, which is no preset: give another path. "
-        f"Received: {path}"
-    )
-
-
-def _absolute(path):
-    """A path whose last part is a name: "." has none."""
-    return Path(os.path.abspath(path))
-
-
-def _previous(path):
-    return path.with_name(f".{path.name}.previous")
-
-
-def _recover(path):
-    """Puts back what a save was interrupted in the middle of replacing."""
-    old = _previous(path)
-    if old.is_dir() and not path.exists():
-        os.replace(old, path)
-    elif old.is_dir():
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def dump_json(value):

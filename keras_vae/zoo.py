@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_vae import _folders, _safety
+from keras_vae import _atomic, _safety
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 GOLDEN, RECIPE = "golden.npz", "recipe.json"
@@ -152,12 +152,12 @@ def save(model, path, metadata=None, golden=None, files=None):
     """
     if not _is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
-    path = _folders.absolute(path)
+    path = _atomic.absolute(path)
     config = _without_optimizers(keras.saving.serialize_keras_object(model))
     # A compiled model would carry the optimizer's slots in its weights.
     twin = _build(json.loads(json.dumps(config)), path / CONFIG)
     twin.set_weights(model.get_weights())
-    with _folders.replaced(path, {METADATA, RECIPE}) as new:
+    with _atomic.folder(path, {METADATA, RECIPE}, "preset") as new:
         (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         twin.save_weights(new / WEIGHTS)
         if golden is not None:
@@ -219,11 +219,11 @@ def folder(name):
     """The folder of a preset, by name or path."""
     if isinstance(name, str) and name and name == Path(name).name:
         for root in _FOLDERS:
-            _folders.recover(root / name)
+            _atomic.recover(root / name)
         if name in list_models():
             return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
-    path = _folders.absolute(name)
-    _folders.recover(path)
+    path = _atomic.absolute(name)
+    _atomic.recover(path)
     if path.is_dir():
         if not (path / METADATA).is_file():
             raise ValueError(

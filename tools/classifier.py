@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import datasets
+from keras_vae import _atomic, datasets
 from keras_vae.layers import SpaceToDepth
 
 
@@ -28,9 +28,8 @@ def classifier(data, epochs=8):
     else:
         model = _trained(data, epochs)
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}.keras")
-        model.save(new)
-        os.replace(new, path)
+        with _atomic.file(path) as new:
+            model.save(new)
     x, y = datasets.load(data, "test")
     return model, float((probabilities(model, x).argmax(-1) == y).mean())
 

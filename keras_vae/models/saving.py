@@ -1,11 +1,10 @@
 """`save` and `save_weights`: whole or not at all, and for every backend."""
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import keras
+
+from keras_vae import _atomic
 
 
 class Saving:
@@ -13,12 +12,12 @@ class Saving:
 
     def save(self, filepath, overwrite=True, **kwargs):
         """Keras' `save`; a file that was there is kept until the new one is whole."""
-        with _replaced(filepath, overwrite) as new:
+        with _new_file(filepath, overwrite) as new:
             super().save(new, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
         """Keras' `save_weights`; a file that was there is kept until the new one is whole."""
-        with _replaced(filepath, overwrite) as new:
+        with _new_file(filepath, overwrite) as new:
             super().save_weights(new, **kwargs)
 
     def save_own_variables(self, store):
@@ -47,13 +46,8 @@ class Saving:
         return config
 
 
-@contextlib.contextmanager
-def _replaced(filepath, overwrite):
-    """A new file to write, which takes the place of `filepath` when written."""
+def _new_file(filepath, overwrite):
     path = Path(filepath)
     if path.exists() and not overwrite:
         raise FileExistsError(f"The file exists and overwrite=False. Received: {filepath}")
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        new = Path(folder) / path.name
-        yield new
-        os.replace(new, path)
+    return _atomic.file(path)

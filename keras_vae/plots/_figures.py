@@ -4,10 +4,11 @@ import functools
 import io
 import math
 import numbers
-import os
 import pathlib
 
 import numpy as np
+
+from keras_vae import _atomic
 
 SUFFIXES = (".png", ".pdf", ".svg")
 DPI = 150
@@ -133,12 +134,8 @@ def saved(figure, path):
         return figure
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        figure.savefig(partial, format=path.suffix[1:].lower(), dpi=figure.dpi)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _atomic.file(path) as new:
+        figure.savefig(new, format=path.suffix[1:].lower(), dpi=figure.dpi)
     return figure
 
 

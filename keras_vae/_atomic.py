@@ -1,4 +1,4 @@
-"""Folders that are replaced whole or not at all."""
+"""Files and folders that are replaced whole or not at all."""
 
 import contextlib
 import os
@@ -8,14 +8,35 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replaced(path, marks):
+def file(path):
+    """A new file to write, which takes the place of `path` when written.
+
+    It lies in a hidden folder beside `path` and has its name, as some writers
+    choose a format by the ending.
+    """
+    path = Path(path)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
+        new = Path(temporary) / path.name
+        yield new
+        os.replace(new, path)
+
+
+def write_text(path, text):
+    """Writes a text file whole or not at all."""
+    with file(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def folder(path, marks, kind):
     """A new folder to fill, which takes the place of `path` when filled.
 
-    Only an empty folder, or one that holds one of the files `marks`, is replaced.
+    Only an empty folder, or one that holds one of the files `marks`, which make
+    it a `kind`, is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     recover(path)
-    _check_replaceable(path, marks)
+    _check_replaceable(path, marks, kind)
     new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield new
@@ -23,14 +44,19 @@ def replaced(path, marks):
         old = _previous(path)
         if path.exists():
             os.replace(path, old)
-        os.replace(new, path)
+        try:
+            os.replace(new, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.replace(old, path)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _check_replaceable(path, marks):
-    """Refuses to take the place of anything but a preset, or a recipe for one."""
+def _check_replaceable(path, marks, kind):
+    """Refuses to take the place of anything but what was saved the same way."""
     if path.is_dir():
         names = {file.name for file in path.iterdir()}
         if not names or names & marks:
@@ -38,7 +64,7 @@ def _check_replaceable(path, marks):
     elif not os.path.lexists(path):
         return
     raise FileExistsError(
-        "Saving would delete what is there, which is no preset: give another path. "
+        f"Saving would delete what is there, which is no {kind}: give another path. "
         f"Received: {path}"
     )
 

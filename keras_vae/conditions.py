@@ -88,9 +88,10 @@ class Labels(Condition):
         return y.astype("int32")
 
     def encode(self, y):
-        return ops.one_hot(
-            ops.cast(ops.reshape(y, (-1,)), "int32"), self.num_classes, dtype="float32"
-        )
+        # Rows of a table: `one_hot` in an int8 TFLite file writes its ones in one scale
+        # and reads them in another.
+        table = ops.eye(self.num_classes, dtype="float32")
+        return ops.take(table, ops.cast(ops.reshape(y, (-1,)), "int32"), axis=0)
 
     def get_config(self):
         return {"num_classes": self.num_classes, "names": self.names}

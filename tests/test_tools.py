@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae import datasets, models, zoo
+from keras_vae import _atomic, datasets, models, zoo
 from tools import __main__ as cli
-from tools import card, evaluate, readme, recipes
+from tools import evaluate, phone, readme, recipes
 from tools import train as training
 from tools.demo import digits
 
@@ -290,13 +290,14 @@ def test_readme_table_is_up_to_date(name):
     text = (readme.ROOT / name).read_text(encoding="utf-8")
     for preset in zoo.list_models():
         assert readme._row(preset) in text, "run `python -m tools readme`"
+    assert phone.markdown() in text, "run `python -m tools readme`"
 
 
-def test_writing_a_card_keeps_the_old_one_on_an_error(tmp_path, monkeypatch):
-    card.write_text(tmp_path / "README.md", "old")
-    monkeypatch.setattr(card.os, "replace", _fail)
+def test_writing_a_text_keeps_the_old_one_on_an_error(tmp_path, monkeypatch):
+    _atomic.write_text(tmp_path / "README.md", "old")
+    monkeypatch.setattr(_atomic.os, "replace", _fail)
     with pytest.raises(OSError, match="full"):
-        card.write_text(tmp_path / "README.md", "new")
+        _atomic.write_text(tmp_path / "README.md", "new")
     assert (tmp_path / "README.md").read_text() == "old"
 
 

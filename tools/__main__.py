@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 
+from .phone import PHONE
+
 
 def parser():
     """All commands and their options."""
@@ -61,6 +63,20 @@ def parser():
 
     command = add("demo", "Load mnist_conv, draw pictures, fine-tune it.")
     command.add_argument("--out", default="demo", help="folder to write")
+
+    command = add("export", "Write a preset as a file for phones, browsers or servers.")
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.epilog = PHONE
+    command.add_argument("preset", nargs="?", help=f"{name}, or of a .keras file")
+    command.add_argument("--all", action="store_true", help="every preset, every variant; a table")
+    command.add_argument("--format", default="tflite", choices=("tflite", "saved_model", "onnx"))
+    command.add_argument("--quantize", choices=("float16", "dynamic", "int8"))
+    command.add_argument("--out", help="file or folder to write; with --all the folder for all")
+    command.add_argument("--signatures", nargs="+", metavar="NAME", help="instead of all four")
+    command.add_argument("--batch-size", type=int, help="rows of a call; 0 for any number")
+    command.add_argument("--data", help="data set to compare on (default: the recipe's)")
+    command.add_argument("--limit", type=int, help="compare on the first examples only")
+    command.add_argument("--record", action="store_true", help="with --all: write into the cards")
 
     command = add("test", "Run all tests, on each backend in its own process.")
     command.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])

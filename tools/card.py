@@ -1,11 +1,10 @@
 """`card`: a preset's pictures and its README, from its metadata."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from keras_vae import datasets, plots, zoo
+from keras_vae import _atomic, datasets, plots, zoo
 
 from . import recipes
 
@@ -14,14 +13,7 @@ def write(folder):
     """Draws the pictures that a preset's kind asks for and writes its card."""
     folder = Path(folder)
     pictures = _draw(folder)
-    write_text(folder / "README.md", _text(zoo.info(folder), folder, pictures))
-
-
-def write_text(path, text):
-    """Writes a file whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
+    _atomic.write_text(folder / "README.md", _text(zoo.info(folder), folder, pictures))
 
 
 def _draw(folder):
@@ -131,6 +123,7 @@ def _text(info, folder, pictures):
         "\n".join(filter(None, facts)),
         "## Measured",
         "\n".join(measured),
+        *_exports(info.get("exports")),
         "## Pictures",
         *(f"{caption}\n\n![{caption}]({file})" for file, caption in pictures),
         "## Training",
@@ -138,6 +131,31 @@ def _text(info, folder, pictures):
         *([f"## Notes\n\n{notes}"] if notes else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _exports(exports):
+    """The table of the exported variants, where they were measured."""
+    if not exports:
+        return []
+    head = [
+        "| variant | MB | largest error: code, picture | PSNR (Keras), dB | encode, decode ms |",
+        "|---|---|---|---|---|",
+    ]
+    rows = [
+        f"| {e['variant']} | {e['megabytes']:.3f} | {e['code_error']:.1e}, "
+        f"{e['picture_error']:.1e} | {e['psnr_db']:.2f} ({e['keras_psnr_db']:.2f}) | "
+        f"{e['encode_ms']:.3f}, {e['decode_ms']:.3f} |"
+        for e in exports
+    ]
+    first = exports[0]
+    how = (
+        f"Compared with Keras on {first['backend']}, {first['examples']} examples "
+        f"({first['source']}). One example a call; TFLite in the LiteRT interpreter on one "
+        f"thread of {first['hardware']}, not on a phone; Keras' compiled calls take "
+        f"{first['keras_encode_ms']:.2f}, {first['keras_decode_ms']:.2f} ms there. "
+        f"Command: `{first['command']}`."
+    )
+    return ["## Exported", "\n".join(head + rows), how]
 
 
 def _value(metric):

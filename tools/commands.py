@@ -14,6 +14,8 @@ from . import recipes
 from .demo import demo as run_demo
 from .demo import digits
 from .evaluate import evaluate as run_evaluate
+from .export import export as run_export
+from .export import export_all
 from .train import train as run_train
 
 
@@ -54,6 +56,25 @@ def evaluate(arguments):
         arguments.limit,
         arguments.seed,
         write=not arguments.dry_run,
+    )
+    return 0
+
+
+def export(arguments):
+    """`export`."""
+    if arguments.all == bool(arguments.preset):
+        raise ValueError("Give a preset's name or path, or --all.")
+    if arguments.all:
+        return export_all(arguments.out, arguments.limit, arguments.record)
+    run_export(
+        arguments.preset,
+        arguments.format,
+        arguments.quantize,
+        arguments.out,
+        arguments.signatures,
+        arguments.batch_size,
+        arguments.data,
+        arguments.limit,
     )
     return 0
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vae import conditions, likelihoods, metrics, zoo
+from keras_vae import _atomic, conditions, likelihoods, metrics, zoo
 
 from . import card, recipes
 from .classifier import classifier, probabilities
@@ -105,5 +105,10 @@ def record(folder, found, keep):
     """Replaces metrics in a preset's metadata, keeping those that `keep` says."""
     metadata = dict(zoo.info(folder))
     metadata["metrics"] = [m for m in metadata["metrics"] if keep(m)] + found
-    card.write_text(folder / zoo.METADATA, zoo.dump_json(metadata))
+    write_metadata(folder, metadata)
     card.write(folder)
+
+
+def write_metadata(folder, metadata):
+    """Replaces a preset's metadata, whole or not at all."""
+    _atomic.write_text(folder / zoo.METADATA, zoo.dump_json(metadata))

@@ -1,11 +1,12 @@
-"""`readme`: the tables of the READMEs, from the presets' metadata."""
+"""`readme`: what the READMEs take from elsewhere: presets' metadata, lines that are tested."""
 
 import re
 from pathlib import Path
 
 from keras_vae import zoo
+from keras_vae._atomic import write_text
 
-from .card import write_text
+from . import phone
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADS = {
@@ -15,13 +16,14 @@ HEADS = {
 
 
 def readme():
-    """Writes the table of the zoo into each README, between its marks."""
+    """Writes the zoo's table and the phone's lines into each README, between their marks."""
     for name, head in HEADS.items():
         path = ROOT / name
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             table = "\n".join([head, "|---|---|---|---|---|", *map(_row, zoo.list_models())])
-            write_text(path, replaced(text, "zoo", table))
+            text = replaced(text, "zoo", table)
+            write_text(path, replaced(text, "phone", phone.markdown()))
 
 
 def replaced(text, mark, content):

@@ -17,7 +17,7 @@ TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
 ENVIRONMENT = ROOT / ".venv"
 # What a command needs beside the core; the tests run on every backend.
-EXTRAS = {"test": "[jax,torch,test]"}
+EXTRAS = {"test": "[browser,jax,litert,onnx,test,torch]"}
 
 
 def main(arguments):
@@ -51,15 +51,20 @@ def environment(extras):
         constraints = ["-c", str(TOOLS / "constraints.txt")]
         if "torch" in extras:
             # Alone and first: another package's wish for torch would bring CUDA along.
-            version = next(
-                line.strip()
-                for line in (TOOLS / "constraints.txt").read_text().splitlines()
-                if line.startswith("torch==")
-            )
-            subprocess.run([*pip, version], check=True)
+            subprocess.run([*pip, "torch==" + _pinned("torch==")], check=True)
         subprocess.run([*pip, *constraints, "-e", f"{ROOT}{extras}"], check=True)
+        if "browser" in extras:
+            npm = [str(python.with_name("npm")), "install", "--silent", "--no-fund"]
+            prefix = ["--prefix", str(ENVIRONMENT / "litertjs")]
+            subprocess.run([*npm, *prefix, _pinned("# npm: ")], check=True)
         stamp.write_text(digest)
     return str(python)
+
+
+def _pinned(start):
+    """What follows `start` on its line of the constraints."""
+    lines = (TOOLS / "constraints.txt").read_text().splitlines()
+    return next(line.removeprefix(start).strip() for line in lines if line.startswith(start))
 
 
 if __name__ == "__main__":

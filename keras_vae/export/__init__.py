@@ -1,0 +1,121 @@
+"""Models leave for phones, browsers and servers, and prove that they arrive whole.
+
+One route from every backend: the model is saved as a preset, a child process
+on TensorFlow converts it and runs the result, and what that answered is
+compared with the caller's own model. Signatures of every file:
+
+    encode(image)       -> mean, log_var
+    decode(z)           -> image
+    reconstruct(image)  -> image
+    sample(noise)       -> image        the noise is standard normal
+
+and `condition` beside the input for a conditional model.
+"""
+
+from keras_vae.export.report import ExportError, Report
+from keras_vae.export.route import QUANTIZE, run
+
+__all__ = ["ExportError", "QUANTIZE", "Report", "onnx", "saved_model", "tflite"]
+
+
+def saved_model(model, path, *, data=None, signatures=None, batch_size=None, verbose=True):
+    """Writes a TensorFlow SavedModel, which loads without keras_vae or Keras.
+
+    `tf.saved_model.load(path).signatures["decode"](z=z)["image"]`. The folder
+    also holds `model.json`: see `tflite`.
+
+    Args:
+        model: a `models.VAE`, on any backend; or a preset's name, the path of
+            a preset folder, or of a `.keras` file.
+        path: folder to write. An export that was there is replaced when the
+            new one is complete and has passed.
+        data: real data `x` or `(x, condition)` to compare on; without it, what
+            the model itself samples.
+        signatures: some of "encode", "decode", "reconstruct", "sample"; all by
+            default.
+        batch_size: rows of every call; any number by default.
+        verbose: whether the report is printed.
+
+    Returns:
+        `Report`, which was also written to `model.json`.
+
+    Raises:
+        TypeError: not a VAE.
+        ValueError: a wrong argument, or data that the model does not take.
+        ImportError: TensorFlow is missing.
+        OSError: `path` cannot be written, or holds something that is no export.
+        ExportError: the model cannot be converted, the conversion died, or the
+            result differs from the model by more than 1e-5 · max(1, largest |value|).
+    """
+    return run(
+        model, path, "saved_model", None, data, None, signatures, batch_size, verbose=verbose
+    )
+
+
+def tflite(
+    model,
+    path,
+    quantize=None,
+    representative=None,
+    *,
+    data=None,
+    signatures=None,
+    batch_size=1,
+    verbose=True,
+):
+    """Writes a `.tflite` file for phones: builtin operators only.
+
+    `Interpreter(path).get_signature_runner("decode")(z=z)["image"]`. Beside it,
+    in `<path>.json`, stands what an app must know (input range, latent size,
+    names of conditions, shapes, preset version, licence) and the parity report.
+
+    Args:
+        model: see `saved_model`.
+        path: file to write, such as "m.tflite"; an older one is replaced when
+            the new one is complete and has passed.
+        quantize: None for float32; "float16" (half the size); "dynamic" (int8
+            weights, float32 between layers: the smallest and a good default);
+            "int8" (int8 throughout, float32 at the ends). Weights of
+            convolutions are scaled per channel.
+        representative: for "int8", real training data `x` or `(x, condition)`
+            to calibrate on; 100 to 500 examples do.
+        data: real data that was not trained on, to compare on: `x` or
+            `(x, condition)`; by default `representative`, or without it what
+            the model itself samples.
+        signatures: see `saved_model`; a file of "decode" alone is half as large.
+        batch_size: rows of every call; None for any number.
+        verbose: whether the report is printed.
+
+    Returns:
+        `Report`.
+
+    Raises:
+        ImportError: TensorFlow or ai-edge-litert is missing.
+        ExportError: the model cannot be converted, the conversion died, or the
+            file is outside its budget: float32 a largest error of
+            1e-5 · max(1, largest |value|), float16 a root-mean-square error of 1e-3 in
+            every output, "dynamic" and "int8" a reconstruction PSNR at most
+            0.5 dB below Keras'.
+        Other errors: see `saved_model`.
+    """
+    return run(
+        model,
+        path,
+        "tflite",
+        quantize,
+        data,
+        representative,
+        signatures,
+        batch_size,
+        verbose=verbose,
+    )
+
+
+def onnx(model, path, *, data=None, signatures=None, batch_size=None, verbose=True):
+    """Writes a folder of `.onnx` files, one a signature: `decode.onnx`, ...
+
+    ONNX files hold one function each, and no name twice: the output of
+    `reconstruct.onnx` is `image_out`. Arguments, result and errors: see
+    `saved_model`; needs `pip install "keras-vae[onnx]"`.
+    """
+    return run(model, path, "onnx", None, data, None, signatures, batch_size, verbose=verbose)

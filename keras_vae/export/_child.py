@@ -1,0 +1,222 @@
+"""The child process of an export: TensorFlow, whatever the caller's backend.
+
+`python -m keras_vae.export._child FOLDER` reads `request.json`, a preset and
+arrays from the folder and leaves the exported file, what it answers to the
+arrays, and `answer.json` there. A failure that was understood is an answer too.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vae import zoo
+from keras_vae.export import _graphs
+from keras_vae.export.signatures import signatures
+
+# Rows of one call where the batch is of any size.
+ROWS = 64
+# How long one call is timed for, seconds, and how many times at most.
+TIMED_SECONDS, TIMED_RUNS = 0.3, 200
+
+
+class CannotConvert(Exception):
+    """A failure that was understood: its text is for the caller's eyes."""
+
+
+def main(folder):
+    """Does what the request says; returns nothing, writes `answer.json`."""
+    folder = Path(folder)
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    try:
+        answer = _answer(folder, request)
+    except CannotConvert as error:
+        answer = {"error": str(error)}
+    new = folder / "answer.json.new"
+    new.write_text(json.dumps(answer), encoding="utf-8")
+    new.replace(folder / "answer.json")
+
+
+def _answer(folder, request):
+    # The last of these lines says where a process that died was.
+    print("phase: loading the model under TensorFlow", flush=True)
+    model = zoo.load(folder / "model", compile=False)
+    wanted = signatures(model, request["signatures"])
+    with np.load(folder / "arrays.npz") as file:
+        arrays = _by_signature(file)
+    with np.load(folder / "calibration.npz") as file:
+        calibration = _by_signature(file)
+    print("phase: tracing the signatures", flush=True)
+    functions = {
+        name: _traced(signature, request["batch_size"]) for name, signature in wanted.items()
+    }
+    _refuse_randomness(model, functions)
+    print("phase: converting", flush=True)
+    path = folder / request["out"]
+    make = {"saved_model": _saved_model, "tflite": _tflite, "onnx": _onnx}[request["format"]]
+    runners, operators = make(path, model, functions, request, calibration)
+    print("phase: running the exported file", flush=True)
+    results, milliseconds = {}, {}
+    for name, run in runners.items():
+        outputs, milliseconds[name] = _run(run, arrays[name], request["batch_size"])
+        results.update({f"{name}/{key}": value for key, value in outputs.items()})
+    np.savez(folder / "results.npz", **results)
+    return {"operators": operators, "milliseconds": milliseconds, "versions": _versions()}
+
+
+def _by_signature(file):
+    """{"encode/image": array} as {"encode": {"image": array}}."""
+    arrays = {}
+    for key in file.files:
+        signature, name = key.split("/")
+        arrays.setdefault(signature, {})[name] = file[key]
+    return arrays
+
+
+def _versions():
+    return {"keras": keras.__version__, "tensorflow": tf.__version__}
+
+
+def _traced(signature, batch_size):
+    """A `tf.function` of one signature, with the names of its inputs."""
+    names = list(signature.inputs)
+    specs = [
+        tf.TensorSpec((batch_size, *tensor.shape), tensor.dtype, name=name)
+        for name, tensor in signature.inputs.items()
+    ]
+
+    def call(*tensors):
+        return signature.call(**dict(zip(names, tensors, strict=True)))
+
+    return tf.function(call, input_signature=specs)
+
+
+def _refuse_randomness(model, functions):
+    """A graph that draws gives each phone another model than the one checked here."""
+    for name, function in functions.items():
+        found = _graphs.random_operators(function.get_concrete_function())
+        if found:
+            where = _graphs.layers_of(model, found)
+            raise CannotConvert(
+                f"{where} draws random numbers in `{name}`, which no builtin operator does. Take "
+                "it out of the networks: the VAE draws z between encoder and decoder by itself, "
+                "and the exported `sample` takes its noise as an input. "
+                f"Received: operators {', '.join(sorted(set(found.values())))}"
+            )
+
+
+def _saved_model(path, model, functions, request, calibration):
+    _archive(path, functions)
+    loaded = tf.saved_model.load(path)
+    runners = {name: _keyword_runner(loaded.signatures[name]) for name in functions}
+    operators = {
+        name: _graphs.count(function.get_concrete_function())
+        for name, function in functions.items()
+    }
+    return runners, operators
+
+
+def _keyword_runner(signature):
+    def run(**arrays):
+        outputs = signature(**{name: tf.constant(array) for name, array in arrays.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return run
+
+
+def _archive(path, functions):
+    archive = keras.export.ExportArchive()
+    for name, function in functions.items():
+        archive.add_endpoint(name, function)
+    archive.write_out(str(path), verbose=False)
+
+
+def _tflite(path, model, functions, request, calibration):
+    from ai_edge_litert.interpreter import Interpreter
+
+    saved = path.with_name("for_conversion")
+    _archive(saved, functions)
+    names = list(functions)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=names)
+    builtins = tf.lite.OpsSet.TFLITE_BUILTINS
+    quantize = request["quantize"]
+    if quantize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        builtins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        converter.representative_dataset = lambda: _one_by_one(calibration, request["batch_size"])
+    # Without this an operator that is not builtin would need the Flex delegate.
+    converter.target_spec.supported_ops = [builtins]
+    try:
+        content = converter.convert()
+    except Exception as error:
+        raise CannotConvert(_graphs.explain(error, model, functions)) from error
+    operators = _graphs.tflite_operators(content)
+    foreign = sorted({op for ops in operators.values() for op in ops if op.startswith("CUSTOM")})
+    if foreign:
+        raise CannotConvert(
+            "The file would need operators that are not builtin in the interpreter. "
+            f"Received: {', '.join(foreign)}"
+        )
+    path.write_bytes(content)
+    interpreter = Interpreter(str(path), num_threads=1)
+    return {name: interpreter.get_signature_runner(name) for name in names}, operators
+
+
+def _one_by_one(calibration, batch_size):
+    """What the converter calibrates int8 on, one call at a time."""
+    for name, arrays in calibration.items():
+        for batch, _ in _batches(arrays, batch_size or 1):
+            yield name, batch
+
+
+def _onnx(path, model, functions, request, calibration):
+    from keras_vae.export import _onnx_files
+
+    try:
+        return _onnx_files.convert(path, functions)
+    except Exception as error:
+        raise CannotConvert(
+            "The ONNX converter failed. Try `export.tflite` or `export.saved_model`. "
+            f"Received: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
+
+
+def _batches(arrays, size):
+    """Batches of one size and how many of their rows are new; the last is padded."""
+    n = len(next(iter(arrays.values())))
+    for start in range(0, n, size):
+        batch = {name: array[start : start + size] for name, array in arrays.items()}
+        rows = min(size, n - start)
+        if rows < size:
+            batch = {
+                name: np.concatenate([part, np.repeat(part[-1:], size - rows, axis=0)])
+                for name, part in batch.items()
+            }
+        yield batch, rows
+
+
+def _run(run, arrays, batch_size):
+    """Outputs for all rows, and the median milliseconds of one call."""
+    parts = {}
+    for batch, rows in _batches(arrays, batch_size or ROWS):
+        for name, value in run(**batch).items():
+            parts.setdefault(name, []).append(np.array(value[:rows]))
+    one, _ = next(_batches(arrays, batch_size or 1))
+    run(**one)
+    seconds, began = [], time.perf_counter()
+    while len(seconds) < TIMED_RUNS and time.perf_counter() - began < TIMED_SECONDS:
+        start = time.perf_counter()
+        run(**one)
+        seconds.append(time.perf_counter() - start)
+    return {name: np.concatenate(p) for name, p in parts.items()}, 1e3 * float(np.median(seconds))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

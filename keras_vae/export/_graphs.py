@@ -1,0 +1,103 @@
+"""Reading graphs: which operators they hold, and which layer put them there."""
+
+import collections
+import re
+
+_RANDOM = re.compile(r"Random|Multinomial|TruncatedNormal")
+# How the converter's messages name an operator that it has no builtin for.
+_REFUSED = re.compile(r"'tf\.(\w+)' op|Flex(\w+)|^\s*tf\.(\w+) ?\(", re.MULTILINE)
+
+
+def _nodes(concrete):
+    """(name, type) of every operator, those of inner functions too."""
+    graph = concrete.graph.as_graph_def()
+    for node in graph.node:
+        yield node.name, node.op
+    for function in graph.library.function:
+        for node in function.node_def:
+            yield node.name, node.op
+
+
+def count(concrete):
+    """Operators of a TensorFlow graph: dict of type to how many."""
+    return dict(sorted(collections.Counter(kind for _, kind in _nodes(concrete)).items()))
+
+
+def random_operators(concrete):
+    """Dict of name to type of the operators that draw random numbers."""
+    return {name: kind for name, kind in _nodes(concrete) if _RANDOM.search(kind)}
+
+
+def layers_of(model, names):
+    """In words, the layers that operators of these names were made by.
+
+    Keras opens a name scope for each layer, with a number behind its name from
+    the second call on.
+    """
+    layers = {layer.name: layer for layer in model._flatten_layers(include_self=False)}
+    found = {}
+    for name in names:
+        for scope in reversed(name.split("/")[:-1]):
+            layer = layers.get(scope) or layers.get(re.sub(r"_\d+$", "", scope))
+            if layer is not None:
+                found[layer.name] = f"the layer '{layer.name}' ({type(layer).__name__})"
+                break
+    text = " and ".join(found.values()) or "the model"
+    return text[0].upper() + text[1:]
+
+
+def explain(error, model, functions):
+    """The converter's many lines as one: the operators, their layers, the way out."""
+    text = str(error)
+    refused = {part for match in _REFUSED.findall(text) for part in match if part}
+    names = [
+        name
+        for function in functions.values()
+        for name, kind in _nodes(function.get_concrete_function())
+        if kind in refused
+    ]
+    if not refused:
+        first = next((line for line in text.splitlines() if line.strip()), repr(error))
+        return (
+            "The TFLite converter failed. Try `quantize=None`, or `export.saved_model`. "
+            f"Received: {type(error).__name__}: {first[:300]}"
+        )
+    return (
+        f"{layers_of(model, names)} uses operators that TFLite has no builtin for. Use other "
+        "layers (dense layers, 2-D convolutions, reshapes and the usual activations convert), "
+        "or `export.saved_model`, which takes every operator of TensorFlow. "
+        f"Received: operators {', '.join(sorted(refused))}"
+    )
+
+
+def tflite_operators(content):
+    """Operators of every subgraph of a TFLite file.
+
+    The interpreter's own listing stops at the first subgraph.
+
+    Args:
+        content: the file's bytes.
+
+    Returns:
+        Dict of signature, or subgraph, to a dict of operator name to how many; an
+        operator that is not builtin is called "CUSTOM:" and its name.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    builtin = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    codes = [
+        f"CUSTOM:{code.customCode.decode()}"
+        if code.customCode
+        # The older of the two fields has room for 127 operators.
+        else builtin[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        for code in model.operatorCodes
+    ]
+    # A file of one signature calls its only subgraph "main".
+    names = {s.subgraphIndex: s.signatureKey.decode() for s in model.signatureDefs or ()}
+    return {
+        names.get(i, f"subgraph {i}"): dict(
+            sorted(collections.Counter(codes[op.opcodeIndex] for op in graph.operators).items())
+        )
+        for i, graph in enumerate(model.subgraphs)
+    }

@@ -1,0 +1,227 @@
+"""The parity report: is the exported file still the same model?"""
+
+import time
+
+import keras
+import numpy as np
+
+# What may differ from Keras, which figure it is, and how much.
+#   scaled_error: largest difference / max(1, largest |Keras|) of one output, for float32:
+#       the rounding of a sum grows with its terms, and codes are not bounded as pixels are.
+#   rms_error: for float16, where each weight is off by up to 1 in 4096 and the largest of
+#       millions of pixels says little.
+LIMITS = {None: ("scaled_error", 1e-5), "float16": ("rms_error", 1e-3)}
+FIGURES = ("max_error", "scaled_error", "rms_error")
+# What eight bits may cost: decibels of reconstruction PSNR on real images.
+MAX_LOSS_DB = 0.5
+# How long one Keras call is timed for, seconds, and how many times at most.
+_TIMED_SECONDS, _TIMED_RUNS = 0.3, 100
+
+
+class ExportError(ValueError):
+    """An export that did not succeed; nothing was left behind, nothing replaced.
+
+    Attributes:
+        report: the `Report` that is outside the budget, or None.
+    """
+
+    def __init__(self, message, report=None):
+        super().__init__(message)
+        self.report = report
+
+
+class Report(dict):
+    """What was exported and how near it is to Keras: a dict that prints well."""
+
+    def __str__(self):
+        parity = self["parity"]
+        variant = self["quantize"] or "float32"
+        lines = [
+            f"{self['file']}: {self['format']}, {variant}, {self['bytes'] / 1e6:.3f} MB, "
+            f"{parity['examples']} examples ({parity['source']})",
+            f"  {'signature':<12}{'output':<9}{'shape':<14}{'max error':<11}{'rms error':<11}"
+            f"{self['runtime'] + ' ms':<16}Keras ms ({parity['keras_backend']})",
+        ]
+        for row in parity["outputs"]:
+            times = parity["milliseconds"][row["signature"]]
+            shape = "×".join("n" if n < 0 else str(n) for n in row["shape"])
+            lines.append(
+                f"  {row['signature']:<12}{row['output']:<9}{shape:<14}{row['max_error']:<11.1e}"
+                f"{row['rms_error']:<11.1e}{times['exported']:<16.3f}{times['keras']:.3f}"
+            )
+        for name, (exported, expected) in parity["psnr_db"].items():
+            lines.append(
+                f"  reconstructions through {name}: PSNR {exported:.2f} dB, Keras {expected:.2f} dB"
+            )
+        if self["format"] == "tflite":
+            used = sorted({op for operators in self["operators"].values() for op in operators})
+            lines.append(f"  operators, all builtin: {', '.join(used)}")
+        return "\n".join(lines)
+
+
+def inputs(model, signatures, x, condition, seed=0):
+    """What every signature is asked in the comparison.
+
+    Codes are the posterior means of the data; noise is drawn by NumPy.
+
+    Args:
+        model: the caller's model.
+        signatures: dict of `signatures.Signature`.
+        x, condition: checked data `(n, ...)` and conditions, or None.
+
+    Returns:
+        Dict of signature to a dict of input name to array.
+    """
+    noise = np.random.default_rng(seed).standard_normal((len(x), model.latent_dim), "float32")
+    known = {"image": x, "data": x, "noise": noise, "condition": condition}
+    if "decode" in signatures:
+        known["z"] = model.encode(x, condition)
+    return {
+        name: {key: known[key] for key in signature.inputs}
+        for name, signature in signatures.items()
+    }
+
+
+def compare(model, signatures, arrays, results, batch_size):
+    """Errors of every output against the caller's model.
+
+    Args:
+        model: the caller's model, on its own backend.
+        signatures: dict of `signatures.Signature`.
+        arrays: see `inputs`.
+        results: dict of "signature/output" to what the file answered.
+        batch_size: that the file was made for, or None.
+
+    Returns:
+        `(rows, images)`: a list of dicts, and per signature the reconstructions
+        `(exported, expected)` that its answers lead to.
+
+    Raises:
+        ExportError: an output is missing, is one too many, has another shape, or
+            is not finite.
+    """
+    rows, images = [], {}
+    for name, signature in signatures.items():
+        expected = signature.reference(**arrays[name])
+        found = {k.split("/")[1]: v for k, v in results.items() if k.split("/")[0] == name}
+        if set(found) != set(expected):
+            raise ExportError(
+                f"The file's signature `{name}` has other outputs than the model. "
+                f"Expected: {sorted(expected)}. Received: {sorted(found)}"
+            )
+        for output, right in expected.items():
+            left = found[output]
+            # Before any subtraction: broadcasting would hide a wrong shape.
+            if left.shape != right.shape:
+                raise ExportError(
+                    f"The file's signature `{name}` answers in another shape. "
+                    f"Expected: {output} {right.shape}. Received: {left.shape}"
+                )
+            if not np.isfinite(left).all():
+                raise ExportError(
+                    f"The file's signature `{name}` answers with NaN or infinite values. Export "
+                    "without `quantize`, or report it. Expected: finite numbers. "
+                    f"Received: {left.size - np.isfinite(left).sum()} others in {output}"
+                )
+            error = left.astype("float64") - right
+            batch = -1 if batch_size is None else batch_size
+            rows.append(
+                {
+                    "signature": name,
+                    "output": output,
+                    "shape": [batch, *right.shape[1:]],
+                    "max_error": float(np.abs(error).max()),
+                    "scaled_error": float(np.abs(error).max() / max(1, np.abs(right).max())),
+                    "rms_error": float(np.sqrt(np.mean(error**2))),
+                }
+            )
+        images[name] = _reconstructions(model, name, arrays[name], found, expected)
+    return rows, images
+
+
+def _reconstructions(model, name, arrays, found, expected):
+    """The pictures of the data that a signature's answers are, or lead to."""
+    if name == "encode":
+        condition = arrays.get("condition")
+        return tuple(model.decode(answer["mean"], condition) for answer in (found, expected))
+    return tuple(next(iter(answer.values())) for answer in (found, expected))
+
+
+def psnr(x, reconstructed, data_range):
+    """Peak signal-to-noise ratio in decibels, of the mean squared error of all.
+
+    Without a `data_range` the peak is the span of x.
+    """
+    low, high = data_range or (float(x.min()), float(x.max()))
+    error = np.mean(np.square(x.astype("float64") - reconstructed))
+    return float(10 * np.log10((high - low) ** 2 / max(error, 1e-12)))
+
+
+def keras_milliseconds(signature, arrays):
+    """Median time of one compiled call of the caller's model, for one example."""
+    one = {name: array[:1] for name, array in arrays.items()}
+    signature.reference(**one)
+    seconds, began = [], time.perf_counter()
+    while len(seconds) < _TIMED_RUNS and time.perf_counter() - began < _TIMED_SECONDS:
+        start = time.perf_counter()
+        signature.reference(**one)
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(seconds))
+
+
+def parity(model, signatures, arrays, results, milliseconds, x, source, batch_size):
+    """The `parity` part of a report, as JSON; see `compare` for the arguments."""
+    rows, images = compare(model, signatures, arrays, results, batch_size)
+    data_range = model.likelihood.data_range
+    decibels = {
+        name: tuple(psnr(x, part, data_range) for part in pair)
+        for name, pair in images.items()
+        if name != "sample"
+    }
+    return {
+        "keras_backend": keras.backend.backend(),
+        "examples": len(x),
+        "source": source,
+        "outputs": rows,
+        "psnr_db": decibels,
+        "milliseconds": {
+            name: {
+                "exported": milliseconds[name],
+                "keras": keras_milliseconds(signature, arrays[name]),
+            }
+            for name, signature in signatures.items()
+        },
+    }
+
+
+def check(report):
+    """Raises an `ExportError` where a report is outside its budget."""
+    quantize, parity = report["quantize"], report["parity"]
+    bad = []
+    if quantize in LIMITS:
+        figure, limit = LIMITS[quantize]
+        expected = f"{figure} at most {limit:g}"
+        bad = [
+            f"{row['signature']} {row['output']} {row[figure]:.2g}"
+            for row in parity["outputs"]
+            if not row[figure] <= limit
+        ]
+    else:
+        expected = f"reconstruction PSNR at most {MAX_LOSS_DB} dB below Keras'"
+        bad = [
+            f"PSNR through {name} {exported:.2f} dB, Keras {keras_db:.2f} dB"
+            for name, (exported, keras_db) in parity["psnr_db"].items()
+            if not exported >= keras_db - MAX_LOSS_DB
+        ]
+    if bad:
+        advice = {
+            None: "A float32 export must be the same model, so this is a bug: report it.",
+            "float16": "Export without `quantize`.",
+            "dynamic": 'Try quantize="float16".',
+            "int8": 'Give more real training data as `representative`, or try quantize="dynamic".',
+        }[quantize]
+        raise ExportError(
+            f"The exported file is not the same model, and was not kept. {advice} "
+            f"Expected: {expected}. Received: {'; '.join(bad)}",
+            report,
+        )

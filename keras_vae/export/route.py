@@ -1,0 +1,326 @@
+"""The one route of every export: preset, child process, comparison, move."""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae import _atomic, zoo
+from keras_vae._version import __version__
+from keras_vae.export import report as reports
+from keras_vae.export.report import ExportError, Report
+from keras_vae.export.signatures import data_name, describe
+from keras_vae.export.signatures import signatures as signatures_of
+from keras_vae.models import VAE, checks
+
+QUANTIZE = (None, "float16", "dynamic", "int8")
+METADATA = "model.json"
+RUNTIME = {"saved_model": "TensorFlow", "tflite": "LiteRT", "onnx": "ONNX Runtime"}
+# Python module, what pip calls it, and who needs it.
+_NEEDS = {
+    "saved_model": [("tensorflow", "tensorflow")],
+    "tflite": [("tensorflow", "tensorflow"), ("ai_edge_litert", '"keras-vae[litert]"')],
+    "onnx": [
+        ("tensorflow", "tensorflow"),
+        ("tf2onnx", '"keras-vae[onnx]"'),
+        ("onnxruntime", '"keras-vae[onnx]"'),
+    ],
+}
+_SAMPLES = 64
+
+
+def run(
+    model,
+    path,
+    format,
+    quantize,
+    data,
+    representative,
+    signatures,
+    batch_size,
+    *,
+    source=None,
+    verbose=True,
+):
+    """Exports a model; see `export.tflite`.
+
+    Args:
+        format: "saved_model", "tflite" or "onnx".
+        source: where `data` is from, in words, for the report.
+    """
+    _check_installed(format)
+    if quantize not in QUANTIZE:
+        raise ValueError(
+            f"`quantize` must be one of {', '.join(map(repr, QUANTIZE))}. "
+            f"Received: quantize={quantize!r}"
+        )
+    if batch_size is not None:
+        checks.count(batch_size, "batch_size")
+    model, preset = _loaded(model)
+    wanted = signatures_of(model, signatures)
+    if quantize in ("dynamic", "int8") and set(wanted) == {"sample"}:
+        raise ValueError(
+            "The budget of a quantized file is the PSNR of reconstructions, which `sample` alone "
+            f"has not: export 'decode' as well. Received: signatures={signatures!r}"
+        )
+    calibration = _calibration(model, wanted, quantize, representative)
+    x, condition, source = _data(model, data, representative, source)
+    arrays = reports.inputs(model, wanted, x, condition)
+    path = _atomic.absolute(path)
+    with _replaced(path, is_folder=format != "tflite") as (new, notes):
+        request = {
+            "format": format,
+            "quantize": quantize,
+            "batch_size": batch_size,
+            "signatures": list(wanted),
+            "out": "exported",
+        }
+        with tempfile.TemporaryDirectory(prefix="keras_vae_export_") as work:
+            work = Path(work)
+            _write_request(work, model, request, arrays, calibration)
+            answer, results = _convert(work, verbose)
+            _move(work / request["out"], new)
+        parity = reports.parity(
+            model, wanted, arrays, results, answer["milliseconds"], x, source, batch_size
+        )
+        report = Report(
+            format=format,
+            file=path.name,
+            quantize=quantize,
+            batch_size=batch_size,
+            bytes=_size(new),
+            sha256=_sha256(new) if format == "tflite" else None,
+            runtime=RUNTIME[format],
+            preset=preset,
+            **_about(model, wanted, batch_size),
+            made_with={"keras_vae": __version__, **answer["versions"]},
+            parity=parity,
+            operators=answer["operators"],
+        )
+        reports.check(report)
+        notes.write_text(zoo.dump_json(report), encoding="utf-8")
+    if verbose:
+        print(report)
+    return report
+
+
+def _check_installed(format):
+    missing = [pip for module, pip in _NEEDS[format] if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ImportError(
+            f"Exporting as {format} needs packages that are not installed. "
+            f"Run: pip install {' '.join(dict.fromkeys(missing))}"
+        )
+
+
+def _loaded(model):
+    """The model, and what is known of the preset that it comes from."""
+    if isinstance(model, VAE):
+        return model, None
+    if not isinstance(model, (str, Path)):
+        raise TypeError(
+            "Only a keras_vae VAE can be exported, or a preset's name, its folder, or a .keras "
+            f"file. Received: {type(model).__name__}"
+        )
+    if str(model).endswith(".keras"):
+        if not Path(model).is_file():
+            raise ValueError(f"There is no such file. Received: {model}")
+        loaded = keras.saving.load_model(model, compile=False)
+        if not isinstance(loaded, VAE):
+            raise TypeError(f"The file holds no VAE. Received: {type(loaded).__name__} in {model}")
+        return loaded, None
+    info = zoo.info(model)
+    keys = ("name", "version", "description", "licence", "data")
+    preset = {key: info.get(key) for key in keys} | {"sha256": info["sha256"][zoo.WEIGHTS]}
+    return zoo.load(model, compile=False), preset
+
+
+def _pair(data):
+    return data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
+
+
+def _checked(model, data, name):
+    x, condition = _pair(data)
+    x = checks.data(model, x, name)
+    return x, checks.condition(model, condition, len(x), f"{name}[1]")
+
+
+def _calibration(model, wanted, quantize, representative):
+    if quantize != "int8":
+        return {}
+    if representative is None:
+        raise ValueError(
+            'quantize="int8" needs `representative`: a hundred or more real training examples, '
+            "x or (x, condition), that the ranges of the activations are taken from. "
+            "Received: representative=None"
+        )
+    x, condition = _checked(model, representative, "representative")
+    return reports.inputs(model, wanted, x, condition, seed=1)
+
+
+def _data(model, data, representative, source):
+    """Data to compare on, and in words where it is from."""
+    if data is not None:
+        return *_checked(model, data, "data"), source or "the caller's"
+    if representative is not None:
+        checked = _checked(model, representative, "representative")
+        return *checked, "those that it was calibrated on"
+    condition = None
+    if model.condition is not None:
+        condition = _some_conditions(model.condition)
+    x = model.sample(_SAMPLES, condition=condition, seed=0)
+    low, high = model.likelihood.data_range or (-np.inf, np.inf)
+    condition = checks.condition(model, condition, len(x))
+    return np.clip(x, low, high), condition, "samples of the model itself"
+
+
+def _some_conditions(condition):
+    if type(condition).__name__ == "Labels":
+        return np.arange(_SAMPLES) % condition.dim
+    return np.random.default_rng(0).integers(0, 2, (_SAMPLES, condition.dim)).astype("float32")
+
+
+def _write_request(work, model, request, arrays, calibration):
+    try:
+        zoo.save(model, work / "model")
+    except ValueError as error:
+        raise ExportError(
+            "The conversion runs in a process of its own, which knows the layers of Keras and of "
+            "keras_vae only: build the networks from those, and the likelihood and posterior too. "
+            f"{error}"
+        ) from error
+    (work / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    for name, values in (("arrays", arrays), ("calibration", calibration)):
+        flat = {f"{s}/{key}": v for s, inputs in values.items() for key, v in inputs.items()}
+        np.savez(work / f"{name}.npz", **flat)
+
+
+def _convert(work, verbose=False):
+    """Runs the child; returns its answer and the arrays that the file gave.
+
+    Says what it is at, as it takes seconds.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    path = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(path),
+        # A GPU is the caller's: TensorFlow would claim all of its memory.
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    command = [sys.executable, "-m", "keras_vae.export._child", str(work)]
+    phase, errors = "starting", work / "errors.txt"
+    with errors.open("wb") as file:
+        child = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            errors="replace",
+        )
+    with child:
+        for line in child.stdout:
+            if line.startswith("phase: "):
+                phase = line.removeprefix("phase: ").strip()
+                if verbose:
+                    print(f"  {phase} ...", flush=True)
+    answer = work / "answer.json"
+    if child.returncode or not answer.is_file():
+        last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+        raise ExportError(_obituary(child.returncode, phase, "\n".join(last)))
+    answer = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise ExportError(answer["error"])
+    with np.load(work / "results.npz") as file:
+        return answer, {key: file[key] for key in file.files}
+
+
+def _obituary(status, phase, last):
+    """How a child died, and what its caller can do."""
+    how = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
+    advice = {
+        "starting": "See whether `import tensorflow` works in a fresh Python.",
+        "converting": "Try `quantize=None`, or `export.saved_model`.",
+    }.get(phase, "Free some memory and try again; if it stays, it is a bug: report it.")
+    return (
+        f"The conversion died while {phase}; this process and its model are untouched. {advice} "
+        f"Received: {how}: {last}"
+    )
+
+
+def _about(model, wanted, batch_size):
+    """What an app must know beside the numbers, as JSON."""
+    data_range = model.likelihood.data_range
+    condition = None
+    if model.condition is not None:
+        condition = {
+            "kind": type(model.condition).__name__.lower(),
+            "size": model.condition.dim,
+            "names": model.condition.names and [*model.condition.names],
+        }
+    return {
+        "input": {
+            "name": data_name(model),
+            "shape": list(model.data_shape),
+            "dtype": "float32",
+            "range": None if data_range is None else list(data_range),
+            "preprocessing": "none in the file"
+            if data_range is None
+            else f"scale to [{data_range[0]:g}, {data_range[1]:g}] before the call",
+        },
+        "latent_dim": model.latent_dim,
+        "condition": condition,
+        "signatures": {
+            name: {
+                "inputs": describe(signature.inputs, batch_size),
+                "outputs": describe(signature.outputs, batch_size),
+            }
+            for name, signature in wanted.items()
+        },
+    }
+
+
+@contextlib.contextmanager
+def _replaced(path, is_folder):
+    """`(export, report)`, new places to write; they take the old ones' when all went well."""
+    if is_folder:
+        with _atomic.folder(path, {METADATA}, "export") as new:
+            yield new, new / METADATA
+        return
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"`path` must be a file, such as {path.name}/model.tflite. Received: {path}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _atomic.file(path) as new, _atomic.file(path.with_name(path.name + ".json")) as notes:
+        yield new, notes
+
+
+def _move(made, new):
+    if made.is_file():
+        shutil.move(made, new)
+    else:
+        shutil.copytree(made, new, dirs_exist_ok=True)
+
+
+def _size(path):
+    files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,140 @@
+"""What a phone can ask an exported model for: names, shapes, meanings.
+
+Written once for every backend: the child process traces `call`, the parity
+report compares with `reference`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from keras import ops
+
+NAMES = ("encode", "decode", "reconstruct", "sample")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """One input or output, without its batch axis."""
+
+    shape: tuple
+    dtype: str
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One function of an exported file.
+
+    Attributes:
+        inputs, outputs: dicts of name to `Tensor`.
+        call: from tensors by input name to a dict of tensors by output name.
+        reference: the same in NumPy through the model's public methods.
+    """
+
+    inputs: dict
+    outputs: dict
+    call: Callable
+    reference: Callable
+
+
+def data_name(model):
+    """What the data is called in signatures: images are what most models see."""
+    return "image" if len(model.data_shape) == 3 else "data"
+
+
+def signatures(model, names=None):
+    """The signatures of a model.
+
+    Args:
+        model: a `models.VAE`.
+        names: some of "encode", "decode", "reconstruct" and "sample"; all of
+            them by default.
+
+    Returns:
+        Dict of name to `Signature`, in the order of `NAMES`.
+
+    Raises:
+        ValueError: an unknown name, or none.
+    """
+    wanted = NAMES if names is None else (names,) if isinstance(names, str) else tuple(names)
+    if not wanted or not set(wanted) <= set(NAMES):
+        raise ValueError(
+            f"`signatures` must be some of {', '.join(NAMES)}. Received: signatures={names!r}"
+        )
+    every = _signatures(model)
+    return {name: every[name] for name in NAMES if name in wanted}
+
+
+def _signatures(model):
+    data = data_name(model)
+    low_high = model.likelihood.data_range
+    span = "any finite numbers" if low_high is None else "in [{:g}, {:g}]".format(*low_high)
+    if len(model.data_shape) == 3:
+        span = f"height × width × channels, {span}"
+    codes = (model.latent_dim,)
+    x = {data: Tensor(model.data_shape, "float32", f"data, {span}")}
+    mean_of_x = {data: Tensor(model.data_shape, "float32", f"mean of p(x|z), {span}")}
+    z = {"z": Tensor(codes, "float32", "code")}
+    noise = {"noise": Tensor(codes, "float32", "standard normal noise, drawn anew for each sample")}
+    q = {
+        "mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep"),
+        "log_var": Tensor(codes, "float32", "log-variance of q(z|x)"),
+    }
+    condition = {}
+    if model.condition is not None:
+        condition["condition"] = _condition(model.condition)
+
+    def encode(condition=None, **inputs):
+        return dict(zip(q, model.infer(inputs[data], condition), strict=True))
+
+    def decode(z, condition=None):
+        return {data: model.likelihood.mean(model.generate(z, condition))}
+
+    def reconstruct(condition=None, **inputs):
+        mean, _ = model.infer(inputs[data], condition)
+        return decode(mean, condition)
+
+    def sample(noise, condition=None):
+        return decode(_prior(model, condition).transform(noise), condition)
+
+    def encode_numpy(condition=None, **inputs):
+        posterior = model.posterior(inputs[data], condition)
+        return {name: getattr(posterior, name) for name in q}
+
+    def decode_numpy(z, condition=None):
+        return {data: model.decode(z, condition)}
+
+    def reconstruct_numpy(condition=None, **inputs):
+        return {data: model.reconstruct(inputs[data], condition)}
+
+    def sample_numpy(noise, condition=None):
+        z = ops.convert_to_numpy(_prior(model, condition).transform(noise))
+        return decode_numpy(z, condition)
+
+    return {
+        "encode": Signature(x | condition, q, encode, encode_numpy),
+        "decode": Signature(z | condition, mean_of_x, decode, decode_numpy),
+        "reconstruct": Signature(x | condition, mean_of_x, reconstruct, reconstruct_numpy),
+        "sample": Signature(noise | condition, mean_of_x, sample, sample_numpy),
+    }
+
+
+def _prior(model, condition):
+    encoded = None if condition is None else model.condition.encode(condition)
+    return model.prior.distribution(encoded)
+
+
+def _condition(condition):
+    kind = type(condition).__name__.lower()
+    if kind == "labels":
+        return Tensor((), "int32", f"label from 0 to {condition.dim - 1}")
+    return Tensor((condition.dim,), "float32", kind)
+
+
+def describe(tensors, batch_size):
+    """Inputs or outputs as JSON: shapes with their batch axis, -1 for any size."""
+    batch = -1 if batch_size is None else batch_size
+    return {
+        name: {"shape": [batch, *t.shape], "dtype": t.dtype, "meaning": t.meaning}
+        for name, t in tensors.items()
+    }

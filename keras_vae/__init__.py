@@ -1,6 +1,7 @@
 """Variational autoencoders for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from keras_vae import (
+    autoregressive,
     conditions,
     datasets,
     distributions,
@@ -14,6 +15,7 @@ from keras_vae import (
     plots,
     posteriors,
     priors,
+    quantizers,
     schedules,
     zoo,
 )
@@ -21,6 +23,7 @@ from keras_vae._version import __version__
 
 __all__ = [
     "__version__",
+    "autoregressive",
     "conditions",
     "datasets",
     "distributions",
@@ -34,6 +37,7 @@ __all__ = [
     "plots",
     "posteriors",
     "priors",
+    "quantizers",
     "schedules",
     "zoo",
 ]

@@ -1,6 +1,7 @@
 """Variational autoencoders for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from keras_vae import (
+    autoregressive,
     conditions,
     datasets,
     distributions,
@@ -15,6 +16,7 @@ from keras_vae import (
     plots,
     posteriors,
     priors,
+    quantizers,
     schedules,
     zoo,
 )
@@ -22,6 +24,7 @@ from keras_vae._version import __version__
 
 __all__ = [
     "__version__",
+    "autoregressive",
     "conditions",
     "datasets",
     "distributions",
@@ -36,6 +39,7 @@ __all__ = [
     "plots",
     "posteriors",
     "priors",
+    "quantizers",
     "schedules",
     "zoo",
 ]

@@ -17,7 +17,16 @@ from keras_vae.layers import DepthToSpace, SpaceToDepth
 NETWORKS = ("dense", "conv", "residual")
 
 
-def build(network, input_shape, latent_dim, units=None, condition_dim=None, seed=None, **options):
+def build(
+    network,
+    input_shape,
+    latent_dim,
+    units=None,
+    condition_dim=None,
+    seed=None,
+    spatial=False,
+    **options,
+):
     """An encoder and its decoder.
 
     Args:
@@ -30,6 +39,8 @@ def build(network, input_shape, latent_dim, units=None, condition_dim=None, seed
         condition_dim: length of the condition vector that both networks see,
             or None.
         seed: int for the initial weights, the same on every backend; or None.
+        spatial: codes are maps `(height, width, latent_dim)`, which the encoder gives
+            itself; of images without a condition.
         **options: `activation`, and for images `hidden` (width of a dense
             layer beside the code; 0 for none) and `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all).
@@ -66,6 +77,16 @@ def build(network, input_shape, latent_dim, units=None, condition_dim=None, seed
             )
         options.setdefault("blocks", 1 if network == "residual" else 0)
     seeds = initializers.seeds(seed)
+    if spatial:
+        if network == "dense" or condition_dim is not None:
+            raise ValueError(
+                "Maps of codes need network='conv' or 'residual' and no condition. "
+                f"Received: network={network!r}, condition_dim={condition_dim}"
+            )
+        return (
+            spatial_encoder(input_shape, latent_dim, units, seed=next(seeds), **options),
+            spatial_decoder(input_shape, latent_dim, units, seed=next(seeds), **options),
+        )
     encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
     decoder = pair[1](input_shape, latent_dim, units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
@@ -108,14 +129,7 @@ def conv_encoder(
     if condition is not None:
         drawn = make.dense(height * width)(condition)
         x = _join(x, layers.Reshape((height, width, 1))(drawn))
-    (top, bottom), (left, right) = _padding(input_shape, len(units))
-    if top or bottom or left or right:
-        x = layers.ZeroPadding2D(((top, bottom), (left, right)))(x)
-    for channels, count in zip(units, _each_stage(blocks, units), strict=True):
-        x = SpaceToDepth()(x)
-        x = make.convolution(channels, activation)(x)
-        x = make.residual(x, channels, activation, count)
-    x = _join(layers.Flatten()(x), condition)
+    x = _join(layers.Flatten()(make.stages_in(x, units, activation, blocks)), condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
@@ -134,25 +148,31 @@ def conv_decoder(
     """Dense layers, then stages of 3 × 3 convolution and depth-to-space. See `build`."""
     make = _Layers(seed)
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
-    padding = _padding(input_shape, len(units))
-    height, width = (
-        (size + sum(pads)) >> len(units) for size, pads in zip(input_shape, padding, strict=False)
-    )
+    height, width = _map_size(input_shape, units)
     x = _join(inputs[0], condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
     x = make.dense(height * width * units[-1], activation=activation)(x)
     x = layers.Reshape((height, width, units[-1]))(x)
-    outwards = (*reversed(units[:-1]), input_shape[-1])
-    counts = reversed(_each_stage(blocks, units))
-    for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
-        x = make.residual(x, x.shape[-1], activation, count)
-        last = i == len(outwards) - 1
-        x = make.convolution(4 * channels, None if last else activation)(x)
-        x = DepthToSpace()(x)
-    if any(sum(pads) for pads in padding):
-        x = layers.Cropping2D(padding)(x)
+    x = make.stages_out(x, input_shape, units, activation, blocks)
     return keras.Model(_only(inputs), x, name="decoder")
+
+
+def spatial_encoder(input_shape, latent_dim, units, activation="relu", blocks=0, seed=None):
+    """The stages of `conv_encoder`, then each position's features. See `build`."""
+    make = _Layers(seed)
+    inputs = keras.Input(input_shape, name="data")
+    x = make.stages_in(inputs, units, activation, blocks)
+    return keras.Model(inputs, make.dense(latent_dim)(x), name="encoder")
+
+
+def spatial_decoder(input_shape, latent_dim, units, activation="relu", blocks=0, seed=None):
+    """From a map of codes' vectors through the stages of `conv_decoder`. See `build`."""
+    make = _Layers(seed)
+    inputs = keras.Input((*_map_size(input_shape, units), latent_dim), name="code")
+    x = make.convolution(units[-1], activation)(inputs)
+    x = make.stages_out(x, input_shape, units, activation, blocks)
+    return keras.Model(inputs, x, name="decoder")
 
 
 def _inputs(shape, condition_dim, name):
@@ -198,6 +218,39 @@ class _Layers:
             change = self.convolution(channels, None)(change)
             x = layers.Add()([x, change])
         return x
+
+    def stages_in(self, x, units, activation, blocks):
+        """Stages that halve the resolution."""
+        padding = _padding(x.shape[1:], len(units))
+        if any(sum(pads) for pads in padding):
+            x = layers.ZeroPadding2D(padding)(x)
+        for channels, count in zip(units, _each_stage(blocks, units), strict=True):
+            x = SpaceToDepth()(x)
+            x = self.convolution(channels, activation)(x)
+            x = self.residual(x, channels, activation, count)
+        return x
+
+    def stages_out(self, x, input_shape, units, activation, blocks):
+        """Stages that double the resolution, to data shape."""
+        outwards = (*reversed(units[:-1]), input_shape[-1])
+        counts = reversed(_each_stage(blocks, units))
+        for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
+            x = self.residual(x, x.shape[-1], activation, count)
+            last = i == len(outwards) - 1
+            x = self.convolution(4 * channels, None if last else activation)(x)
+            x = DepthToSpace()(x)
+        padding = _padding(input_shape, len(units))
+        if any(sum(pads) for pads in padding):
+            x = layers.Cropping2D(padding)(x)
+        return x
+
+
+def _map_size(input_shape, units):
+    """Height and width after the stages of `units`."""
+    padding = _padding(input_shape, len(units))
+    return tuple(
+        (size + sum(pads)) >> len(units) for size, pads in zip(input_shape, padding, strict=False)
+    )
 
 
 def _each_stage(blocks, units):

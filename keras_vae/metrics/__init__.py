@@ -1,5 +1,6 @@
 """Measures of trained models: NumPy in, numbers out."""
 
+from keras_vae.metrics.codes import CodebookUsage, codebook_usage
 from keras_vae.metrics.collapse import (
     CollapseReport,
     active_units,
@@ -7,13 +8,19 @@ from keras_vae.metrics.collapse import (
     kl_per_dimension,
 )
 from keras_vae.metrics.likelihood import Estimate, elbo, log_likelihood
+from keras_vae.metrics.pictures import frechet_distance, ms_ssim, psnr
 
 __all__ = [
+    "CodebookUsage",
     "CollapseReport",
     "Estimate",
     "active_units",
+    "codebook_usage",
     "collapse_report",
     "elbo",
+    "frechet_distance",
     "kl_per_dimension",
     "log_likelihood",
+    "ms_ssim",
+    "psnr",
 ]

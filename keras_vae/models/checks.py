@@ -28,6 +28,36 @@ def parts_fit(model):
                 f"The {part} must take conditions of shape ({model.condition.dim},). "
                 f"Received: {shapes[1]}"
             )
+    _same_data_shape(model)
+
+
+def quantized_parts_fit(model):
+    """`parts_fit` of a `VQVAE`, whose codes are maps."""
+    features = tuple(model.encoder.output_shape[1:])
+    prior, condition = model.prior, model.condition
+    codes = (*prior.map_shape, model.latent_dim)
+    if features != codes:
+        raise ValueError(
+            "The encoder must give maps (height, width, dimensions of a code) as the prior "
+            f"and the quantizer take them: {codes}. Received: {features}"
+        )
+    if prior.num_codes != model.num_codes:
+        raise ValueError(
+            "Quantizer and prior must have the same number of codes. "
+            f"Received: {model.num_codes} and {prior.num_codes}"
+        )
+    if prior.condition_dim != (None if condition is None else condition.dim):
+        raise ValueError(
+            "The prior must take the model's conditions. Received: condition_dim="
+            f"{prior.condition_dim} and {condition and condition.dim}"
+        )
+    taken = tuple(model.decoder.inputs[0].shape[1:])
+    if taken != codes:
+        raise ValueError(f"The decoder must take maps of shape {codes}. Received: {taken}")
+    _same_data_shape(model)
+
+
+def _same_data_shape(model):
     data = tuple(model.encoder.inputs[0].shape[1:])
     if data != model.data_shape:
         raise ValueError(
@@ -63,6 +93,33 @@ def codes(model, z):
     if z.ndim != 2 or z.shape[1] != model.latent_dim:
         raise ValueError(f"`z` must have shape (n, {model.latent_dim}). Received: shape {z.shape}")
     return _in_range(z, None, "z")
+
+
+def code_map(model, z):
+    """Codes `(n, h, w)` of a `VQVAE` as a clean int32 array.
+
+    Raises:
+        TypeError: no integers.
+        ValueError: empty, of another shape, or no codes of the codebook.
+    """
+    z = array(z, "z")
+    if z.dtype.kind not in "iu":
+        raise TypeError(
+            "Codes must be integers, as `encode` and `sample_codes` give them. "
+            f"Received: dtype {z.dtype}"
+        )
+    if z.shape[1:] != model.code_shape:
+        hint = " For a single map add a batch axis: z[None]." if z.shape == model.code_shape else ""
+        raise ValueError(
+            f"Codes must have shape (n, {', '.join(map(str, model.code_shape))}).{hint} "
+            f"Received: shape {z.shape}"
+        )
+    if z.min() < 0 or z.max() >= model.num_codes:
+        raise ValueError(
+            f"Codes must be from 0 to {model.num_codes - 1}. "
+            f"Received: codes from {z.min()} to {z.max()}"
+        )
+    return z.astype("int32", copy=False)
 
 
 def condition(model, y, n, name="condition"):

@@ -265,8 +265,12 @@ class Inference:
         """One compiled function a model, kept; never part of what is saved."""
         functions = self.__dict__.setdefault("_compiled_functions", {})
         if name not in functions:
-            functions[name] = self.compile_function(functools.partial(_FUNCTIONS[name], self))
+            function = functools.partial(self._tensor_function(name), self)
+            functions[name] = self.compile_function(function)
         return functions[name]
+
+    def _tensor_function(self, name):
+        return _FUNCTIONS[name]
 
     def _batched(self, name, batch_size, *arrays):
         n = len(arrays[0])

@@ -77,7 +77,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         self.objective = objective or objectives.ELBO()
         self.condition = condition
         self.seed = seed
-        checks.parts_fit(self)
+        self._check_parts()
         # A loaded part is built already.
         if not posterior.built:
             posterior.build(encoder.output_shape)
@@ -87,6 +87,9 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         )
         self.trackers = [keras.metrics.Mean(name=t) for t in self.objective.terms]
         self.built = True
+
+    def _check_parts(self):
+        checks.parts_fit(self)
 
     @property
     def latent_dim(self):

@@ -1,0 +1,56 @@
+"""Is a codebook used? For models whose codes are integers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CodebookUsage:
+    """What `codebook_usage` found.
+
+    Attributes:
+        counts: how often each code occurs, `(num_codes,)`.
+        used: part of the codes that occur at all, from 0 to 1.
+        perplexity: exp(entropy) of the codes' shares: as many codes, used equally
+            often, would carry as much.
+    """
+
+    counts: np.ndarray
+    used: float
+    perplexity: float
+
+    def __str__(self):
+        return (
+            f"{100 * self.used:.1f} % of {len(self.counts)} codes are used, "
+            f"perplexity {self.perplexity:.1f}"
+        )
+
+
+def codebook_usage(codes, num_codes):
+    """How many codes of a codebook occur in data, and how evenly.
+
+    Args:
+        codes: integers of any shape, such as `model.encode(x)`.
+        num_codes: size of the codebook, `model.num_codes`.
+
+    Returns:
+        `CodebookUsage`.
+
+    Raises:
+        TypeError: codes that are no integers.
+        ValueError: none, or one that the codebook has not.
+    """
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "iu":
+        raise TypeError(f"`codes` must be integers. Received: dtype {codes.dtype}")
+    if codes.size == 0 or codes.min() < 0 or codes.max() >= num_codes:
+        found = f"codes from {codes.min()} to {codes.max()}" if codes.size else "no codes"
+        raise ValueError(f"`codes` must be from 0 to {num_codes - 1}. Received: {found}")
+    counts = np.bincount(codes.ravel(), minlength=num_codes)
+    share = counts[counts > 0] / codes.size
+    return CodebookUsage(
+        counts=counts,
+        used=float((counts > 0).mean()),
+        perplexity=float(np.exp(-(share * np.log(share)).sum())),
+    )

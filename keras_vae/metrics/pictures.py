@@ -1,0 +1,211 @@
+"""How alike pictures are, one by one (PSNR, MS-SSIM) and as a whole (Fréchet distance).
+
+NumPy in, NumPy out, float64 inside. Pictures are `(n, height, width, channels)`.
+"""
+
+import warnings
+
+import numpy as np
+
+# Of five scales, from the finest: Wang, Simoncelli & Bovik 2003.
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+WINDOW, SIGMA = 11, 1.5
+
+
+def psnr(x, y, max_value=1.0):
+    """Peak signal-to-noise ratio, 10 log10(max² / mean squared error).
+
+    Args:
+        x, y: pictures `(n, height, width, channels)` in [0, max_value].
+        max_value: the largest value that a pixel can have.
+
+    Returns:
+        `(n,)` float64, dB; infinite where two pictures are equal.
+
+    Raises:
+        ValueError: shapes that differ, or are none of pictures; not finite.
+    """
+    x, y = _pairs(x, y)
+    error = np.square(x - y).mean(axis=(1, 2, 3))
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(max_value**2 / error)
+
+
+def scales_of(height, width):
+    """How many of the five scales pictures of a size have: an 11 × 11 window must fit."""
+    side = min(height, width)
+    return next((k for k in range(len(WEIGHTS), 0, -1) if side // 2 ** (k - 1) >= WINDOW), 0)
+
+
+def ms_ssim(x, y, max_value=1.0, scales=None):
+    """Multi-scale structural similarity, Wang, Simoncelli & Bovik 2003.
+
+    Π_j cs_j^{w_j} over the finer scales, times (mean of l · cs)^{w_M} at the coarsest,
+    where l compares luminance and cs contrast and structure in an 11 × 11 Gaussian
+    window (σ 1.5), and each scale averages 2 × 2 pixels of the one before. The
+    mean of cs over a picture counts as 0 where it is negative. Channels are compared
+    apart and averaged.
+
+    Small pictures have fewer scales than the paper's five: those that the window fits
+    in (28 × 28: two; 64 × 64: three), their weights divided by the sum.
+
+    Args:
+        x, y: pictures `(n, height, width, channels)` in [0, max_value].
+        max_value: the largest value that a pixel can have.
+        scales: 1 to 5; as many as fit by default.
+
+    Returns:
+        `(n,)` float64, 1 for equal pictures.
+
+    Raises:
+        ValueError: shapes that differ, or are none of pictures; not finite; pictures
+            too small for the scales.
+    """
+    x, y = _pairs(x, y)
+    fit = scales_of(*x.shape[1:3])
+    scales = fit if scales is None else scales
+    if not 1 <= scales <= fit:
+        raise ValueError(
+            f"Pictures of {x.shape[1]} × {x.shape[2]} pixels have {fit} scales on which an "
+            f"{WINDOW} × {WINDOW} window fits; ask for 1 to {fit}. Received: scales={scales}"
+        )
+    weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
+    # A few at a time: ten maps as large as the pictures are in use.
+    return np.concatenate(
+        [
+            _ms_ssim(x[i : i + 256], y[i : i + 256], max_value, weights)
+            for i in range(0, len(x), 256)
+        ]
+    )
+
+
+def _ms_ssim(x, y, max_value, weights):
+    c1, c2 = (0.01 * max_value) ** 2, (0.03 * max_value) ** 2
+    result = 1.0
+    for i, weight in enumerate(weights):
+        if i:
+            x, y = _halved(x), _halved(y)
+        mean_x, mean_y = _blurred(x), _blurred(y)
+        var_x = _blurred(x * x) - mean_x**2
+        var_y = _blurred(y * y) - mean_y**2
+        covariance = _blurred(x * y) - mean_x * mean_y
+        values = (2 * covariance + c2) / (var_x + var_y + c2)
+        if i == len(weights) - 1:
+            values *= (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+        result = result * np.maximum(values.mean(axis=(1, 2)), 0.0) ** weight
+    return result.mean(axis=-1)
+
+
+def _halved(x):
+    n, h, w, c = x.shape
+    x = x[:, : h // 2 * 2, : w // 2 * 2]
+    return x.reshape(n, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
+
+
+def _blurred(x):
+    """Gaussian averages where the window fits."""
+    offsets = np.arange(WINDOW) - WINDOW // 2
+    kernel = np.exp(-(offsets**2) / (2 * SIGMA**2))
+    kernel /= kernel.sum()
+    for axis in (1, 2):
+        size = x.shape[axis] - WINDOW + 1
+        x = sum(k * np.take(x, range(i, i + size), axis=axis) for i, k in enumerate(kernel))
+    return x
+
+
+def frechet_distance(x, y, features=None, batch_size=250):
+    """Fréchet distance between two sets, of normals fitted to their features.
+
+    ‖μ_x - μ_y‖² + tr(C_x + C_y - 2 (C_x C_y)^{1/2}), Heusel et al. 2017 (FID, when the
+    features are InceptionV3's). Compare it only for the same features and numbers of
+    examples: it is biased upwards by few examples.
+
+    Args:
+        x, y: data `(n, ...)` and `(m, ...)`, or features `(n, f)` and `(m, f)`.
+        features: a Keras model or a function from a batch to features `(batch, f)`;
+            None where x and y are features already.
+        batch_size: examples a call.
+
+    Returns:
+        float, at least 0.
+
+    Raises:
+        ValueError: not more examples than features, whose covariance would be
+            singular; features of another shape, or not finite.
+    """
+    (mean_x, cov_x), (mean_y, cov_y) = (
+        _moments(data, features, batch_size, name) for data, name in ((x, "x"), (y, "y"))
+    )
+    if mean_x.shape != mean_y.shape:
+        raise ValueError(
+            "Both sets must have the same features. "
+            f"Received: {len(mean_x)} and {len(mean_y)} features"
+        )
+    # (C_x C_y)^½ has the trace of the symmetric (R C_y R)^½ with R = C_x^½, whose
+    # eigenvalues are real and at least 0 up to rounding.
+    root = _root(cov_x)
+    values = np.linalg.eigvalsh(root @ cov_y @ root)
+    cross = np.sqrt(np.maximum(values, 0.0)).sum()
+    squared = np.square(mean_x - mean_y).sum()
+    return float(max(0.0, squared + np.trace(cov_x) + np.trace(cov_y) - 2 * cross))
+
+
+def _root(covariance):
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def _moments(data, features, batch_size, name):
+    """Mean `(f,)` and covariance `(f, f)` of the features of data, streamed."""
+    data = np.asarray(data)
+    if data.ndim < 2:
+        raise ValueError(f"`{name}` must have a batch axis. Received: shape {data.shape}")
+    count, shift, total, outer = 0, None, 0.0, 0.0
+    for start in range(0, len(data), batch_size):
+        batch = _features_of(data[start : start + batch_size], features)
+        if batch.ndim != 2 or not np.isfinite(batch).all():
+            raise ValueError(
+                "Features must be finite numbers of shape (n, f): one vector for each "
+                f"example. Received: shape {batch.shape} for `{name}`"
+            )
+        # About a value near the mean, squares do not drown the variance.
+        shift = batch.mean(axis=0) if shift is None else shift
+        batch = batch - shift
+        count += len(batch)
+        total = total + batch.sum(axis=0)
+        outer = outer + batch.T @ batch
+    size = 0 if shift is None else len(shift)
+    if count <= size or count < 2:
+        raise ValueError(
+            f"A covariance of {size} features needs more than {size} examples. "
+            f"Received: {count} in `{name}`"
+        )
+    if count < 10 * size:
+        warnings.warn(
+            f"{count} examples for {size} features: the Fréchet distance is biased upwards. "
+            "Compare it only with those of equally many.",
+            stacklevel=3,
+        )
+    mean = total / count
+    covariance = (outer - count * np.outer(mean, mean)) / (count - 1)
+    return mean + shift, covariance
+
+
+def _features_of(batch, features):
+    if features is None:
+        return np.asarray(batch, "float64")
+    if hasattr(features, "predict_on_batch"):
+        return np.asarray(features.predict_on_batch(batch), "float64")
+    return np.asarray(features(batch), "float64")
+
+
+def _pairs(x, y):
+    x, y = np.asarray(x, "float64"), np.asarray(y, "float64")
+    if x.shape != y.shape or x.ndim != 4 or x.size == 0:
+        raise ValueError(
+            "Pictures must come in pairs, both (n, height, width, channels). "
+            f"Received: shapes {x.shape} and {y.shape}"
+        )
+    if not np.isfinite(x).all() or not np.isfinite(y).all():
+        raise ValueError("Pictures must be finite. Received: NaN or infinite values")
+    return x, y

@@ -1,0 +1,528 @@
+"""VQ-VAE: a model whose codes are maps of integers, with a prior learned over them."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae import autoregressive, conditions, initializers, networks, objectives, quantizers
+from keras_vae.models import checks, fitting
+from keras_vae.models.model import VAE, _mean, _one_each
+from keras_vae.training import TrainStep
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+# Maps drawn at a time: the noise of one is its positions times the codes.
+MAPS = 64
+
+
+@register
+class VQVAE(VAE):
+    """A vector-quantized autoencoder and the prior of its codes.
+
+        encoder -> nearest codes -> their vectors -> decoder -> likelihood
+
+    van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation
+    Learning", 2017. Everything is as in `VAE` but that a code is a map of integers
+    `(h, w)`, and that a condition steers the prior only: the encoder and the decoder
+    do without, so `encode`, `decode` and `reconstruct` need none.
+
+    `fit` trains the autoencoder and, on the codes as they are at that step, the
+    prior: one loss, whose reconstruction and prior terms together bound -log p(x).
+    `fit_prior` trains the prior alone, on the codes as they are by then.
+
+    Args:
+        encoder: model from data to features `(n, h, w, d)`.
+        decoder: model from such features to outputs in data shape.
+        posterior: a `quantizers.VectorQuantizer`.
+        prior: an `autoregressive.GatedPixelCNN` of maps `(h, w)`.
+        likelihood: a likelihood layer or its name; "normal" by default.
+        objective: `objectives.Quantized()` by default.
+        condition: `conditions.Labels` or `conditions.Attributes` that the prior is
+            given, so that the model fits on `(x, y)`; None otherwise.
+        seed: int for the noise of training, or None.
+        name: model name.
+
+    Raises:
+        ValueError: a part does not fit another.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        posterior,
+        prior,
+        likelihood="normal",
+        objective=None,
+        condition=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            encoder,
+            decoder,
+            posterior,
+            prior,
+            likelihood,
+            objective or objectives.Quantized(),
+            condition,
+            seed,
+            **kwargs,
+        )
+
+    def _check_parts(self):
+        checks.quantized_parts_fit(self)
+
+    @property
+    def quantizer(self):
+        """The `VectorQuantizer`, which stands where other models have their posterior."""
+        return self.posterior_layer
+
+    @property
+    def num_codes(self):
+        """Number of codes in the codebook."""
+        return self.posterior_layer.num_codes
+
+    @property
+    def code_shape(self):
+        """Shape `(h, w)` of the codes of one example."""
+        return self.prior.map_shape
+
+    def infer(self, x, condition=None, training=False):
+        """Codes `(n, h, w)` int32, alone in a tuple; tensors in and out."""
+        return (self.quantizer(self.encoder(x, training=training)),)
+
+    def generate(self, z, condition=None, training=False):
+        """Decoder outputs of codes `(n, h, w)`, tensors in and out."""
+        return self.decoder(self.quantizer.lookup(z), training=training)
+
+    def evidence(self, x, condition=None, training=False, noise=None):
+        """One forward pass: everything that the objective may ask for.
+
+        Args: as `VAE.evidence`; there is no noise.
+
+        Returns:
+            `objectives.QuantizedEvidence`.
+        """
+        features = ops.cast(self.encoder(x, training=training), "float32")
+        codes = self.quantizer(features)
+        vectors = self.quantizer.lookup(codes)
+        passed = quantizers.straight_through(features, vectors)
+        outputs = ops.expand_dims(self.decoder(passed, training=training), 0)
+        return objectives.QuantizedEvidence(
+            x=x,
+            codes=codes,
+            features=features,
+            vectors=vectors,
+            learned=self.quantizer.codebook == "gradient",
+            perplexity=quantizers.perplexity(self.quantizer.histogram(codes)),
+            log_px=self.likelihood.log_prob(x, outputs, training=training)[0],
+            log_pc=self.prior.log_prob(codes, self._encoded(condition)),
+            step=self.step,
+            training=training,
+        )
+
+    def update(self, x, y=None, sample_weight=None):
+        """One training step on a batch; runs inside `fit`."""
+        sample_weight = _one_each(sample_weight)
+        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+
+        def loss_and_more():
+            evidence = self.evidence(x, self._condition_of(y), training=True)
+            losses, terms = self.objective(evidence)
+            loss = _mean(losses, sample_weight)
+            found = ops.stop_gradient(evidence.features), evidence.codes
+            return loss + sum(self.losses), (terms, found)
+
+        loss, (terms, found) = self.minimize(
+            loss_and_more, self.optimizer, self.trainable_variables
+        )
+        # Only now: the gradient was taken at the codebook that chose the codes.
+        self.quantizer.adapt_codes(*found, self.seed_generator, sample_weight)
+        self.step.assign(self.step + 1)
+        return self._log(loss, terms, x, sample_weight)
+
+    def call(self, inputs, training=False):
+        """Reconstruction of x, or of `(x, condition)`: its codes, decoded."""
+        x = inputs[0] if isinstance(inputs, (tuple, list)) else inputs
+        return self.likelihood.mean(self.generate(*self.infer(x), training=training))
+
+    def fit_prior(
+        self,
+        x,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_data=None,
+        optimizer=None,
+        **kwargs,
+    ):
+        """Trains the prior alone, on the codes of x, which are found once.
+
+        Worth doing after `fit`, while which the codes still moved.
+
+        Args:
+            x: data `(n, ...)`.
+            y: conditions of a conditional model.
+            validation_data: `x` or `(x, y)`.
+            optimizer: a Keras optimizer; Adam(1e-3) by default.
+            **kwargs: the rest of the arguments of Keras' `fit`.
+
+        Returns:
+            `keras.callbacks.History`, of `loss` in nats, summed over the map.
+        """
+        trainer = _PriorAlone(self)
+        trainer.compile(optimizer=optimizer or keras.optimizers.Adam(1e-3))
+        fitting._check_batch_size(batch_size)
+        codes = self._codes_and_conditions(x, y)
+        if validation_data is not None:
+            several = isinstance(validation_data, tuple)
+            validation_data = self._codes_and_conditions(
+                *(validation_data if several else (validation_data,))
+            )
+        return trainer.fit(
+            *codes,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def _codes_and_conditions(self, x, y=None):
+        x = checks.data(self, x)
+        y = None if self.condition is None else checks.condition(self, y, len(x), "y")
+        codes = self.encode(x)
+        return (codes,) if y is None else (codes, y)
+
+    def encode(self, x, condition=None, batch_size=256):
+        """Codes.
+
+        Args:
+            x: data `(n, ...)`.
+            condition: not needed, as only the prior is conditional.
+            batch_size: rows a compiled call.
+
+        Returns:
+            `(n, h, w)` int32, from 0 to `num_codes - 1`.
+
+        Raises:
+            ValueError: wrong shape, range or condition; NaN; empty.
+        """
+        x, _ = self._checked(x, condition)
+        return self._batched("infer", batch_size, x)[0]
+
+    def decode(self, z, condition=None, batch_size=256):
+        """Means of p(x|z) in data space.
+
+        Args:
+            z: codes `(n, h, w)`, integers.
+            condition: not needed, as only the prior is conditional.
+            batch_size: rows a compiled call.
+
+        Returns:
+            `(n, ...)` float32.
+
+        Raises:
+            TypeError: codes that are no integers.
+            ValueError: codes of another shape or out of range.
+        """
+        z = checks.code_map(self, z)
+        self._check_given(condition, len(z))
+        return self._batched("render", batch_size, z)
+
+    def reconstruct(self, x, condition=None, batch_size=256):
+        """The codes of x, decoded: `(n, ...)` float32.
+
+        Args and errors: see `encode`.
+        """
+        x, _ = self._checked(x, condition)
+        return self._batched("rebuild", batch_size, x)
+
+    def log_px(self, x, z, condition=None, batch_size=256):
+        """log p(x|z) of each example with codes z: `(n,)` float32, nats."""
+        x, _ = self._checked(x, condition)
+        return self._batched("explain", batch_size, x, checks.code_map(self, z))
+
+    def sample_codes(self, n, condition=None, seed=None, temperature=1.0, batch_size=MAPS):
+        """New codes from the prior.
+
+        Args:
+            n: how many maps.
+            condition: labels or attributes, one for all or one for each.
+            seed: int; the same codes on every backend for the same weights.
+            temperature: below 1 more probable and less varied codes; 0 takes the most
+                probable code at every position.
+            batch_size: maps a compiled call.
+
+        Returns:
+            `(n, h, w)` int32.
+        """
+        n, rows = checks.count(n), checks.count(batch_size, "batch_size")
+        if not 0.0 <= temperature < np.inf:
+            raise ValueError(
+                "`temperature` must be a finite number of at least 0. "
+                f"Received: temperature={temperature!r}"
+            )
+        condition = checks.condition(self, condition, n)
+        rng = np.random.default_rng(seed)
+        parts = []
+        for start in range(0, n, rows):
+            number = min(rows, n - start)
+            given = None
+            if condition is not None:
+                given = self._encoded(condition[start : start + rows])
+            parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior))
+        return np.concatenate(parts)
+
+    def sample(self, n, condition=None, seed=None, batch_size=MAPS, temperature=1.0):
+        """New data: codes from the prior, decoded. See `sample_codes`.
+
+        Returns:
+            `(n, ...)` float32.
+        """
+        return self.decode(self.sample_codes(n, condition, seed, temperature, batch_size))
+
+    def code_log_prob(self, x, condition=None, batch_size=256):
+        """log p(c) of the codes c of x under the prior.
+
+        Args:
+            x: data `(n, ...)`, or codes `(n, h, w)` of an integer type.
+            condition: labels `(n,)` or attributes `(n, c)` of a conditional model.
+
+        Returns:
+            `(n,)` float32, nats. Divided by -ln 2 it is what the codes cost in bits.
+        """
+        codes = np.asarray(x)
+        if codes.dtype.kind in "iu" and codes.ndim == 3:
+            codes = checks.code_map(self, codes)
+        else:
+            codes = self.encode(x)
+        condition = checks.condition(self, condition, len(codes))
+        return self._batched("code_log_prob", batch_size, codes, condition)
+
+    def log_likelihood(self, x, samples=1, condition=None, seed=0, batch_size=256, verbose="auto"):
+        """Lower bound on log p(x): log p(x|c) + log p(c) with the codes c of x.
+
+        p(x) sums this over every map of codes; of a posterior that is one code the
+        sum's largest terms are all but that one left out. More `samples` change
+        nothing.
+
+        Args: as `VAE.log_likelihood`.
+
+        Returns:
+            `(n,)` float64, nats.
+        """
+        x = checks.data(self, x)
+        condition = checks.condition(self, condition, len(x))
+        checks.count(samples, "samples")
+        x = self.likelihood.observe_numpy(x, np.random.default_rng(seed))
+        return self._batched("bound", batch_size, x, condition).astype("float64")
+
+    def posterior(self, x, condition=None, batch_size=256):
+        """Refused: q(z|x) is one code."""
+        raise ValueError(
+            "A VQ-VAE's posterior is a single code, not a distribution: use `encode(x)` "
+            "for the codes and `code_log_prob(x)` for their log-probability."
+        )
+
+    def interpolate(self, *args, **kwargs):
+        """Refused: there is nothing between two codes."""
+        raise ValueError(
+            "Between two maps of integer codes there is no straight line: use "
+            "`decode(np.where(mask, encode(x_a), encode(x_b)))` to mix the codes of two "
+            "pictures, or a continuous model such as `models.vae` to interpolate."
+        )
+
+    def traverse(self, *args, **kwargs):
+        """Refused: codes have no dimensions to walk along."""
+        raise ValueError(
+            "Integer codes have no dimensions to walk along: use `z = encode(x)`, set "
+            "codes of your choice and `decode(z)`, or a continuous model such as "
+            "`models.vae` to traverse."
+        )
+
+    def edit(self, *args, **kwargs):
+        """Refused: the decoder sees no condition."""
+        raise ValueError(
+            "A VQ-VAE's decoder sees no condition, so there is nothing to edit: use "
+            "`sample(n, condition=...)` for new pictures with a condition, or `models.cvae`."
+        )
+
+    def predict(self, x, *args, **kwargs):
+        """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
+        if isinstance(x, (tuple, list)) and self.condition is not None:
+            x = x[0]
+        if fitting._is_array(x):
+            x = checks.data(self, x)
+        return keras.Model.predict(self, x, *args, **kwargs)
+
+    def _checked(self, x, condition, name="x"):
+        x = checks.data(self, x, name)
+        self._check_given(condition, len(x))
+        return x, None
+
+    def _check_given(self, condition, n):
+        if condition is not None:
+            checks.condition(self, condition, n)
+
+    def _tensor_function(self, name):
+        return _FUNCTIONS.get(name) or super()._tensor_function(name)
+
+    def _of_prior(self, prior, name):
+        return self._function(name)
+
+
+def _told(model, *arrays):
+    return model.prior.told(*arrays)
+
+
+def _next_codes(model, *arrays):
+    return model.prior.next_codes(*arrays)
+
+
+def _code_log_prob(model, codes, condition=None):
+    return model.prior.log_prob(codes, model._encoded(condition))
+
+
+def _bound(model, x, condition=None):
+    evidence = model.evidence(x, condition)
+    return evidence.log_px + evidence.log_pc
+
+
+_FUNCTIONS = {
+    "told": _told,
+    "next_codes": _next_codes,
+    "code_log_prob": _code_log_prob,
+    "bound": _bound,
+}
+
+
+class _PriorAlone(TrainStep, keras.Model):
+    """A model's prior by itself, which Keras' `fit` trains on codes."""
+
+    def __init__(self, model):
+        super().__init__(name="prior")
+        self.prior = model.prior
+        self.condition = model.condition
+        self.built = True
+
+    def _negative_log_prob(self, codes, y):
+        return -self.prior.log_prob(codes, None if y is None else self.condition.encode(y))
+
+    def update(self, codes, y=None, sample_weight=None):
+        sample_weight = _one_each(sample_weight)
+
+        def loss_and_nothing():
+            return _mean(self._negative_log_prob(codes, y), sample_weight), ()
+
+        loss, _ = self.minimize(loss_and_nothing, self.optimizer, self.trainable_variables)
+        return self._log(loss, codes)
+
+    def assess(self, codes, y=None, sample_weight=None):
+        return self._log(_mean(self._negative_log_prob(codes, y), _one_each(sample_weight)), codes)
+
+    def _log(self, loss, codes):
+        self._loss_tracker.update_state(loss, sample_weight=ops.shape(codes)[0])
+        return self.get_metrics_result()
+
+    def call(self, codes):
+        return self.prior(codes)
+
+
+def vq_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=64,
+    network="residual",
+    units=None,
+    likelihood="normal",
+    seed=None,
+    name=None,
+    *,
+    num_codes=512,
+    codebook="ema",
+    commitment=0.25,
+    decay=0.99,
+    revive_after=100,
+    prior_channels=64,
+    prior_depth=8,
+    prior_kernel_size=3,
+    num_classes=None,
+    condition_dim=None,
+    condition_names=None,
+    **options,
+):
+    """VQ-VAE: -log p(x|c) + β ‖z_e - sg(e)‖² - log p(c), the codes c nearest to z_e.
+
+    van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation Learning",
+    2017, with a gated PixelCNN (van den Oord et al. 2016) as the prior of the codes.
+
+    Args:
+        input_shape: shape `(height, width, channels)` of one image.
+        latent_dim: number of dimensions of a code's vector.
+        network: "residual" or "conv".
+        units: channels of the stages that halve the resolution, from the data
+            inwards; (32, 64) by default, so a map has a quarter of the image's side.
+        likelihood: "normal", "bernoulli", or a layer.
+        seed: int for the initial weights, the same on every backend, and for the
+            noise of training; or None.
+        name: model name.
+        num_codes: number of codes.
+        codebook: "ema" (running averages) or "gradient" (‖sg(z_e) - e‖² in the loss).
+        commitment: β.
+        decay: γ of the running averages.
+        revive_after: training steps without use after which a code is moved to where
+            features are, or None; see `quantizers.VectorQuantizer`.
+        prior_channels, prior_depth, prior_kernel_size: of the prior; see
+            `autoregressive.GatedPixelCNN`.
+        num_classes: the prior is conditional on integer labels `(n,)` below this.
+        condition_dim: the prior is conditional on vectors `(n, condition_dim)`.
+        condition_names: a name for each class or attribute, optional.
+        **options: of the networks, such as `blocks`; see `networks.build`.
+
+    Returns:
+        A built `VQVAE`, ready to `compile`, or to `fit` with Adam's defaults.
+
+    Raises:
+        ValueError: a value is out of its range, or unknown.
+    """
+    condition = None
+    if num_classes is not None and condition_dim is not None:
+        raise ValueError(
+            "Give at most one of `num_classes` (integer labels) and `condition_dim` "
+            f"(vectors). Received: num_classes={num_classes}, condition_dim={condition_dim}"
+        )
+    if num_classes is not None:
+        condition = conditions.Labels(num_classes, condition_names)
+    elif condition_dim is not None:
+        condition = conditions.Attributes(condition_dim, condition_names)
+    *_, codebook_seed, prior_seed = itertools.islice(initializers.seeds(seed), 4)
+    encoder, decoder = networks.build(
+        network, input_shape, latent_dim, units, seed=seed, spatial=True, **options
+    )
+    return VQVAE(
+        encoder,
+        decoder,
+        quantizers.VectorQuantizer(
+            num_codes, latent_dim, codebook, decay, revive_after, codebook_seed
+        ),
+        autoregressive.GatedPixelCNN(
+            num_codes,
+            encoder.output_shape[1:3],
+            None if condition is None else condition.dim,
+            prior_channels,
+            prior_depth,
+            prior_kernel_size,
+            prior_seed,
+        ),
+        likelihood=likelihood,
+        objective=objectives.Quantized(commitment),
+        condition=condition,
+        seed=seed,
+        name=name or "vq_vae",
+    )

@@ -1,0 +1,224 @@
+"""Quantizers: encoder features to the nearest vectors of a codebook.
+
+A quantizer takes the place of the posterior: q(z|x) is one code at every position
+of a map, without any noise. Losses that it takes part in are summed over positions
+and dimensions of the codes, so that neither the size of the map nor that of the
+batch changes what a code costs.
+"""
+
+import keras
+from keras import ops
+
+from keras_vae import initializers
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+CODEBOOKS = ("ema", "gradient")
+# Observations, at a code's present place, that are added to what it has seen.
+PSEUDO_COUNT = 1e-5
+
+
+def perplexity(counts):
+    """exp(entropy) of how often each code is used: from 1 to the number of codes.
+
+    Args:
+        counts: `(num_codes,)`, not all 0.
+
+    Returns:
+        Scalar, float32.
+    """
+    counts = ops.cast(counts, "float32")
+    share = counts / ops.sum(counts)
+    return ops.exp(-ops.sum(share * ops.log(ops.maximum(share, 1e-30))))
+
+
+def straight_through(features, vectors):
+    """The vectors, with the gradient of the features.
+
+    van den Oord et al. 2017: what reaches the decoder's input is handed to the
+    encoder's output as it is.
+    """
+    return features + ops.stop_gradient(vectors - features)
+
+
+@register
+class VectorQuantizer(keras.layers.Layer):
+    """The nearest of `num_codes` vectors, at every position.
+
+    van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation
+    Learning", 2017.
+
+    With `codebook="ema"` the codes are running averages of the features that they
+    stand for (the paper's appendix): N ← γN + (1-γ)n and m ← γm + (1-γ)Σz, both
+    divided by 1 - γ^t, which makes them unbiased from the first step on. Smoothing
+    adds a small count at the code's present place, so that every code stays in the
+    convex hull of the features it has seen and an unused one stays where it is.
+    With "gradient" they are trained by ‖sg(features) - code‖².
+
+    A code that no feature was nearest to for `revive_after` training steps is put on
+    a random feature of the batch. A fresh codebook counts as unused for as long, so
+    it starts on features of the first batch.
+
+    Args:
+        num_codes: number of codes K.
+        latent_dim: number of dimensions d of a code.
+        codebook: "ema" or "gradient".
+        decay: γ of the running averages, from 0 up to but not including 1.
+        revive_after: training steps, or None to leave unused codes alone.
+        seed: int for the initial codes, the same on every backend; or None.
+
+    Input shape: `(n, ..., d)`. Output: codes `(n, ...)`, int32.
+
+    Raises:
+        ValueError: a value is out of its range, or unknown.
+    """
+
+    def __init__(
+        self,
+        num_codes,
+        latent_dim,
+        codebook="ema",
+        decay=0.99,
+        revive_after=100,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**{"dtype": "float32", "name": "quantizer", **kwargs})
+        for name, value, least in (("num_codes", num_codes, 2), ("latent_dim", latent_dim, 1)):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}"
+                )
+        if codebook not in CODEBOOKS:
+            raise ValueError(
+                f"`codebook` must be one of {CODEBOOKS}. Received: codebook={codebook!r}"
+            )
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"`decay` must be in [0, 1). Received: decay={decay!r}")
+        if revive_after is not None and (not isinstance(revive_after, int) or revive_after < 1):
+            raise ValueError(
+                "`revive_after` must be None or an integer of at least 1. "
+                f"Received: revive_after={revive_after!r}"
+            )
+        self.num_codes = num_codes
+        self.latent_dim = latent_dim
+        self.codebook = codebook
+        self.decay = decay
+        self.revive_after = revive_after
+        self.seed = seed
+
+        def state(name, shape=(), start="zeros"):
+            return self.add_weight(shape=shape, initializer=start, trainable=False, name=name)
+
+        self.vectors = self.add_weight(
+            shape=(num_codes, latent_dim),
+            initializer=initializers.GlorotUniform(seed),
+            trainable=codebook == "gradient",
+            name="vectors",
+        )
+        if codebook == "ema":
+            self.counts = state("counts", (num_codes,))
+            self.sums = state("sums", (num_codes, latent_dim))
+            self.updates = state("updates")
+        if revive_after is not None:
+            start = keras.initializers.Constant(revive_after)
+            self.idle = state("idle", (num_codes,), start)
+        self.built = True
+
+    def call(self, features):
+        """The nearest codes."""
+        rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
+        vectors = ops.convert_to_tensor(self.vectors)
+        # ‖z - e‖² without ‖z‖², which all codes share. About the codes' centre the
+        # terms that are left are small, and so is what rounding takes from them.
+        centre = ops.mean(vectors, axis=0, keepdims=True)
+        rows, vectors = rows - centre, vectors - centre
+        half = 0.5 * ops.sum(ops.square(vectors), axis=-1)
+        nearness = ops.matmul(rows, ops.transpose(vectors)) - half
+        codes = ops.cast(ops.top_k(nearness, 1)[1], "int32")
+        return ops.reshape(codes, (-1, *features.shape[1:-1]))
+
+    def lookup(self, codes):
+        """Vectors `(n, ..., d)` of codes `(n, ...)`, float32."""
+        return ops.take(ops.convert_to_tensor(self.vectors), codes, axis=0)
+
+    def histogram(self, codes, weights=None):
+        """How often each code occurs: `(num_codes,)`, float32.
+
+        Args:
+            codes: `(n, ...)`.
+            weights: `(n,)`, how often each example counts; once by default.
+        """
+        return self._summed(self._counted(codes, weights), codes)
+
+    def adapt_codes(self, features, codes, seed, weights=None):
+        """Moves the codebook after a training step; nothing where it is frozen.
+
+        Args:
+            features: `(n, ..., d)`, what the encoder gave.
+            codes: `(n, ...)`, their nearest codes.
+            seed: a `SeedGenerator`, for which features revive unused codes.
+            weights: `(n,)`, how much each example counts, or None.
+        """
+        if not self.trainable:
+            return
+        rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
+        counted = self._counted(codes, weights)
+        found = self._summed(counted, codes)
+        vectors = ops.convert_to_tensor(self.vectors)
+        if self.codebook == "ema":
+            total = self._summed(rows * ops.expand_dims(counted, -1), codes)
+            rate = 1.0 - self.decay
+            counts = self.decay * self.counts + rate * found
+            sums = self.decay * self.sums + rate * total
+            self.updates.assign(self.updates + 1.0)
+            unbiased = 1.0 - ops.power(self.decay, ops.convert_to_tensor(self.updates))
+            seen = ops.expand_dims(counts / unbiased, -1)
+            vectors = (sums / unbiased + PSEUDO_COUNT * vectors) / (seen + PSEUDO_COUNT)
+        if self.revive_after is not None:
+            idle = ops.where(found > 0, 0.0, self.idle + 1.0)
+            dead = idle >= self.revive_after
+            self.idle.assign(ops.where(dead, 0.0, idle))
+            place = self._some(rows, seed)
+            column = ops.expand_dims(dead, -1)
+            vectors = ops.where(column, place, vectors)
+            if self.codebook == "ema":
+                # As if it had seen that one feature.
+                counts = ops.where(dead, unbiased, counts)
+                sums = ops.where(column, unbiased * place, sums)
+        if self.codebook == "ema":
+            self.counts.assign(counts)
+            self.sums.assign(sums)
+        self.vectors.assign(vectors)
+
+    def _some(self, rows, seed):
+        """A random row for each code."""
+        number = ops.shape(rows)[0]
+        place = keras.random.uniform((self.num_codes,), seed=seed)
+        place = ops.cast(place * ops.cast(number, "float32"), "int32")
+        return ops.take(rows, ops.minimum(place, number - 1), axis=0)
+
+    def _counted(self, codes, weights):
+        """How much each position counts: `(positions,)`."""
+        ones = ops.ones_like(codes, dtype="float32")
+        if weights is not None:
+            weights = ops.cast(weights, "float32")
+            ones = ones * ops.reshape(weights, (-1,) + (1,) * (len(codes.shape) - 1))
+        return ops.reshape(ones, (-1,))
+
+    def _summed(self, values, codes):
+        return ops.segment_sum(values, ops.reshape(codes, (-1,)), num_segments=self.num_codes)
+
+    def compute_output_spec(self, features):
+        return keras.KerasTensor(features.shape[:-1], dtype="int32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_codes": self.num_codes,
+            "latent_dim": self.latent_dim,
+            "codebook": self.codebook,
+            "decay": self.decay,
+            "revive_after": self.revive_after,
+            "seed": self.seed,
+        }

@@ -116,7 +116,8 @@ def _row(report):
     worst = {"code": 0.0, "picture": 0.0}
     for row in parity["outputs"]:
         kind = "code" if row["signature"] == "encode" else "picture"
-        worst[kind] = max(worst[kind], row["max_error"])
+        error = row["max_error"] if row["changed"] is None else row["changed"]
+        worst[kind] = max(worst[kind], error)
     psnr, keras_psnr = parity["psnr_db"]["reconstruct"]
     return {
         "variant": _variant(report["format"], report["quantize"]),

@@ -9,7 +9,11 @@ compared with the caller's own model. Signatures of every file:
     reconstruct(image)  -> image
     sample(noise)       -> image        the noise is standard normal
 
-and `condition` beside the input for a conditional model.
+and `condition` beside the input for a conditional model. A VQ-VAE has
+
+    encode(image)       -> codes        integers
+    decode(codes)       -> image
+    reconstruct(image)  -> image
 """
 
 from keras_vae.export.report import ExportError, Report

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from keras import ops
 
+from keras_vae.models.quantized import VQVAE
+
 NAMES = ("encode", "decode", "reconstruct", "sample")
 
 
@@ -29,12 +31,15 @@ class Signature:
         inputs, outputs: dicts of name to `Tensor`.
         call: from tensors by input name to a dict of tensors by output name.
         reference: the same in NumPy through the model's public methods.
+        chooses: whether it chooses codes on the way: rounding may choose the other
+            of two codes that are equally near, and all that follows is another.
     """
 
     inputs: dict
     outputs: dict
     call: Callable
     reference: Callable
+    chooses: bool = False
 
 
 def data_name(model):
@@ -47,33 +52,72 @@ def signatures(model, names=None):
 
     Args:
         model: a `models.VAE`.
-        names: some of "encode", "decode", "reconstruct" and "sample"; all of
-            them by default.
+        names: some of "encode", "decode", "reconstruct" and "sample"; all that
+            the model has by default.
 
     Returns:
         Dict of name to `Signature`, in the order of `NAMES`.
 
     Raises:
-        ValueError: an unknown name, or none.
+        ValueError: an unknown name, one that the model has not, or none.
     """
-    wanted = NAMES if names is None else (names,) if isinstance(names, str) else tuple(names)
-    if not wanted or not set(wanted) <= set(NAMES):
+    every = _quantized(model) if isinstance(model, VQVAE) else _continuous(model)
+    wanted = every if names is None else (names,) if isinstance(names, str) else tuple(names)
+    if not wanted or not set(wanted) <= set(every):
+        hint = "" if "sample" in every else " A VQ-VAE draws its codes one by one, in Python."
         raise ValueError(
-            f"`signatures` must be some of {', '.join(NAMES)}. Received: signatures={names!r}"
+            f"`signatures` must be some of {', '.join(every)}.{hint} Received: signatures={names!r}"
         )
-    every = _signatures(model)
     return {name: every[name] for name in NAMES if name in wanted}
 
 
-def _signatures(model):
-    data = data_name(model)
+def _data(model):
+    """Data as an input, and means of p(x|z) as an output."""
     low_high = model.likelihood.data_range
     span = "any finite numbers" if low_high is None else "in [{:g}, {:g}]".format(*low_high)
     if len(model.data_shape) == 3:
         span = f"height × width × channels, {span}"
-    codes = (model.latent_dim,)
+    data = data_name(model)
     x = {data: Tensor(model.data_shape, "float32", f"data, {span}")}
     mean_of_x = {data: Tensor(model.data_shape, "float32", f"mean of p(x|z), {span}")}
+    return x, mean_of_x
+
+
+def _quantized(model):
+    data = data_name(model)
+    x, mean_of_x = _data(model)
+    meaning = f"height × width, from 0 to {model.num_codes - 1}"
+    codes = {"codes": Tensor(model.code_shape, "int32", meaning)}
+
+    def encode(**inputs):
+        return {"codes": model.infer(inputs[data])[0]}
+
+    def decode(codes):
+        return {data: model.likelihood.mean(model.generate(codes))}
+
+    def reconstruct(**inputs):
+        return decode(model.infer(inputs[data])[0])
+
+    def encode_numpy(**inputs):
+        return {"codes": model.encode(inputs[data])}
+
+    def decode_numpy(codes):
+        return {data: model.decode(codes)}
+
+    def reconstruct_numpy(**inputs):
+        return {data: model.reconstruct(inputs[data])}
+
+    return {
+        "encode": Signature(x, codes, encode, encode_numpy, chooses=True),
+        "decode": Signature(codes, mean_of_x, decode, decode_numpy),
+        "reconstruct": Signature(x, mean_of_x, reconstruct, reconstruct_numpy, chooses=True),
+    }
+
+
+def _continuous(model):
+    data = data_name(model)
+    x, mean_of_x = _data(model)
+    codes = (model.latent_dim,)
     z = {"z": Tensor(codes, "float32", "code")}
     noise = {"noise": Tensor(codes, "float32", "standard normal noise, drawn anew for each sample")}
     q = {

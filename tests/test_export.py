@@ -233,6 +233,56 @@ class TestOtherModels:
         assert len(str(e.value)) < 600 and list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def quantized():
+    return models.vq_vae((28, 28, 1), 8, num_codes=16, units=(4, 8), num_classes=10, seed=0)
+
+
+class TestQuantized:
+    def test_pictures_become_codes_and_codes_pictures(self, quantized, tmp_path):
+        x, y = digits()
+        path = tmp_path / "m.tflite"
+        report = export.tflite(quantized, path, data=(x[:50], y[:50]), verbose=False)
+        assert list(report["signatures"]) == ["encode", "decode", "reconstruct"]
+        encode, decode = runner(path, "encode"), runner(path, "decode")
+        codes = np.concatenate([encode(image=x[i : i + 1])["codes"] for i in range(20)])
+        assert codes.dtype == np.int32 and len(np.unique(codes)) > 1
+        np.testing.assert_array_equal(codes, quantized.encode(x[:20]))
+        image = decode(codes=codes[:1])["image"]
+        np.testing.assert_allclose(image, quantized.decode(codes[:1]), atol=1e-5)
+        assert "TOPK_V2" in report["operators"]["encode"]
+
+    def test_its_prior_stays_behind(self, quantized, tmp_path):
+        with pytest.raises(ValueError, match="draws its codes one by one"):
+            export.tflite(quantized, tmp_path / "m.tflite", signatures="sample")
+
+    @pytest.mark.parametrize(
+        "quantize, allowed", [(None, 1), (None, 2), ("float16", 15), ("float16", 16)]
+    )
+    def test_the_share_of_other_codes_is_limited(self, quantized, quantize, allowed):
+        x, y = digits()
+        wanted = signatures(quantized, ["encode", "reconstruct"])
+        arrays = reports.inputs(quantized, wanted, x[:32], y[:32])
+        results = {"encode/codes": quantized.encode(x[:32])}
+        results["reconstruct/image"] = quantized.reconstruct(x[:32])
+        codes = results["encode/codes"].reshape(-1)
+        codes[:allowed] = (codes[:allowed] + 1) % 16
+
+        def judged():
+            found = reports.parity(
+                quantized, wanted, arrays, results, dict.fromkeys(wanted, 1.0), x[:32], "", 1
+            )
+            reports.check({"quantize": quantize, "parity": found})
+            return found
+
+        # 32 maps of 7 × 7: one code is 6e-4 of them.
+        if allowed / codes.size <= reports.CHANGED[quantize]:
+            assert judged()["outputs"][0]["changed"] == pytest.approx(allowed / codes.size)
+        else:
+            with pytest.raises(export.ExportError, match=r"encode codes 0\.0"):
+                judged()
+
+
 @pytest.mark.once
 def test_a_saved_model_needs_neither_keras_nor_keras_vae(model, tmp_path):
     x, y = digits()

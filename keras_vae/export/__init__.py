@@ -49,7 +49,8 @@ def saved_model(model, path, *, data=None, signatures=None, batch_size=None, ver
         ImportError: TensorFlow is missing.
         OSError: `path` cannot be written, or holds something that is no export.
         ExportError: the model cannot be converted, the conversion died, or the
-            result differs from the model by more than 1e-5 · max(1, largest |value|).
+            result differs from the model by more than 1e-5 · max(1, largest |value|),
+            `reconstruct` by a root-mean-square error of more than 1e-5.
     """
     return run(
         model, path, "saved_model", None, data, None, signatures, batch_size, verbose=verbose
@@ -97,7 +98,8 @@ def tflite(
         ImportError: TensorFlow or ai-edge-litert is missing.
         ExportError: the model cannot be converted, the conversion died, or the
             file is outside its budget: float32 a largest error of
-            1e-5 · max(1, largest |value|), float16 a root-mean-square error of 1e-3 in
+            1e-5 · max(1, largest |value|) (`reconstruct`: a root-mean-square error
+            of 1e-5), float16 a root-mean-square error of 1e-3 in
             every output, "dynamic" and "int8" a reconstruction PSNR at most
             0.5 dB below Keras'.
         Other errors: see `saved_model`.

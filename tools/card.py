@@ -151,9 +151,7 @@ def _exports(exports):
     how = (
         f"Compared with Keras on {first['backend']}, {first['examples']} examples "
         f"({first['source']}). One example a call; TFLite in the LiteRT interpreter on one "
-        f"thread of {first['hardware']}, not on a phone; Keras' compiled calls take "
-        f"{first['keras_encode_ms']:.2f}, {first['keras_decode_ms']:.2f} ms there. "
-        f"Command: `{first['command']}`."
+        f"thread of {first['hardware']}, not on a phone. Command: `{first['command']}`."
     )
     return ["## Exported", "\n".join(head + rows), how]
 

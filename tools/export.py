@@ -128,12 +128,10 @@ def _row(report):
         "keras_psnr_db": keras_psnr,
         "encode_ms": parity["milliseconds"]["encode"]["exported"],
         "decode_ms": parity["milliseconds"]["decode"]["exported"],
-        "keras_encode_ms": parity["milliseconds"]["encode"]["keras"],
-        "keras_decode_ms": parity["milliseconds"]["decode"]["keras"],
         "backend": keras.backend.backend(),
         "examples": parity["examples"],
         "source": parity["source"],
-        "hardware": f"a {platform.machine()} CPU",
+        "hardware": f"an {platform.machine()} CPU",
         "command": "python -m tools export --all --record",
     }
 

@@ -238,7 +238,7 @@ class TestGradient:
         """At the encoder's output it is the one at the decoder's input."""
         features = rng.normal(size=(3, 2, 2, D)).astype("float32")
         vectors = model.quantizer.lookup(model.quantizer(features))
-        direction = rng.normal(size=(3, *SHAPE)).astype("float32")
+        direction = ops.convert_to_tensor(rng.normal(size=(3, *SHAPE)).astype("float32"))
 
         def seen(decoded):
             return ops.sum(direction * model.decoder(decoded))
@@ -264,15 +264,16 @@ class TestGradient:
             return of
 
         way = features - array(vectors)
+        fixed = ops.convert_to_tensor(features)
         found = gradient(lambda z: loss(True)(z, vectors), features)
         np.testing.assert_allclose(found, 2 * 0.25 * way, rtol=1e-4, atol=1e-6)
         moved = array(vectors).astype("float32")
-        found = gradient(lambda e: loss(True)(features, e), moved)
+        found = gradient(lambda e: loss(True)(fixed, e), moved)
         np.testing.assert_allclose(found, -2 * way, rtol=1e-4, atol=1e-6)
         # A codebook of running averages has no loss: only its commitment counts.
-        plain = array(loss(False)(features, vectors))
+        plain = array(loss(False)(fixed, vectors))
         assert plain == pytest.approx(0.25 * np.square(way).sum(), rel=1e-5)
-        assert array(loss(True)(features, vectors)) == pytest.approx(5 * plain, rel=1e-5)
+        assert array(loss(True)(fixed, vectors)) == pytest.approx(5 * plain, rel=1e-5)
 
     def test_the_encoder_learns_and_the_prior_does_not_reach_it(self, images):
         """With the decoder's and the prior's weights frozen at 0, nothing pulls but β."""
@@ -302,11 +303,12 @@ class TestPrior:
         """∂ output i / ∂ input j is exactly 0 for j >= i, and not for all j < i."""
         embedded = rng.normal(size=(1, 4, 5, 12)).astype("float32")
         condition = np.eye(3, dtype="float32")[:1]
-        weights = rng.normal(size=7).astype("float32")
+        weights = ops.convert_to_tensor(rng.normal(size=7).astype("float32"))
         reached = 0
         for i in range(20):
             place = np.zeros((1, 4, 5, 1), "float32")
             place.reshape(-1)[i] = 1
+            place = ops.convert_to_tensor(place)
 
             def output(x, place=place):
                 return ops.sum(prior.logits(x, condition) * weights * place)
@@ -436,7 +438,9 @@ class TestLoss:
         features, vectors = rng.normal(size=(2, 3, 2, 2, D)).astype("float32")
 
         def commitment(repeat):
-            big = (np.tile(a, (1, repeat, 2, 1)) for a in (features, vectors))
+            big = (
+                ops.convert_to_tensor(np.tile(a, (1, repeat, 2, 1))) for a in (features, vectors)
+            )
             zeros = ops.zeros((3,))
             evidence = objectives.QuantizedEvidence(
                 None, None, *big, False, 0.0, zeros, zeros, 0, True

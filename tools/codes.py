@@ -58,7 +58,7 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
 def _judged(model, x, rebuilt, data, entry, seed, n):
     """What a classifier of real images makes of samples."""
     judge, accuracy = classifier(data)
-    features = keras.Model(judge.inputs, judge.layers[-2].output)
+    features = keras.Model(judge.inputs[0], judge.layers[-2].output)
     asked = None
     if isinstance(model.condition, conditions.Labels):
         asked = np.arange(n) % model.condition.num_classes

@@ -86,6 +86,11 @@ class VQVAE(VAE):
         return self.posterior_layer.num_codes
 
     @property
+    def codebook(self):
+        """The codes' vectors, a NumPy array `(num_codes, latent_dim)`."""
+        return ops.convert_to_numpy(self.quantizer.vectors)
+
+    @property
     def code_shape(self):
         """Shape `(h, w)` of the codes of one example."""
         return self.prior.map_shape

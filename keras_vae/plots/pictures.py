@@ -77,7 +77,7 @@ def code_maps(model, x, n=10, path=None):
     """Show images above their maps of integer codes and what the codes decode to.
 
     Args:
-        model: offers `encode`, `decode` and `quantizer.vectors`.
+        model: offers `encode`, `decode` and `codebook`.
         x: images `(m, height, width, channels)`; the first `n` are shown.
         n: how many images to show; all of them when `x` has fewer.
         path: file to save to, or None.
@@ -110,8 +110,8 @@ def code_maps(model, x, n=10, path=None):
 
 def _code_colours(model):
     """A colour `(num_codes, 3)` for each code."""
-    vectors = np.array(model.quantizer.lookup(np.arange(model.num_codes)), "float64")
-    vectors -= vectors.mean(axis=0)
+    vectors = np.asarray(model.codebook, "float64")
+    vectors = vectors - vectors.mean(axis=0)
     axes = np.linalg.svd(vectors, full_matrices=False)[2][:3]
     ranks = (vectors @ axes.T).argsort(axis=0).argsort(axis=0)
     colours = np.full((len(vectors), 3), 0.5, "float32")

@@ -215,7 +215,7 @@ class GatedPixelCNN(keras.layers.Layer):
         features = self._along(ops.expand_dims(self.embed(row_codes), 1), told)
         chosen = ops.take(features, ops.reshape(column, (1,)), axis=2)
         logits = ops.reshape(self._read(chosen), (-1, self.num_codes))
-        return ops.cast(ops.top_k(logits + noise, 1)[1], "int32")[..., 0]
+        return ops.cast(ops.top_k(logits + ops.convert_to_tensor(noise), 1)[1], "int32")[..., 0]
 
     def sample(self, n, rng, condition=None, temperature=1.0, compiled=getattr):
         """Draws maps of codes, with NumPy's noise: the same on every backend.

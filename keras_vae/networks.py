@@ -40,7 +40,8 @@ def build(
             or None.
         seed: int for the initial weights, the same on every backend; or None.
         spatial: codes are maps `(height, width, latent_dim)`, which the encoder gives
-            itself; of images without a condition.
+            itself; of images without a condition, and then `output_activation` is
+            that of the decoder's last layer.
         **options: `activation`, and for images `hidden` (width of a dense
             layer beside the code; 0 for none) and `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all).
@@ -129,7 +130,14 @@ def conv_encoder(
     if condition is not None:
         drawn = make.dense(height * width)(condition)
         x = _join(x, layers.Reshape((height, width, 1))(drawn))
-    x = _join(layers.Flatten()(make.stages_in(x, units, activation, blocks)), condition)
+    (top, bottom), (left, right) = _padding(input_shape, len(units))
+    if top or bottom or left or right:
+        x = layers.ZeroPadding2D(((top, bottom), (left, right)))(x)
+    for channels, count in zip(units, _each_stage(blocks, units), strict=True):
+        x = SpaceToDepth()(x)
+        x = make.convolution(channels, activation)(x)
+        x = make.residual(x, channels, activation, count)
+    x = _join(layers.Flatten()(x), condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
@@ -148,17 +156,36 @@ def conv_decoder(
     """Dense layers, then stages of 3 × 3 convolution and depth-to-space. See `build`."""
     make = _Layers(seed)
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
-    height, width = _map_size(input_shape, units)
+    padding = _padding(input_shape, len(units))
+    height, width = (
+        (size + sum(pads)) >> len(units) for size, pads in zip(input_shape, padding, strict=False)
+    )
     x = _join(inputs[0], condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
     x = make.dense(height * width * units[-1], activation=activation)(x)
     x = layers.Reshape((height, width, units[-1]))(x)
-    x = make.stages_out(x, input_shape, units, activation, blocks)
+    outwards = (*reversed(units[:-1]), input_shape[-1])
+    counts = reversed(_each_stage(blocks, units))
+    for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
+        x = make.residual(x, x.shape[-1], activation, count)
+        last = i == len(outwards) - 1
+        x = make.convolution(4 * channels, None if last else activation)(x)
+        x = DepthToSpace()(x)
+    if any(sum(pads) for pads in padding):
+        x = layers.Cropping2D(padding)(x)
     return keras.Model(_only(inputs), x, name="decoder")
 
 
-def spatial_encoder(input_shape, latent_dim, units, activation="relu", blocks=0, seed=None):
+def spatial_encoder(
+    input_shape,
+    latent_dim,
+    units,
+    activation="relu",
+    blocks=0,
+    output_activation=None,
+    seed=None,
+):
     """The stages of `conv_encoder`, then each position's features. See `build`."""
     make = _Layers(seed)
     inputs = keras.Input(input_shape, name="data")
@@ -166,12 +193,20 @@ def spatial_encoder(input_shape, latent_dim, units, activation="relu", blocks=0,
     return keras.Model(inputs, make.dense(latent_dim)(x), name="encoder")
 
 
-def spatial_decoder(input_shape, latent_dim, units, activation="relu", blocks=0, seed=None):
+def spatial_decoder(
+    input_shape,
+    latent_dim,
+    units,
+    activation="relu",
+    blocks=0,
+    output_activation=None,
+    seed=None,
+):
     """From a map of codes' vectors through the stages of `conv_decoder`. See `build`."""
     make = _Layers(seed)
     inputs = keras.Input((*_map_size(input_shape, units), latent_dim), name="code")
     x = make.convolution(units[-1], activation)(inputs)
-    x = make.stages_out(x, input_shape, units, activation, blocks)
+    x = make.stages_out(x, input_shape, units, activation, blocks, output_activation)
     return keras.Model(inputs, x, name="decoder")
 
 
@@ -230,14 +265,14 @@ class _Layers:
             x = self.residual(x, channels, activation, count)
         return x
 
-    def stages_out(self, x, input_shape, units, activation, blocks):
+    def stages_out(self, x, input_shape, units, activation, blocks, output_activation):
         """Stages that double the resolution, to data shape."""
         outwards = (*reversed(units[:-1]), input_shape[-1])
         counts = reversed(_each_stage(blocks, units))
         for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
             x = self.residual(x, x.shape[-1], activation, count)
             last = i == len(outwards) - 1
-            x = self.convolution(4 * channels, None if last else activation)(x)
+            x = self.convolution(4 * channels, output_activation if last else activation)(x)
             x = DepthToSpace()(x)
         padding = _padding(input_shape, len(units))
         if any(sum(pads) for pads in padding):

@@ -38,7 +38,7 @@ class Info(dict):
             f"  input      {shape}, {self['input']['dtype']} in [{low:g}, {high:g}]"
             if self["input"]["range"]
             else f"  input      {shape}, {self['input']['dtype']}",
-            f"  latent     {self['latent_dim']} dimensions",
+            f"  latent     {_latent(self)}",
             f"  size       {self['parameters']:,} parameters, {self['bytes'] / 1e6:.1f} MB",
         ]
         if self.get("condition"):
@@ -50,6 +50,14 @@ class Info(dict):
             lines.append(f"  measured   {describe_metric(metric)}")
         lines.append(f"  sha256     {self['sha256'][WEIGHTS]}")
         return "\n".join(lines)
+
+
+def _latent(info):
+    dimensions = f"{info['latent_dim']} dimensions"
+    if not info.get("codes"):
+        return dimensions
+    shape = "×".join(map(str, info["codes"]["shape"]))
+    return f"{shape} codes of {info['codes']['number']}, each of {dimensions}"
 
 
 def describe_metric(metric):
@@ -190,6 +198,7 @@ def describe(model, name, files, extra):
             "range": None if data_range is None else list(data_range),
         },
         "latent_dim": model.latent_dim,
+        **_described_codes(model),
         "condition": condition,
         "parameters": int(sum(np.prod(w.shape) for w in model.weights if w is not model.step)),
         "bytes": (files / WEIGHTS).stat().st_size,
@@ -197,8 +206,36 @@ def describe(model, name, files, extra):
     }
 
 
+def _is_quantized(model):
+    return hasattr(model, "num_codes")
+
+
+def _described_codes(model):
+    if not _is_quantized(model):
+        return {}
+    return {"codes": {"shape": list(model.code_shape), "number": model.num_codes}}
+
+
+def _golden_codes(model, x, condition):
+    z = np.random.default_rng(0).integers(0, model.num_codes, (len(x), *model.code_shape), "int32")
+    values = {
+        "x": x,
+        "z": z,
+        "codes": model.encode(x),
+        "decoded": model.decode(z),
+        "reconstructed": model.reconstruct(x),
+        "log_px": model.log_px(x, z),
+        "code_log_prob": model.code_log_prob(z, condition),
+        "log_likelihood": model.log_likelihood(x, condition=condition, seed=0),
+        "tolerance": np.float32(1e-5),
+    }
+    return values if condition is None else {**values, "condition": condition}
+
+
 def golden_values(model, x, condition=None):
     """What a model says about a few inputs; the same on every backend."""
+    if _is_quantized(model):
+        return _golden_codes(model, x, condition)
     z = np.random.default_rng(0).standard_normal((len(x), model.latent_dim), "float32")
     q = model.posterior(x, condition)
     values = {

@@ -17,6 +17,21 @@ def small():
     return models.cvae((28, 28, 1), 4, "residual", units=(4,), num_classes=10, seed=0)
 
 
+def small_vq():
+    return models.vq_vae(
+        *((28, 28, 1), 4, "residual", (4, 8)),
+        **{"num_codes": 16, "num_classes": 10, "prior_channels": 4, "prior_depth": 1, "seed": 0},
+    )
+
+
+def some_codes(preset, n):
+    """Codes that a preset may be asked to decode."""
+    rng = np.random.default_rng(0)
+    if hasattr(preset, "num_codes"):
+        return rng.integers(0, preset.num_codes, (n, *preset.code_shape))
+    return rng.standard_normal((n, preset.latent_dim), "float32")
+
+
 def save(folder):
     x, y = digits()
     model = small()
@@ -25,12 +40,19 @@ def save(folder):
     model.save_weights(folder / f"{HERE}.weights.h5")
     zoo.save(model, folder / f"{HERE}_preset")
     expected = {"small": model.reconstruct(x[:64], condition=y[:64])}
+    model = small_vq()
+    model.fit(x[:64], y[:64], verbose=0)
+    model.save(folder / f"{HERE}_vq.keras")
+    zoo.save(model, folder / f"{HERE}_vq_preset")
+    expected["vq.codes"] = model.encode(x[:64])
+    expected["vq.reconstructed"] = model.reconstruct(x[:64])
+    expected["vq.sampled"] = model.sample_codes(32, condition=3, seed=7)
+    expected["vq.bound"] = model.log_likelihood(x[:64], condition=y[:64])
     for name in zoo.list_models():
         preset = zoo.load(name)
         data, condition = x[:256], (None if preset.condition is None else y[:256])
-        z = np.random.default_rng(0).standard_normal((256, preset.latent_dim), "float32")
         expected[f"{name}.encode"] = preset.encode(data, condition)
-        expected[f"{name}.decode"] = preset.decode(z, condition)
+        expected[f"{name}.decode"] = preset.decode(some_codes(preset, 256), condition)
         expected[f"{name}.sample"] = preset.sample(
             8, condition=0 if preset.condition else None, seed=3
         )
@@ -38,6 +60,30 @@ def save(folder):
             data[:4], 20, None if condition is None else condition[:4]
         )
     np.savez(folder / f"{HERE}.npz", **expected)
+
+
+def load_vq(folder):
+    """The same codes, pictures and draws, wherever the model was saved; then it trains."""
+    x, y = digits()
+    x, y = x[:64], y[:64]
+    for other in BACKENDS:
+        expected = np.load(folder / f"{other}.npz")
+        for model in (
+            keras.saving.load_model(folder / f"{other}_vq.keras"),
+            zoo.load(folder / f"{other}_vq_preset"),
+        ):
+            equal = (model.encode(x) == expected["vq.codes"]).all()
+            same = (model.sample_codes(32, condition=3, seed=7) == expected["vq.sampled"]).all()
+            difference = np.abs(model.reconstruct(x) - expected["vq.reconstructed"]).max()
+            bound = model.log_likelihood(x, condition=y) / expected["vq.bound"]
+            before = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+            model.fit(x, y, epochs=5, verbose=0)
+            after = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+            print(
+                f"{other} {HERE} {int(equal)} {int(same)} {difference} "
+                f"{np.abs(bound - 1).max()} {before} {after}",
+                flush=True,
+            )
 
 
 def load(folder):
@@ -63,4 +109,4 @@ def load(folder):
 
 
 if __name__ == "__main__":
-    {"save": save, "load": load}[sys.argv[1]](Path(sys.argv[2]))
+    {"save": save, "load": load, "load_vq": load_vq}[sys.argv[1]](Path(sys.argv[2]))

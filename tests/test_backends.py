@@ -73,3 +73,15 @@ def test_weights_move_to_every_other_backend_and_training_goes_on(saved, backend
         difference, before, after = map(float, row[3:])
         assert difference <= 1e-5, row
         assert after < before, row
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_codes_move_to_every_other_backend_and_training_goes_on(saved, backend):
+    output = child(backend, "load_vq", saved)
+    rows = [line.split() for line in output.splitlines() if line.startswith(BACKENDS)]
+    assert [row[0] for row in rows] == [b for b in BACKENDS for _ in range(2)]
+    for row in rows:
+        equal, same, difference, bound, before, after = map(float, row[2:])
+        assert equal and same, row
+        assert difference <= 1e-5 and bound <= 1e-5, row
+        assert after < before, row

@@ -81,8 +81,9 @@ class TestMSSSIM:
     def test_five_scales_are_what_tensorflow_computes(self, rng):
         tf = pytest.importorskip("tensorflow")
         x, y = noisy(rng, 2, (176, 352, 3), scale=0.2)
+        # In float32, whose variances are differences of larger numbers.
         expected = tf.image.ssim_multiscale(x, y, 1.0).numpy()
-        np.testing.assert_allclose(metrics.ms_ssim(x, y), expected, rtol=1e-4)
+        np.testing.assert_allclose(metrics.ms_ssim(x, y), expected, rtol=5e-4)
         one = tf.image.ssim(x, y, 1.0).numpy()
         np.testing.assert_allclose(metrics.ms_ssim(x, y, scales=1), one, rtol=1e-4)
 

@@ -69,6 +69,18 @@ class FakeModel:
         return [call[1:] for call in self.calls if call[0] == name]
 
 
+class FakeCodes:
+    """Codes 2 × 2: each the quarter's first pixel, of 5 grey levels."""
+
+    codebook = np.arange(10.0).reshape(5, 2)
+
+    def encode(self, x, condition=None, batch_size=None):
+        return (x[:, ::2, ::2, 0] * 4).astype("int32")
+
+    def decode(self, z, condition=None, batch_size=None):
+        return np.repeat(np.repeat(z[..., None] / 4, 2, axis=1), 2, axis=2).astype("float32")
+
+
 def labelled(classes=10):
     return types.SimpleNamespace(num_classes=classes)
 
@@ -241,6 +253,25 @@ def test_reconstructions_condition():
     (each,), (shared,) = model.called("reconstruct")
     assert each.tolist() == [0, 1, 2]
     assert shared.tolist() == [7, 7, 7]
+
+
+def test_code_maps_are_between_the_data_and_the_model():
+    model, x = FakeCodes(), random_images(3)
+    figure = plots.code_maps(model, x, n=2)
+    assert ticks(figure) == (["data", "codes", "model"], [])
+    codes = model.encode(x)
+    for i in range(2):
+        np.testing.assert_array_equal(tile(figure, 0, i), np.repeat(x[i], 3, axis=-1))
+        decoded = np.repeat(model.decode(codes)[i], 3, axis=-1)
+        np.testing.assert_array_equal(tile(figure, 2, i), decoded)
+        # Vectors on a line: their colours are ranks along it, the same for equal codes.
+        colours = tile(figure, 1, i)[::2, ::2]
+        ranks = np.unique(colours[..., 0] * 4)
+        np.testing.assert_allclose(ranks, ranks.round(), atol=1e-6)
+        assert len(np.unique(colours.reshape(-1, 3), axis=0)) == len(np.unique(codes[i]))
+        line = colours[..., 0] * 4
+        assert (line == codes[i]).all() or (line == 4 - codes[i]).all()
+        np.testing.assert_array_equal(tile(figure, 1, i)[1::2, 1::2], colours)
 
 
 def test_samples():
@@ -543,6 +574,7 @@ ALL = {
     "image_grid": lambda **k: plots.image_grid(random_images(3), **k),
     "reconstructions": lambda **k: plots.reconstructions(FakeModel(), random_images(3), **k),
     "samples": lambda **k: plots.samples(FakeModel(), n=3, **k),
+    "code_maps": lambda **k: plots.code_maps(FakeCodes(), random_images(3), **k),
     "manifold": lambda **k: plots.manifold(FakeModel(), n=3, **k),
     "latent_scatter": lambda **k: plots.latent_scatter(
         FakeModel(), random_images(3), [0, 1, 0], **k
@@ -656,6 +688,11 @@ ERRORS = {
         "2 columns. Received: 3",
     ),
     "n": (lambda: plots.reconstructions(FakeModel(), X, n=0), "`n`.*Received: 0"),
+    "n code maps": (lambda: plots.code_maps(FakeCodes(), X, n=0), "`n`.*Received: 0"),
+    "no code maps": (
+        lambda: plots.code_maps(FakeModel(), X),
+        r"maps of integers.*shape \(3, 2\), dtype float32",
+    ),
     "n samples": (lambda: plots.samples(FakeModel(), n=-1), "`n`.*Received: -1"),
     "n float": (lambda: plots.manifold(FakeModel(), n=2.5), "`n`.*Received: 2.5"),
     "model nan": (

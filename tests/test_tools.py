@@ -10,7 +10,7 @@ import pytest
 
 from keras_vae import _atomic, datasets, models, zoo
 from tools import __main__ as cli
-from tools import evaluate, phone, readme, recipes
+from tools import card, codes, evaluate, phone, readme, recipes
 from tools import train as training
 from tools.demo import digits
 
@@ -171,6 +171,107 @@ class TestTrain:
             training.train("nothing_like_it")
         with pytest.raises(ValueError, match="There is no recipe to train from"):
             recipes.read(tmp_path)
+
+
+VQ_RECIPE = {
+    **RECIPE,
+    "model": {
+        "function": "vq_vae",
+        "arguments": {
+            "input_shape": [28, 28, 1],
+            "latent_dim": 4,
+            "network": "conv",
+            "units": [4, 8],
+            "num_codes": 16,
+            "num_classes": 10,
+            "prior_channels": 4,
+            "prior_depth": 1,
+            "likelihood": "bernoulli",
+            "seed": 0,
+        },
+    },
+    "training": {
+        **RECIPE["training"],
+        "epochs": 2,
+        "warmup_epochs": 0,
+        "prior": {"epochs": 3, "learning_rate": 0.01},
+    },
+    "evaluation": {"samples": 1},
+}
+
+
+class TestQuantized:
+    @pytest.fixture
+    def codes_folder(self, folder):
+        (folder / "recipe.json").write_text(json.dumps(VQ_RECIPE))
+        return folder
+
+    def test_both_phases_are_trained_and_shown(self, codes_folder):
+        training.train(codes_folder)
+        info = zoo.info(codes_folder)
+        assert info["codes"] == {"shape": [7, 7], "number": 16}
+        assert info["training"]["prior"]["epochs"] == 3
+        rows = list(csv.DictReader((codes_folder / "prior_log.csv").open()))
+        assert len(rows) == 3 and set(rows[0]) == {"epoch", "loss", "val_loss"}
+        losses = [float(row["val_loss"]) for row in rows]
+        assert losses[-1] < losses[0]
+        assert min(losses) == pytest.approx(info["training"]["prior"]["validation_loss"], abs=1e-3)
+        text = (codes_folder / "README.md").read_text()
+        pictures = ("samples", "reconstructions", "codes", "training", "prior_training")
+        assert all(f"({name}.png)" in text for name in pictures)
+        assert "- Codes: 7×7 codes of 16, each of 4 dimensions" in text
+        assert "then 3 of the prior alone" in text
+        model = zoo.load(codes_folder)
+        with np.load(codes_folder / "golden.npz") as golden:
+            np.testing.assert_array_equal(model.encode(golden["x"]), golden["codes"])
+
+    def test_the_prior_goes_on_where_it_was_interrupted(self, codes_folder, monkeypatch):
+        original = training.KeepBest.on_epoch_end
+
+        def interrupted(self, epoch, logs=None):
+            original(self, epoch, logs)
+            if self.weights.parent.name == "prior" and epoch == 1:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training.KeepBest, "on_epoch_end", interrupted)
+            training.train(codes_folder)
+        seen = []
+        monkeypatch.setattr(
+            training.KeepBest,
+            "on_epoch_end",
+            lambda self, e, logs: (
+                seen.append((self.weights.parent.name, e)),
+                original(self, e, logs),
+            ),
+        )
+        training.train(codes_folder)
+        assert seen == [("prior", 2)]
+
+    def test_its_figures_are_those_of_the_model(self, codes_folder, monkeypatch):
+        training.train(codes_folder, epochs=1)
+        judge = keras.Sequential(
+            [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+        )
+        judge.add(keras.layers.Dense(10, activation="softmax"))
+        monkeypatch.setattr(codes, "classifier", lambda data: (judge, 0.5))
+        evaluate.evaluate(codes_folder)
+        model, (x, y) = zoo.load(codes_folder), datasets.load("mnist", "test")
+        found = {m["title"]: m["value"] for m in zoo.info(codes_folder)["metrics"]}
+        mse = np.mean((model.reconstruct(x) - x) ** 2)
+        assert found["reconstruction MSE"] == pytest.approx(mse, rel=1e-5)
+        bits = -model.code_log_prob(x, y).mean() / np.log(2)
+        assert found["codes under the prior"] == pytest.approx(bits / 784, rel=1e-5)
+        assert 1 <= found["perplexity of 16 codes"] <= 16
+        drawn = model.sample(100, condition=np.arange(100) % 10, seed=0)
+        read = judge.predict(drawn, verbose=0)
+        sure = found["samples called one class with 90 % confidence"]
+        assert sure == pytest.approx(100 * (read.max(-1) >= 0.9).mean())
+        agreed = (read.argmax(-1) == np.arange(100) % 10).mean()
+        assert found["asked label read by a classifier"] == pytest.approx(100 * agreed)
+        assert found["Fréchet distance of samples"] > 0
+        bound = -model.log_likelihood(x, condition=y).mean()
+        assert found["-log p(pixels | codes) - log p(codes)"] == pytest.approx(bound, rel=1e-5)
 
 
 class TestEvaluate:

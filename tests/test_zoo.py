@@ -318,6 +318,8 @@ def check_golden(model, path):
         golden = dict(file)
     x, z, y = golden["x"], golden["z"], golden.get("condition")
     assert float(golden["tolerance"]) == pytest.approx(1e-5)
+    if hasattr(model, "num_codes"):
+        return check_golden_codes(model, golden)
     assert len(x) == len(z) > 0 and z.std() > 0.3
     q = model.posterior(x, y)
     absolute = {
@@ -338,7 +340,38 @@ def check_golden(model, path):
         np.testing.assert_allclose(found, golden[name], rtol=1e-5, atol=0, err_msg=name)
 
 
+def check_golden_codes(model, golden):
+    """The same of a model whose codes are integers: those must be equal."""
+    x, z, y = golden["x"], golden["z"], golden.get("condition")
+    assert len(x) == len(z) > 0 and len(np.unique(z)) > 1 and z.dtype == np.int32
+    np.testing.assert_array_equal(model.encode(x), golden["codes"])
+    absolute = {"decoded": model.decode(z), "reconstructed": model.reconstruct(x)}
+    relative = {
+        "log_px": model.log_px(x, z),
+        "code_log_prob": model.code_log_prob(z, y),
+        "log_likelihood": model.log_likelihood(x, condition=y, seed=0),
+    }
+    names = {"x", "z", "codes", "tolerance", *absolute, *relative}
+    assert set(golden) == names | (set() if y is None else {"condition"})
+    for name, found in absolute.items():
+        np.testing.assert_allclose(found, golden[name], rtol=0, atol=1e-5, err_msg=name)
+    for name, found in relative.items():
+        np.testing.assert_allclose(found, golden[name], rtol=1e-5, atol=0, err_msg=name)
+
+
 class TestGolden:
+    def test_codes_are_kept_as_integers(self, tmp_path):
+        model = models.vq_vae(
+            SHAPE, 4, "conv", (4, 8), num_codes=8, num_classes=3, prior_depth=1, seed=0
+        )
+        model.fit(IMAGES, LABELS, epochs=2, verbose=0)
+        path = zoo.save(model, tmp_path / "preset", golden=(IMAGES, LABELS))
+        check_golden(zoo.load(path), path / "golden.npz")
+        other = zoo.load(path)
+        other.quantizer.vectors.assign(-model.quantizer.lookup(np.arange(8)))
+        with pytest.raises(AssertionError):
+            check_golden(other, path / "golden.npz")
+
     @pytest.mark.parametrize("likelihood", ["dynamic", "optimal"])
     @pytest.mark.parametrize("kind", ["vae", "cvae"])
     def test_a_preset_reproduces_its_golden_values(self, kind, likelihood, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vae import _atomic, datasets, plots, zoo
 
-from . import recipes
+from . import codes, recipes
 
 
 def write(folder):
@@ -20,6 +20,8 @@ def _draw(folder):
     """Pictures as `(file, caption)`, drawn anew."""
     model = zoo.load(folder)
     recipe = recipes.read(folder)
+    if "codes" in zoo.info(folder):
+        return codes.draw(folder, model, recipe)
     labels = datasets.info(recipe["data"]).classes
     x, y = datasets.load(recipe["data"], "test", limit=2000)
     condition = None if model.condition is None else y
@@ -99,7 +101,9 @@ def _text(info, folder, pictures):
     shape = "×".join(map(str, info["input"]["shape"]))
     facts = [
         f"- Input: {shape} float32 in {info['input']['range']}",
-        f"- Latent dimensions: {info['latent_dim']}",
+        f"- Latent dimensions: {info['latent_dim']}"
+        if not info.get("codes")
+        else f"- Codes: {zoo._latent(info)}",
         f"- Condition: {info['condition']}" if info["condition"] else None,
         f"- Size: {info['parameters']:,} parameters, {info['bytes'] / 1e6:.2f} MB",
         f"- Data: {info['data']}",
@@ -111,7 +115,8 @@ def _text(info, folder, pictures):
         f"`python -m tools --backend {training['backend']} train {info['name']}`: "
         f"{training['epochs']} epochs, the best by validation loss "
         f"({training['validation_loss']} nats, epoch {training['best_epoch']}) kept; "
-        f"{training['hardware']}. Every setting is in `recipe.json`; made with "
+        f"{_prior_phase(training)}{training['hardware']}. "
+        "Every setting is in `recipe.json`; made with "
         + ", ".join(f"{k} {v}" for k, v in info["made_with"].items())
         + "."
     )
@@ -154,6 +159,16 @@ def _exports(exports):
         f"thread of {first['hardware']}, not on a phone. Command: `{first['command']}`."
     )
     return ["## Exported", "\n".join(head + rows), how]
+
+
+def _prior_phase(training):
+    if "prior" not in training:
+        return ""
+    prior = training["prior"]
+    return (
+        f"then {prior['epochs']} of the prior alone ({prior['validation_loss']} nats a map, "
+        f"epoch {prior['best_epoch']}); "
+    )
 
 
 def _value(metric):

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae import _atomic, conditions, likelihoods, metrics, zoo
 
-from . import card, recipes
+from . import card, codes, recipes
 from .classifier import classifier, probabilities
 
 
@@ -50,6 +50,13 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
             "command": command,
         }
 
+    if "codes" in zoo.info(folder):
+        found = codes.measured(model, x, y, recipe["data"], entry, seed)
+        for metric in found:
+            print(zoo.describe_metric(metric))
+        if write and limit is None:
+            record(folder, found, lambda old: old["split"] != split or old.get("extra"))
+        return found
     bound = metrics.log_likelihood(model, x, y, samples, seed)
     title = "NLL" + _what_is_scored(model.likelihood)
     found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]

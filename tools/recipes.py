@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from keras_vae import datasets, models, schedules, zoo
 
 RECIPE = "recipe.json"
@@ -50,3 +52,10 @@ def data(recipe, split, model, limit=None):
     """`(x, condition)` of a split; the condition is None where none is used."""
     x, y = datasets.load(recipe["data"], split, limit=limit)
     return x, (None if model.condition is None else y)
+
+
+def shown(recipe, model, n):
+    """`(x, condition)` that may be kept in a preset: test data, or what it drew itself."""
+    if datasets.info(recipe["data"]).attributes:
+        return np.rint(255 * model.sample(n, seed=0)).astype("float32") / 255, None
+    return data(recipe, "test", model, limit=n)

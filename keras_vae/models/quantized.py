@@ -86,6 +86,11 @@ class VQVAE(VAE):
         return self.posterior_layer.num_codes
 
     @property
+    def codebook(self):
+        """The codes' vectors, a NumPy array `(num_codes, latent_dim)`."""
+        return ops.convert_to_numpy(self.quantizer.vectors)
+
+    @property
     def code_shape(self):
         """Shape `(h, w)` of the codes of one example."""
         return self.prior.map_shape
@@ -175,7 +180,7 @@ class VQVAE(VAE):
         Returns:
             `keras.callbacks.History`, of `loss` in nats, summed over the map.
         """
-        trainer = _PriorAlone(self)
+        trainer = self.prior_alone()
         trainer.compile(optimizer=optimizer or keras.optimizers.Adam(1e-3))
         fitting._check_batch_size(batch_size)
         codes = self._codes_and_conditions(x, y)
@@ -193,6 +198,14 @@ class VQVAE(VAE):
             validation_data=validation_data,
             **kwargs,
         )
+
+    def prior_alone(self):
+        """The prior by itself: a Keras model that fits on codes, or `(codes, condition)`.
+
+        It has the same weights; compile it with an optimizer only. `fit_prior` is this
+        and the encoding.
+        """
+        return _PriorAlone(self)
 
     def _codes_and_conditions(self, x, y=None):
         x = checks.data(self, x)

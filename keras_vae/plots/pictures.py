@@ -73,6 +73,52 @@ def reconstructions(model, x, condition=None, n=10, path=None):
     )
 
 
+def code_maps(model, x, n=10, path=None):
+    """Show images above their maps of integer codes and what the codes decode to.
+
+    Args:
+        model: offers `encode`, `decode` and `codebook`.
+        x: images `(m, height, width, channels)`; the first `n` are shown.
+        n: how many images to show; all of them when `x` has fewer.
+        path: file to save to, or None.
+
+    Returns:
+        The figure, rows labelled "data", "codes" and "model". A code has one colour
+        everywhere, and codes with similar vectors have similar ones: red, green and
+        blue are the ranks of the vectors along their first principal components.
+
+    Raises:
+        ValueError: for invalid images, codes that are no maps, or `n` below 1.
+    """
+    _figures.check_output(path)
+    _figures.check_count("n", n)
+    x = _figures.check_images(x, "x")[:n]
+    codes = np.asarray(model.encode(x))
+    if codes.ndim != 3 or codes.dtype.kind not in "iu":
+        raise ValueError(
+            "`code_maps` needs a model whose codes are maps of integers (n, h, w). "
+            f"Received: codes of shape {codes.shape}, dtype {codes.dtype}"
+        )
+    height, width = x.shape[1:3]
+    rows = np.arange(height) * codes.shape[1] // height
+    columns = np.arange(width) * codes.shape[2] // width
+    maps = _code_colours(model)[codes][:, rows][:, :, columns]
+    bands = (x, maps, _figures.check_images(model.decode(codes), "decoded images"))
+    bands = [np.repeat(b, 3, axis=-1) if b.shape[-1] == 1 else b for b in bands]
+    return _figures.grid(np.concatenate(bands), len(x), path, row_labels=["data", "codes", "model"])
+
+
+def _code_colours(model):
+    """A colour `(num_codes, 3)` for each code."""
+    vectors = np.asarray(model.codebook, "float64")
+    vectors = vectors - vectors.mean(axis=0)
+    axes = np.linalg.svd(vectors, full_matrices=False)[2][:3]
+    ranks = (vectors @ axes.T).argsort(axis=0).argsort(axis=0)
+    colours = np.full((len(vectors), 3), 0.5, "float32")
+    colours[:, : ranks.shape[1]] = ranks / max(1, len(vectors) - 1)
+    return colours
+
+
 def samples(model, n=64, condition=None, seed=0, path=None):
     """Show images drawn from the prior.
 

@@ -1,0 +1,129 @@
+"""Measures and pictures of presets whose codes are integers (VQ-VAEs)."""
+
+import keras
+import numpy as np
+
+from keras_vae import conditions, datasets, metrics, plots
+from keras_vae.metrics.pictures import scales_of
+
+from . import recipes
+from .classifier import classifier, probabilities
+
+# What a sample must reach to be called a member of its data set's classes.
+CONFIDENT = 0.9
+
+
+def measured(model, x, y, data, entry, seed=0, samples=None):
+    """What `evaluate` finds of a VQ-VAE.
+
+    Args:
+        model: a `VQVAE`.
+        x, y: a split and its conditions, or None.
+        data: name of the data set.
+        entry: makes an entry of the metadata; see `evaluate.evaluate`.
+        seed: of the samples.
+        samples: how many are drawn; as many as the split has by default.
+
+    Returns:
+        List of entries.
+    """
+    rebuilt, codes = model.reconstruct(x), model.encode(x)
+    usage = metrics.codebook_usage(codes, model.num_codes)
+    bits = -model.code_log_prob(codes, y).astype("float64") / np.log(2)
+    bound = metrics.log_likelihood(model, x, y, samples=1, seed=seed)
+    pixels, places = np.prod(model.data_shape[:2]), np.prod(model.code_shape)
+    scales = scales_of(*model.data_shape[:2])
+    similar = metrics.ms_ssim(x, np.clip(rebuilt, 0, 1))
+    ratios = metrics.psnr(x, rebuilt)
+    found = [
+        entry("reconstruction MSE", np.square(x - rebuilt).mean(), unit="a pixel", digits=5),
+        entry("PSNR", ratios.mean(), _error(ratios), "dB"),
+        entry(f"MS-SSIM ({scales} scales)", similar.mean(), unit="", digits=4),
+        entry(f"perplexity of {model.num_codes} codes", usage.perplexity, unit="", digits=1),
+        entry("codes that are used", 100 * usage.used, unit="%", digits=1),
+        entry(
+            "codes under the prior",
+            bits.mean() / pixels,
+            unit="bits a pixel",
+            digits=4,
+            how=f"{bits.mean() / places:.2f} bits a code, {bits.mean():.1f} an image, ",
+        ),
+        entry("-log p(pixels | codes) - log p(codes)", -bound.mean, bound.standard_error),
+    ]
+    if datasets.info(data).classes:
+        found += _judged(model, x, rebuilt, data, entry, seed, samples or len(x))
+    return found
+
+
+def _judged(model, x, rebuilt, data, entry, seed, n):
+    """What a classifier of real images makes of samples."""
+    judge, accuracy = classifier(data)
+    features = keras.Model(judge.inputs[0], judge.layers[-2].output)
+    asked = None
+    if isinstance(model.condition, conditions.Labels):
+        asked = np.arange(n) % model.condition.num_classes
+    drawn = model.sample(n, condition=asked, seed=seed)
+    read = probabilities(judge, drawn)
+    real = probabilities(judge, x)
+    how = (
+        f"{n} samples, judged by a classifier that was trained on the training split and "
+        f"reads {100 * accuracy:.2f} % of the test split; "
+    )
+    called = 100 * (read.max(-1) >= CONFIDENT).mean()
+    control = f"real images {100 * (real.max(-1) >= CONFIDENT).mean():.1f} %, "
+    found = [
+        entry(
+            f"samples called one class with {100 * CONFIDENT:.0f} % confidence",
+            called,
+            unit="%",
+            digits=1,
+            how=how + control,
+        )
+    ]
+    if asked is not None:
+        agreed = 100 * (read.argmax(-1) == asked).mean()
+        found.append(entry("asked label read by a classifier", agreed, unit="%", digits=1, how=how))
+    width = features.output_shape[-1]
+    kind = f"{width} features before the last layer of that classifier, "
+    others, _ = datasets.load(data, "validation")
+    for title, pictures in (
+        ("Fréchet distance of samples", drawn),
+        ("Fréchet distance of reconstructions", rebuilt),
+        ("Fréchet distance of the validation split", others),
+    ):
+        distance = metrics.frechet_distance(pictures, x, features)
+        found.append(entry(title, distance, unit="", how=f"{len(pictures)} images, " + kind))
+    return found
+
+
+def _error(values):
+    return values.std(ddof=1) / len(values) ** 0.5
+
+
+def draw(folder, model, recipe):
+    """Pictures of the card as `(file, caption)`, drawn anew."""
+    x, _ = recipes.shown(recipe, model, 10)
+    what = "Samples" if datasets.info(recipe["data"]).attributes else "Test images"
+    drawn = [
+        ("samples.png", "Samples: codes from the prior, decoded."),
+        ("reconstructions.png", f"{what} above their reconstructions."),
+        ("codes.png", f"{what}, their maps of codes (a colour is a code), the codes decoded."),
+    ]
+    plots.samples(model, seed=0, path=folder / "samples.png")
+    plots.reconstructions(model, x, path=folder / "reconstructions.png")
+    plots.code_maps(model, x, path=folder / "codes.png")
+    for log, picture, caption in (
+        ("log.csv", "training.png", "Training."),
+        ("prior_log.csv", "prior_training.png", "Training of the prior alone."),
+    ):
+        if (folder / log).is_file():
+            plots.training_curves(_history(folder / log), path=folder / picture)
+            drawn.append((picture, caption))
+    return drawn
+
+
+def _history(path):
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    columns = {name: np.atleast_1d(table[name]) for name in table.dtype.names}
+    columns.pop("epoch", None)
+    return columns

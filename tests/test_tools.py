@@ -10,7 +10,7 @@ import pytest
 
 from keras_vae import _atomic, datasets, models, zoo
 from tools import __main__ as cli
-from tools import card, codes, evaluate, phone, readme, recipes
+from tools import codes, evaluate, phone, readme, recipes
 from tools import train as training
 from tools.demo import digits
 

@@ -128,7 +128,7 @@ def _text(info, folder, pictures):
         "\n".join(filter(None, facts)),
         "## Measured",
         "\n".join(measured),
-        *_exports(info.get("exports")),
+        *_exports(info),
         "## Pictures",
         *(f"{caption}\n\n![{caption}]({file})" for file, caption in pictures),
         "## Training",
@@ -138,12 +138,16 @@ def _text(info, folder, pictures):
     return "\n\n".join(parts) + "\n"
 
 
-def _exports(exports):
+def _exports(info):
     """The table of the exported variants, where they were measured."""
+    exports = info.get("exports")
     if not exports:
         return []
+    error = "share of other codes, largest error: picture"
+    if not info.get("codes"):
+        error = "largest error: code, picture"
     head = [
-        "| variant | MB | largest error: code, picture | PSNR (Keras), dB | encode, decode ms |",
+        f"| variant | MB | {error} | PSNR (Keras), dB | encode, decode ms |",
         "|---|---|---|---|---|",
     ]
     rows = [

@@ -134,8 +134,8 @@ def real(name, model):
     if name.startswith("mnist"):
         x, y = digits()
     else:
-        y = np.arange(400) % (model.condition.dim if model.condition else 10)
-        x = model.sample(400, condition=y if model.condition else None, seed=1)
+        y = None if model.condition is None else route._some_conditions(model.condition, 400)
+        x = np.clip(model.sample(400, condition=y, seed=1), 0, 1)
     pair = (x, y) if model.condition else (x,)
     halves = [tuple(part[rows] for part in pair) for rows in (slice(0, 200), slice(200, 400))]
     return halves if model.condition else [half[0] for half in halves]

@@ -176,17 +176,17 @@ def _data(model, data, representative, source):
         return *checked, "those that it was calibrated on"
     condition = None
     if model.condition is not None:
-        condition = _some_conditions(model.condition)
+        condition = _some_conditions(model.condition, _SAMPLES)
     x = model.sample(_SAMPLES, condition=condition, seed=0)
     low, high = model.likelihood.data_range or (-np.inf, np.inf)
     condition = checks.condition(model, condition, len(x))
     return np.clip(x, low, high), condition, "samples of the model itself"
 
 
-def _some_conditions(condition):
+def _some_conditions(condition, n):
     if type(condition).__name__ == "Labels":
-        return np.arange(_SAMPLES) % condition.dim
-    return np.random.default_rng(0).integers(0, 2, (_SAMPLES, condition.dim)).astype("float32")
+        return np.arange(n) % condition.dim
+    return np.random.default_rng(0).integers(0, 2, (n, condition.dim)).astype("float32")
 
 
 def _write_request(work, model, request, arrays, calibration):

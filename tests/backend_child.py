@@ -24,6 +24,17 @@ def small_vq():
     )
 
 
+def data_of(name, preset):
+    """Digits, or what the preset keeps of its own kind of data."""
+    if preset.data_shape == (28, 28, 1):
+        x, y = digits()
+        x, y = x[:256], y[:256]
+    else:
+        with np.load(zoo.folder(name) / "golden.npz") as golden:
+            x, y = golden["x"], golden.get("condition")
+    return x, (None if preset.condition is None else y)
+
+
 def some_codes(preset, n):
     """Codes that a preset may be asked to decode."""
     rng = np.random.default_rng(0)
@@ -50,9 +61,9 @@ def save(folder):
     expected["vq.bound"] = model.log_likelihood(x[:64], condition=y[:64])
     for name in zoo.list_models():
         preset = zoo.load(name)
-        data, condition = x[:256], (None if preset.condition is None else y[:256])
+        data, condition = data_of(name, preset)
         expected[f"{name}.encode"] = preset.encode(data, condition)
-        expected[f"{name}.decode"] = preset.decode(some_codes(preset, 256), condition)
+        expected[f"{name}.decode"] = preset.decode(some_codes(preset, len(data)), condition)
         expected[f"{name}.sample"] = preset.sample(
             8, condition=0 if preset.condition else None, seed=3
         )

@@ -269,6 +269,32 @@ class TestNetworks:
         assert decoder.output_shape == (None, *shape)
         assert len(encoder.output_shape) == 2
 
+    @pytest.mark.parametrize("network", ["conv", "residual"])
+    @pytest.mark.parametrize("shape, side", [((8, 8, 1), (2, 2)), ((10, 7, 3), (3, 2))])
+    def test_codes_may_be_maps(self, network, shape, side):
+        options = {"seed": 0, "spatial": True, "output_activation": "sigmoid"}
+        encoder, decoder = networks.build(network, shape, 3, (4, 6), **options)
+        assert encoder.input_shape == decoder.output_shape == (None, *shape)
+        assert encoder.output_shape == decoder.input_shape == (None, *side, 3)
+        blocks = {m: sum(type(n) is keras.layers.Add for n in m.layers) for m in (encoder, decoder)}
+        assert set(blocks.values()) == {2 if network == "residual" else 0}
+        z = np.random.default_rng(0).normal(size=(2, *side, 3)).astype("float32")
+        pictures = array(decoder(100 * z))
+        assert 0 <= pictures.min() < 0.01 and 0.99 < pictures.max() <= 1
+        # A code decides what is near it.
+        moved = z.copy()
+        moved[:, 0, 0] += 1
+        changed = np.abs(array(decoder(moved)) - array(decoder(z)))
+        assert changed[:, :2, :2].max() > 1e-4
+        again, _ = networks.build(network, shape, 3, (4, 6), **options)
+        for a, b in zip(encoder.get_weights(), again.get_weights()):
+            np.testing.assert_array_equal(a, b)
+        for bad in ({"network": "dense"}, {"condition_dim": 3}):
+            with pytest.raises(ValueError, match="Maps of codes need"):
+                networks.build(
+                    **{"network": network, **bad}, input_shape=shape, latent_dim=3, spatial=True
+                )
+
     def test_units_are_widths_from_the_data_inwards(self):
         encoder, decoder = networks.build("dense", (9,), 2, (7, 5))
         widths = [w.shape for n in (encoder, decoder) for w in n.weights if len(w.shape) == 2]

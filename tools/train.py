@@ -132,7 +132,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
     seconds = time.monotonic() - started
 
-    shown = recipes.shown(recipe, model, 8)
+    # Golden values of large pictures take up room.
+    shown = recipes.shown(recipe, model, 8 if np.prod(model.data_shape) <= 4096 else 3)
     written = {
         "name": out.name,
         "description": recipe["description"],

@@ -3,6 +3,7 @@
 from keras_vae import (
     conditions,
     datasets,
+    directions,
     distributions,
     initializers,
     layers,
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "conditions",
     "datasets",
+    "directions",
     "distributions",
     "initializers",
     "layers",

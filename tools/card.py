@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vae import datasets, plots, zoo
 
-from . import recipes
+from . import faces, recipes
 
 
 def write(folder):
@@ -28,6 +28,54 @@ def _draw(folder):
     """Pictures as `(file, caption)`, drawn anew."""
     model = zoo.load(folder)
     recipe = recipes.read(folder)
+    drawn = []
+
+    def picture(file, caption, draw, *arguments, **options):
+        draw(*arguments, path=folder / file, **options)
+        drawn.append((file, caption))
+
+    if faces.are_photographs(recipe["data"]):
+        _draw_faces(model, picture)
+    else:
+        _draw_data(model, recipe, picture)
+    for file, caption in (("log.csv", "Training."), ("control_log.csv", "Second phase.")):
+        if (folder / file).is_file():
+            history = np.genfromtxt(folder / file, delimiter=",", names=True)
+            columns = {n: np.atleast_1d(history[n]) for n in history.dtype.names}
+            columns.pop("epoch", None)
+            name = file.replace("log.csv", "training.png")
+            picture(name, caption, plots.training_curves, columns)
+    return drawn
+
+
+def _draw_faces(model, picture):
+    """Pictures of faces that the model drew: photographs are not to be given away."""
+    y = None if model.condition is None else faces.attributes(64)
+    picture("samples.png", "Samples.", plots.samples, model, condition=y, seed=1)
+    x, y = faces.drawn(model, 8, seed=2)
+    if model.condition is not None or model.directions is not None:
+        picture(
+            "attributes.png",
+            "Samples (rows), and the same with one attribute switched (columns).",
+            plots.attributes,
+            model,
+            x,
+            faces.SWITCHED,
+            condition=y,
+        )
+    picture(
+        "interpolation.png",
+        "From one sample to another through the latent space.",
+        plots.interpolation,
+        model,
+        x[:4],
+        x[4:],
+        condition=None if y is None else y[:4],
+    )
+
+
+def _draw_data(model, recipe, picture):
+    """Pictures that begin with test data."""
     labels = datasets.info(recipe["data"]).classes
     x, y = datasets.load(recipe["data"], "test", limit=2000)
     condition = None if model.condition is None else y
@@ -36,12 +84,6 @@ def _draw(folder):
 
     def own(rows):
         return None if condition is None else condition[rows]
-
-    drawn = []
-
-    def picture(file, caption, draw, *arguments, **options):
-        draw(*arguments, path=folder / file, **options)
-        drawn.append((file, caption))
 
     picture("samples.png", "Samples from the prior.", plots.samples, model, seed=0)
     picture(
@@ -74,13 +116,6 @@ def _draw(folder):
             y,
             class_names=labels,
         )
-    log = folder / "log.csv"
-    if log.is_file():
-        history = np.genfromtxt(log, delimiter=",", names=True)
-        columns = {n: np.atleast_1d(history[n]) for n in history.dtype.names}
-        columns.pop("epoch", None)
-        picture("training.png", "Training.", plots.training_curves, columns)
-    return drawn
 
 
 def _pairs(labels, n=4):
@@ -99,11 +134,7 @@ def _text(info, folder, pictures):
         if rows
         else ["Nothing yet: run `python -m tools evaluate " + info["name"] + "`."]
     )
-    use = f'model = keras_vae.zoo.load("{info["name"]}")\n' + (
-        "pictures = model.sample(10, condition=range(10), seed=0)\n"
-        if info["condition"]
-        else "pictures = model.sample(64, seed=0)\n"
-    )
+    use = f'model = keras_vae.zoo.load("{info["name"]}")\n' + _use(info, recipe)
     shape = "×".join(map(str, info["input"]["shape"]))
     facts = [
         f"- Input: {shape} float32 in {info['input']['range']}",
@@ -138,6 +169,22 @@ def _text(info, folder, pictures):
         *([f"## Notes\n\n{notes}"] if notes else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _use(info, recipe):
+    """What can be done with a model, in a few lines."""
+    condition, directions = info["condition"] or "", recipe["training"].get("directions")
+    if condition.startswith("attributes"):
+        return (
+            "# y: 0 and 1 for each name in model.condition.names\n"
+            "pictures = model.sample(64, condition=y, seed=0)\n"
+            "smiling = model.edit(x, y_of_x, Smiling=1)\n"
+        )
+    if condition:
+        return "pictures = model.sample(10, condition=range(10), seed=0)\n"
+    return "pictures = model.sample(64, seed=0)\n" + (
+        "smiling = model.edit(x, Smiling=1)\n" if directions else ""
+    )
 
 
 def _value(metric):

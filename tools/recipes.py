@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from keras_vae import datasets, models, schedules, zoo
+
+from . import attributes, faces
 
 RECIPE = "recipe.json"
 
@@ -50,3 +54,24 @@ def data(recipe, split, model, limit=None):
     """`(x, condition)` of a split; the condition is None where none is used."""
     x, y = datasets.load(recipe["data"], split, limit=limit)
     return x, (None if model.condition is None else y)
+
+
+def shown(recipe, model):
+    """`(x, condition)` that may be kept in a preset: test data, or what it drew itself."""
+    if faces.are_photographs(recipe["data"]):
+        return faces.drawn(model, 2)
+    return data(recipe, "test", model, limit=8)
+
+
+def controlled(model, y, control):
+    """The model in the scaffold that teaches it to obey its attributes."""
+    focus = np.full(model.condition.dim, control["others_share"], "float32")
+    focus[[model.condition.index(name) for name in control["attributes"]]] = 1.0
+    return models.ControlledVAE(
+        model,
+        [attributes.classifier(name) for name in attributes.TRAINS],
+        y.mean(axis=0),
+        focus=focus,
+        weights=control["weights"],
+        seed=model.seed,
+    )

@@ -11,24 +11,30 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import zoo
+from keras_vae import datasets, zoo
 
 from . import card, recipes
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the lowest validation loss, on disk."""
+    """Keeps the weights of one epoch on disk: of the lowest validation loss, or the last.
 
-    def __init__(self, folder, patience):
+    Args:
+        folder: where to.
+        patience: epochs without a better one after which training stops.
+        last: keep the last epoch's, whatever its loss.
+    """
+
+    def __init__(self, folder, patience, last=False):
         super().__init__()
         self.weights, self.notes = folder / "best.npz", folder / "best.json"
-        self.patience = patience
+        self.patience, self.last = patience, last
         self.best = {"epoch": 0, "val_loss": float("inf")}
         if self.notes.is_file():
             self.best = json.loads(self.notes.read_text())
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs["val_loss"] < self.best["val_loss"]:
+        if self.last or logs["val_loss"] < self.best["val_loss"]:
             self.best = {"epoch": epoch + 1, "val_loss": float(logs["val_loss"])}
             values = [np.asarray(w) for w in self.model.get_weights()]
             _replace(self.weights, lambda file: np.savez(file, *values))
@@ -38,9 +44,52 @@ class KeepBest(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def restore(self):
-        """Puts the best weights into the model."""
+        """Puts the kept weights into the model."""
         with np.load(self.weights) as values:
             self.model.set_weights([values[f"arr_{i}"] for i in range(len(values))])
+
+
+class TimeLeft(keras.callbacks.Callback):
+    """Says after each epoch how long the rest will take."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        left = self.params["epochs"] - epoch - 1
+        if left:
+            minutes = left * (time.monotonic() - self.began) / 60
+            print(f"About {minutes:.0f} min left: {left} epochs.", flush=True)
+
+
+class Mirrored(keras.utils.PyDataset):
+    """Shuffled batches in which half of the pictures are mirrored.
+
+    Args:
+        x: pictures `(n, h, w, c)`.
+        y: conditions `(n, ...)` or None.
+        batch_size: pictures a batch.
+        seed: of the order and of the mirroring.
+    """
+
+    def __init__(self, x, y, batch_size, seed=0):
+        super().__init__()
+        self.x, self.y, self.batch_size = x, y, batch_size
+        self.rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self):
+        return -(-len(self.x) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        x = self.x[rows]
+        turned = self.rng.random(len(x)) < 0.5
+        x[turned] = x[turned, :, ::-1]
+        return (x,) if self.y is None else (x, self.y[rows])
+
+    def on_epoch_end(self):
+        self.order = self.rng.permutation(len(self.x))
 
 
 def _replace(path, write):
@@ -76,41 +125,26 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     shape = recipes.build(recipe)
     x, y = recipes.data(recipe, "train", shape, limit)
     validation = recipes.data(recipe, "validation", shape, limit)
-    batch = training["batch_size"]
-    steps = -(-len(x) // batch)
-    model = recipes.build(recipe, steps)
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(training["learning_rate"], steps * epochs),
-            use_ema=True,
-            ema_momentum=training["weight_average"],
-        )
-    )
-    best = KeepBest(runs, training.get("patience", epochs))
-    # In this order: back up the raw weights, then swap in the averaged ones,
-    # which are those that validation saw and that are kept.
-    callbacks = [
-        keras.callbacks.BackupAndRestore(runs / "backup", delete_checkpoint=False),
-        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-        best,
-        keras.callbacks.CSVLogger(runs / "log.csv", append=True),
-    ]
+    model = recipes.build(recipe, -(-len(x) // training["batch_size"]))
     started = time.monotonic()
-    model.fit(
-        x,
-        y,
-        batch_size=batch,
-        epochs=epochs,
-        validation_data=validation,
-        validation_batch_size=500,
-        callbacks=callbacks,
-        verbose=training.get("verbose", 1 if os.isatty(1) else 2),
-    )
+    best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
+    if "control" in training:
+        control = {**training, **training["control"]}
+        if limit:
+            control["epochs"] = min(control["epochs"], epochs)
+        scaffold = recipes.controlled(model, y, control)
+        (runs / "control").mkdir(exist_ok=True)
+        last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
+        best.best = {**last.best, "epoch": f"{last.best['epoch']} of the second phase"}
+        model = scaffold.plain()
+    if training.get("fitted_prior"):
+        model = model.with_fitted_prior(x, y)
+    if training.get("directions"):
+        _, attributes = datasets.load(recipe["data"], "train", limit=limit)
+        model = model.with_directions(x, attributes, training["directions"])
     seconds = time.monotonic() - started
-    best.set_model(model)
-    best.restore()
 
-    test = recipes.data(recipe, "test", model, limit=8)
+    shown = recipes.shown(recipe, model)
     written = {
         "name": out.name,
         "description": recipe["description"],
@@ -118,7 +152,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "paper": recipe["paper"],
         "licence": recipe["licence"],
         "training": {
-            "epochs": epochs,
+            "epochs": epochs + training.get("control", {}).get("epochs", 0),
             "best_epoch": best.best["epoch"],
             "validation_loss": round(best.best["val_loss"], 3),
             "seconds_of_this_run": round(seconds),
@@ -129,14 +163,53 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "metrics": [],
     }
     kept = {recipes.RECIPE: zoo.dump_json(recipe)}
-    if (runs / "log.csv").is_file():
-        kept["log.csv"] = (runs / "log.csv").read_text()
+    for log in ("log.csv", "control/log.csv"):
+        if (runs / log).is_file():
+            kept[log.replace("/", "_")] = (runs / log).read_text()
     if out.is_dir() and (out / zoo.METADATA).is_file():
         written["version"] = zoo.info(out)["version"] + 1
-    zoo.save(model, out, written, golden=[a for a in test if a is not None], files=kept)
+    zoo.save(model, out, written, golden=[a for a in shown if a is not None], files=kept)
     card.write(out)
     shutil.rmtree(runs, ignore_errors=True)
     return out
+
+
+def _fit(model, x, y, validation, training, folder, last=False):
+    """Fits a model as `training` says, from where an earlier run stopped."""
+    batch, epochs = training["batch_size"], training["epochs"]
+    steps = -(-len(x) // batch)
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(training["learning_rate"], steps * epochs),
+            use_ema=True,
+            ema_momentum=training["weight_average"],
+            global_clipnorm=training.get("clip"),
+        )
+    )
+    keep = KeepBest(folder, training.get("patience", epochs), last)
+    # In this order: back up the raw weights, then swap in the averaged ones,
+    # which are those that validation saw and that are kept.
+    callbacks = [
+        keras.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False),
+        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        keep,
+        keras.callbacks.CSVLogger(folder / "log.csv", append=True),
+        TimeLeft(),
+    ]
+    source = {"x": x, "y": y, "batch_size": batch}
+    if training.get("mirror"):
+        source = {"x": Mirrored(x, y, batch)}
+    model.fit(
+        **source,
+        epochs=epochs,
+        validation_data=validation,
+        validation_batch_size=500,
+        callbacks=callbacks,
+        verbose=training.get("verbose", 1 if os.isatty(1) else 2),
+    )
+    keep.set_model(model)
+    keep.restore()
+    return keep
 
 
 def _versions():

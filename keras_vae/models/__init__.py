@@ -1,6 +1,7 @@
 """The model and every paper by name."""
 
+from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.model import VAE
 from keras_vae.models.variants import beta_vae, cvae, vae
 
-__all__ = ["VAE", "beta_vae", "cvae", "vae"]
+__all__ = ["ControlledVAE", "VAE", "beta_vae", "cvae", "vae"]

@@ -28,7 +28,8 @@ def vae(
         latent_dim: number of latent dimensions d.
         network: "dense", "conv" or "residual".
         units: widths from the data inwards; see `networks.build`.
-        likelihood: "bernoulli", "dynamic_bernoulli", "normal", or a layer.
+        likelihood: "bernoulli", "dynamic_bernoulli", "normal" (σ learned),
+            "optimal_normal" (σ the best for each batch), or a layer.
         seed: int for the initial weights, the same on every backend, and for the
             noise of training; or None.
         name: model name.

@@ -181,6 +181,41 @@ class MultivariateNormal(Distribution):
         return 0.5 * (self.factor.shape[-1] * (1.0 + LOG_2PI) + self.log_det_covariance())
 
 
+class Point(Distribution):
+    """All mass in one point: the code of an autoencoder that is not variational.
+
+    It has no density, so that whatever needs one is refused.
+
+    Args:
+        mean: the point, `(..., d)`.
+    """
+
+    def __init__(self, mean):
+        super().__init__(event_ndim=1)
+        self.mean = mean
+
+    @property
+    def variance(self):
+        return ops.zeros_like(self.mean)
+
+    def transform(self, noise):
+        """The point for every noise, in the shape of both together."""
+        return self.mean + ops.zeros_like(ops.cast(noise, "float32"))
+
+    def sample(self, samples, seed=None):
+        """The point K times, `(K, ..., d)`."""
+        return ops.repeat(ops.expand_dims(self.mean, 0), samples, axis=0)
+
+    def log_prob_each(self, x):
+        raise ValueError(
+            "A point has no density: an autoencoder's codes have neither a KL nor a bound "
+            "on the likelihood. Use a variational posterior. Received: posterior=Point"
+        )
+
+    def kl(self, other):
+        return self.log_prob_each(other)
+
+
 class Bernoulli(Distribution):
     """Independent Bernoulli variables, parameterised by logits.
 

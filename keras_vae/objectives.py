@@ -110,3 +110,17 @@ class ELBO(Objective):
 
     def get_config(self):
         return {"beta": schedules.serialize(self.beta), "samples": self.samples}
+
+
+@register
+class Reconstruction(Objective):
+    """-log p(x|z) alone: the loss of an autoencoder that is not variational."""
+
+    terms = ("reconstruction_loss",)
+
+    def __call__(self, evidence):
+        reconstruction = -ops.mean(evidence.log_px, axis=0)
+        return reconstruction, {"reconstruction_loss": reconstruction}
+
+    def get_config(self):
+        return {}

@@ -53,6 +53,20 @@ class StandardNormal(Prior):
 
 
 @register
+class NoPrior(Prior):
+    """What an autoencoder has: nothing was ever asked of its codes as a whole."""
+
+    def distribution(self, condition=None):
+        return None
+
+    def sample(self, n, rng, condition=None):
+        raise ValueError(
+            "An autoencoder has no prior to sample from. Fit one to the codes of data: "
+            "model.with_fitted_prior(x). Received: prior=NoPrior"
+        )
+
+
+@register
 class LinearNormal(Prior):
     """p(z|y) = N(W y + b, L Lᵀ), or p(z) = N(b, L Lᵀ) without a condition.
 

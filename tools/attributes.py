@@ -20,13 +20,14 @@ _STAGES = ((32, 5, 2), (64, 3, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1), (256, 3
 _SEEDS = {MEASURES: 100, "trains_a": 1, "trains_b": 2}
 
 
-def classifier(name, data="celeb_a_64", epochs=8):
+def classifier(name, data="celeb_a_64", epochs=None):
     """An attribute classifier, trained once and kept in Keras' cache folder.
 
     Args:
         name: "measures", "trains_a" or "trains_b".
         data: name of a data set with attributes.
-        epochs: passes over the training split, if it must be trained.
+        epochs: passes over the training split, if it must be trained; 6 for the one
+            that measures and 8 for the others by default.
 
     Returns:
         A model from pictures `(n, h, w, 3)` in [0, 1] to logits `(n, 40)`. They are
@@ -44,7 +45,7 @@ def classifier(name, data="celeb_a_64", epochs=8):
     if path.is_file():
         model.load_weights(path)
     else:
-        _train(model, name, data, epochs)
+        _train(model, name, data, epochs or (6 if name == MEASURES else 8))
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f"{path.name.split('.')[0]}.{os.getpid()}.weights.h5")
         model.save_weights(new)

@@ -148,8 +148,7 @@ def _text(info, folder, pictures):
     ]
     trained = (
         f"`python -m tools --backend {training['backend']} train {info['name']}`: "
-        f"{training['epochs']} epochs, the best by validation loss "
-        f"({training['validation_loss']} nats, epoch {training['best_epoch']}) kept; "
+        f"{training['epochs']} epochs, {_kept(training)}; "
         f"{training['hardware']}. Every setting is in `recipe.json`; made with "
         + ", ".join(f"{k} {v}" for k, v in info["made_with"].items())
         + "."
@@ -169,6 +168,14 @@ def _text(info, folder, pictures):
         *([f"## Notes\n\n{notes}"] if notes else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _kept(training):
+    """Which weights of a training were kept, in words."""
+    if "control_epochs" in training:
+        return f"then {training['control_epochs']} with counterfactuals, the last kept"
+    loss, epoch = training["validation_loss"], training["best_epoch"]
+    return f"the best by validation loss ({loss} nats, epoch {epoch}) kept"
 
 
 def _use(info, recipe):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vae import conditions, likelihoods, metrics, zoo
+from keras_vae import conditions, likelihoods, metrics, posteriors, zoo
 
 from . import attributes, card, faces, recipes
 from .classifier import classifier, probabilities
@@ -50,17 +50,8 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
             "command": command,
         }
 
-    bound = metrics.log_likelihood(model, x, y, samples, seed)
-    title = "NLL" + _what_is_scored(model.likelihood)
-    found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
-    estimates = metrics.elbo(model, x, y, seed=seed)
-    for title, key, sign in (
-        ("-ELBO", "elbo", -1),
-        ("reconstruction", "reconstruction", -1),
-        ("KL", "kl", 1),
-    ):
-        mean, error, *_ = estimates[key]
-        found.append(entry(title, sign * mean, error, how="1 sample, "))
+    variational = not isinstance(model.posterior_layer, posteriors.Point)
+    found = _bounds(model, x, y, samples, seed, entry) if variational else []
     error = np.mean(np.square(model.reconstruct(x, y) - x))
     found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
     active = metrics.active_units(model, x, y)
@@ -77,9 +68,26 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         found += _control(model, x, y, seed, entry)
     for metric in found:
         print(zoo.describe_metric(metric))
-    print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
+    if variational:
+        print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
     if write and limit is None:
         record(folder, found, lambda old: old["split"] != split or old.get("extra"))
+    return found
+
+
+def _bounds(model, x, y, samples, seed, entry):
+    """Metrics of the likelihood, in nats."""
+    bound = metrics.log_likelihood(model, x, y, samples, seed)
+    title = "NLL" + _what_is_scored(model.likelihood)
+    found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
+    estimates = metrics.elbo(model, x, y, seed=seed)
+    for title, key, sign in (
+        ("-ELBO", "elbo", -1),
+        ("reconstruction", "reconstruction", -1),
+        ("KL", "kl", 1),
+    ):
+        mean, error, *_ = estimates[key]
+        found.append(entry(title, sign * mean, error, how="1 sample, "))
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import datasets, models, schedules, zoo
+from keras_vae import datasets, models, objectives, schedules, zoo
 
 from . import attributes, faces
 
@@ -65,6 +65,7 @@ def shown(recipe, model):
 
 def controlled(model, y, control):
     """The model in the scaffold that teaches it to obey its attributes."""
+    model.objective = objectives.ELBO(beta=control["beta"])
     focus = np.full(model.condition.dim, control["others_share"], "float32")
     focus[[model.condition.index(name) for name in control["attributes"]]] = 1.0
     return models.ControlledVAE(

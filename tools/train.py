@@ -135,7 +135,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         scaffold = recipes.controlled(model, y, control)
         (runs / "control").mkdir(exist_ok=True)
         last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
-        best.best = {**last.best, "epoch": f"{last.best['epoch']} of the second phase"}
+        best.best = last.best
         model = scaffold.plain()
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)
@@ -152,7 +152,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "paper": recipe["paper"],
         "licence": recipe["licence"],
         "training": {
-            "epochs": epochs + training.get("control", {}).get("epochs", 0),
+            "epochs": epochs,
+            **({"control_epochs": control["epochs"]} if "control" in training else {}),
             "best_epoch": best.best["epoch"],
             "validation_loss": round(best.best["val_loss"], 3),
             "seconds_of_this_run": round(seconds),

@@ -3,7 +3,7 @@
 A conditional VAE may hide in z what the condition says, and then ignore the
 condition. Three things are added to the ELBO here:
 
-* counterfactuals: each example is also decoded with another condition. Frozen
+* counterfactuals: examples are also decoded with another condition. Frozen
   classifiers must read in it what was asked, and everything else as before;
   pixels that have no reason to change must stay;
 * an adversary that reads the condition from z, and an encoder that leaves it
@@ -109,7 +109,8 @@ class ControlledVAE(VAE):
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
         self.change_costs = _change_costs(self.data_shape, border, border_cost)
-        self.augment = layers.Augment(seed=seed)
+        # Decodings are soft already, and softening would cost most of a step.
+        self.augment = layers.Augment(blur=0.0, seed=seed)
         self.adversary = _adversary(self.latent_dim, c)
         self.critic = _critic(self.data_shape, c)
         self.rivals_optimizer = keras.optimizers.Adam(rivals_learning_rate, beta_1=0.5)
@@ -154,7 +155,7 @@ class ControlledVAE(VAE):
     def update(self, x, y=None, sample_weight=None):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
-        asked = self.asked(y)
+        asked = self.asked(y[::2])
         (loss, (terms, seen)) = self.minimize(
             lambda: self._judged(x, y, asked, training=True),
             self.optimizer,
@@ -167,7 +168,7 @@ class ControlledVAE(VAE):
     def assess(self, x, y=None, sample_weight=None):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
-        loss, (terms, _) = self._judged(x, y, self.asked(y), training=False)
+        loss, (terms, _) = self._judged(x, y, self.asked(y[::2]), training=False)
         return self._log(loss, terms, x, None)
 
     def asked(self, y):
@@ -190,8 +191,12 @@ class ControlledVAE(VAE):
         """Loss, its terms, and what the rivals are to see."""
         q = self.posterior_layer.distribution(*self.infer(x, y, training))
         z = q.sample(1, self.seed_generator)
-        both = self.generate(ops.concatenate([z[0], z[0]]), ops.concatenate([y, asked]), training)
-        plain, edited = ops.split(both, 2)
+        # Every second example is decoded twice: as it is and with what was asked.
+        n, own = ops.shape(x)[0], y[::2]
+        decoded = self.generate(
+            ops.concatenate([z[0], z[0][::2]]), ops.concatenate([y, asked]), training
+        )
+        plain, edited = decoded[:n], decoded[n:]
         evidence = objectives.Evidence(
             x=x,
             q=q,
@@ -202,13 +207,14 @@ class ControlledVAE(VAE):
             training=training,
         )
         losses, terms = self.objective(evidence)
-        plain = ops.stop_gradient(self.likelihood.mean(plain))
+        loss = ops.mean(losses)
+        plain = ops.stop_gradient(self.likelihood.mean(plain[::2]))
         edited = self.likelihood.mean(edited)
         # Both are turned, moved and softened alike: only what was edited differs.
         pair = self.augment(ops.concatenate([plain, edited], axis=-1), training=training)
         seen_plain, seen_edited = ops.split(pair, 2, axis=-1)
-        realism, own = self._criticised(seen_edited)
-        control, others, read = self._obeyed(y, asked, seen_plain, seen_edited, own)
+        realism, learned = self._criticised(seen_edited)
+        control, others, read = self._obeyed(own, asked, seen_plain, seen_edited, learned)
         changed = ops.convert_to_tensor(self.change_costs) * ops.square(edited - plain)
         added = {
             "control": control,
@@ -218,12 +224,12 @@ class ControlledVAE(VAE):
             "realism": ops.softplus(-realism),
         }
         for name, value in added.items():
-            losses = losses + self.term_weights[name] * value
+            loss = loss + self.term_weights[name] * ops.mean(value)
             terms[f"{name}_loss"] = value
         terms["asked_and_read"] = read
-        return ops.mean(losses), (terms, (q.mean, seen_plain, seen_edited))
+        return loss, (terms, (q.mean, seen_plain, seen_edited))
 
-    def _obeyed(self, y, asked, plain, edited, own):
+    def _obeyed(self, y, asked, plain, edited, learned):
         """Nats by which readings miss what was asked, and by which others moved."""
         k = len(self.classifiers)
         flipped = ops.abs(asked - y)
@@ -237,7 +243,7 @@ class ControlledVAE(VAE):
         order = ops.argsort(rows)
         before = ops.take(ops.concatenate(before), order, axis=0)
         after = ops.take(ops.concatenate(after), order, axis=0)
-        missed = ops.softplus(-sign * after) + 0.5 * ops.softplus(-sign * own)
+        missed = ops.softplus(-sign * after) + 0.5 * ops.softplus(-sign * learned)
         control = ops.sum(flipped * missed, axis=-1)
         p = ops.sigmoid(ops.stop_gradient(before))
         moved = p * (before - after) + ops.softplus(after) - ops.softplus(before)
@@ -252,8 +258,7 @@ class ControlledVAE(VAE):
 
     def _rivalry(self, y, codes, plain, edited):
         """What adversary and critic minimise; nothing of it reaches the VAE."""
-        # Every second picture is enough for the critic, which costs most of this.
-        codes, plain, edited = map(ops.stop_gradient, (codes, plain[::2], edited[::2]))
+        codes, plain, edited = map(ops.stop_gradient, (codes, plain, edited))
         # As if present and absent were equally common.
         balance = ops.minimum(0.5 * self._rarity(y), 10.0)
 

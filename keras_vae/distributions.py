@@ -109,9 +109,111 @@ class Normal(Distribution):
     def kl(self, other):
         if hasattr(other, "distribution"):
             other = other.distribution()
+        if isinstance(other, MultivariateNormal) and self.event_ndim == 1:
+            return self._kl_to_full(other)
         if not isinstance(other, Normal):
             return super().kl(other)
         return sum_event(self.kl_each(other), self.event_ndim)
+
+    def _kl_to_full(self, other):
+        # Σ_ij (L⁻¹)²_ij σ²_j is the trace of Σ⁻¹ diag(σ²) for Σ = LLᵀ.
+        inverse = other.inverse_factor()
+        trace = ops.sum(ops.matmul(self.variance, ops.transpose(ops.square(inverse))), axis=-1)
+        squared = other.squared_distance(self.mean)
+        log_det = other.log_det_covariance() - ops.sum(
+            self.log_var + ops.zeros_like(self.mean), axis=-1
+        )
+        return 0.5 * (trace + squared - self.mean.shape[-1] + log_det)
+
+
+class MultivariateNormal(Distribution):
+    """Normal distribution with a full covariance L Lᵀ.
+
+    Args:
+        mean: array `(..., d)`.
+        factor: L, lower triangular with a positive diagonal, `(d, d)`.
+    """
+
+    def __init__(self, mean, factor):
+        super().__init__(event_ndim=1)
+        self.mean = mean
+        self.factor = factor
+
+    @property
+    def variance(self):
+        """Variance of each coordinate by itself, `(d,)`."""
+        return ops.sum(ops.square(self.factor), axis=-1)
+
+    def marginals(self):
+        """The `Normal` of each coordinate by itself."""
+        return Normal(self.mean, ops.log(self.variance))
+
+    def transform(self, noise):
+        """Turns standard normal `noise` into samples: mean + L · noise."""
+        noise = ops.cast(noise, "float32")
+        return self.mean + ops.matmul(noise, ops.transpose(self.factor))
+
+    def sample(self, samples, seed):
+        """Draws reparameterised samples, `(K, ..., d)`."""
+        shape = (samples, *ops.shape(self.mean))
+        return self.transform(keras.random.normal(shape, dtype="float32", seed=seed))
+
+    def inverse_factor(self):
+        """L⁻¹, `(d, d)`."""
+        identity = ops.eye(self.factor.shape[-1], dtype="float32")
+        return ops.linalg.solve_triangular(self.factor, identity, lower=True)
+
+    def squared_distance(self, x):
+        """Squared Mahalanobis distance of `x` from the mean, `(...)`."""
+        white = ops.matmul(ops.cast(x, "float32") - self.mean, ops.transpose(self.inverse_factor()))
+        return ops.sum(ops.square(white), axis=-1)
+
+    def log_det_covariance(self):
+        """log det(L Lᵀ), a scalar."""
+        return 2.0 * ops.sum(ops.log(ops.diagonal(self.factor)))
+
+    def log_prob(self, x):
+        constant = self.factor.shape[-1] * LOG_2PI + self.log_det_covariance()
+        return -0.5 * (constant + self.squared_distance(x))
+
+    def entropy(self):
+        """Differential entropy in nats, a scalar."""
+        return 0.5 * (self.factor.shape[-1] * (1.0 + LOG_2PI) + self.log_det_covariance())
+
+
+class Point(Distribution):
+    """All mass in one point: the code of an autoencoder that is not variational.
+
+    It has no density, so that whatever needs one is refused.
+
+    Args:
+        mean: the point, `(..., d)`.
+    """
+
+    def __init__(self, mean):
+        super().__init__(event_ndim=1)
+        self.mean = mean
+
+    @property
+    def variance(self):
+        return ops.zeros_like(self.mean)
+
+    def transform(self, noise):
+        """The point for every noise, in the shape of both together."""
+        return self.mean + ops.zeros_like(ops.cast(noise, "float32"))
+
+    def sample(self, samples, seed=None):
+        """The point K times, `(K, ..., d)`."""
+        return ops.repeat(ops.expand_dims(self.mean, 0), samples, axis=0)
+
+    def log_prob_each(self, x):
+        raise ValueError(
+            "A point has no density: an autoencoder's codes have neither a KL nor a bound "
+            "on the likelihood. Use a variational posterior. Received: posterior=Point"
+        )
+
+    def kl(self, other):
+        return self.log_prob_each(other)
 
 
 class Bernoulli(Distribution):

@@ -37,6 +37,34 @@ class GlorotUniform(keras.initializers.Initializer):
         return {"seed": self.seed}
 
 
+@register
+class HeUniform(GlorotUniform):
+    """Uniform in ±√(6 / fan_in), He et al. 2015: keeps the size of signals under ReLU.
+
+    Args:
+        seed: see `GlorotUniform`.
+        upsampling: stride of a transposed convolution, whose outputs each see one
+            in upsampling² of the kernel's values only; None for other layers.
+    """
+
+    def __init__(self, seed=None, upsampling=None):
+        super().__init__(seed)
+        self.upsampling = upsampling
+
+    def __call__(self, shape, dtype=None):
+        field = int(np.prod(shape[:-2]))
+        fan = field * shape[-2]
+        if self.upsampling:
+            fan = field * shape[-1] / self.upsampling**2
+        limit = np.sqrt(6.0 / fan)
+        rng = np.random.default_rng(self._drawn_seed)
+        values = rng.uniform(-limit, limit, shape)
+        return ops.convert_to_tensor(values.astype("float32"), dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "upsampling": self.upsampling}
+
+
 def seeds(seed):
     """An endless series of seeds for the layers of a model, or of None."""
     sequence = None if seed is None else np.random.SeedSequence(seed)

@@ -188,6 +188,7 @@ def get(identifier):
         "bernoulli": Bernoulli,
         "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
         "normal": Normal,
+        "optimal_normal": lambda: Normal("optimal"),
     }
     if isinstance(identifier, Likelihood):
         return identifier

@@ -112,6 +112,20 @@ class ELBO(Objective):
         return {"beta": schedules.serialize(self.beta), "samples": self.samples}
 
 
+@register
+class Reconstruction(Objective):
+    """-log p(x|z) alone: the loss of an autoencoder that is not variational."""
+
+    terms = ("reconstruction_loss",)
+
+    def __call__(self, evidence):
+        reconstruction = -ops.mean(evidence.log_px, axis=0)
+        return reconstruction, {"reconstruction_loss": reconstruction}
+
+    def get_config(self):
+        return {}
+
+
 class QuantizedEvidence(NamedTuple):
     """One forward pass of a `VQVAE`. n examples, maps of codes `(h, w)`.
 

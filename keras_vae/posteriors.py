@@ -67,3 +67,41 @@ class DiagonalNormal(keras.layers.Layer):
             "log_var_bound": self.log_var_bound,
             "seed": self.seed,
         }
+
+
+@register
+class Point(keras.layers.Layer):
+    """A code without noise: the encoder of an autoencoder that is not variational.
+
+    Args:
+        latent_dim: number of latent dimensions d.
+        seed: int for the initial weights, or None.
+
+    Input shape: `(n, features)`. Output: a tuple of the code alone, `(n, d)`,
+    float32 under every precision policy.
+    """
+
+    def __init__(self, latent_dim, seed=None, **kwargs):
+        super().__init__(**{"dtype": "float32", "name": "posterior", **kwargs})
+        self.latent_dim = latent_dim
+        self.seed = seed
+        self.projection = keras.layers.Dense(
+            latent_dim,
+            kernel_initializer=initializers.GlorotUniform(seed),
+            dtype=self.dtype_policy,
+            name="projection",
+        )
+
+    def build(self, input_shape):
+        self.projection.build(input_shape)
+        self.built = True
+
+    def call(self, features):
+        return (self.projection(features),)
+
+    def distribution(self, mean):
+        """The `distributions.Point` at the code."""
+        return distributions.Point(mean)
+
+    def get_config(self):
+        return {**super().get_config(), "latent_dim": self.latent_dim, "seed": self.seed}

@@ -53,7 +53,7 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("name", zoo.list_models())
 @pytest.mark.parametrize("a, b", itertools.combinations(BACKENDS, 2))
 def test_presets_agree(saved, name, a, b):
-    """Codes and decoded means of 256 real digits, or the golden inputs, to 1e-5."""
+    """Codes and decoded means of 256 digits, or of golden pictures, to 1e-5."""
     with np.load(saved / f"{a}.npz") as first, np.load(saved / f"{b}.npz") as second:
         for what in ("encode", "decode", "sample"):
             left, right = first[f"{name}.{what}"], second[f"{name}.{what}"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vae import _atomic, datasets, plots, zoo
 
-from . import codes, recipes
+from . import codes, faces, recipes
 
 
 def write(folder):
@@ -22,6 +22,54 @@ def _draw(folder):
     recipe = recipes.read(folder)
     if "codes" in zoo.info(folder):
         return codes.draw(folder, model, recipe)
+    drawn = []
+
+    def picture(file, caption, draw, *arguments, **options):
+        draw(*arguments, path=folder / file, **options)
+        drawn.append((file, caption))
+
+    if faces.are_photographs(recipe["data"]):
+        _draw_faces(model, picture)
+    else:
+        _draw_data(model, recipe, picture)
+    for file, caption in (("log.csv", "Training."), ("control_log.csv", "Second phase.")):
+        if (folder / file).is_file():
+            history = np.genfromtxt(folder / file, delimiter=",", names=True)
+            columns = {n: np.atleast_1d(history[n]) for n in history.dtype.names}
+            columns.pop("epoch", None)
+            name = file.replace("log.csv", "training.png")
+            picture(name, caption, plots.training_curves, columns)
+    return drawn
+
+
+def _draw_faces(model, picture):
+    """Pictures of faces that the model drew: photographs are not to be given away."""
+    y = None if model.condition is None else faces.attributes(64)
+    picture("samples.png", "Samples.", plots.samples, model, condition=y, seed=1)
+    x, y = faces.drawn(model, 8, seed=2)
+    if model.condition is not None or model.directions is not None:
+        picture(
+            "attributes.png",
+            "Samples (rows), and the same with one attribute switched (columns).",
+            plots.attributes,
+            model,
+            x,
+            faces.SWITCHED,
+            condition=y,
+        )
+    picture(
+        "interpolation.png",
+        "From one sample to another through the latent space.",
+        plots.interpolation,
+        model,
+        x[:4],
+        x[4:],
+        condition=None if y is None else y[:4],
+    )
+
+
+def _draw_data(model, recipe, picture):
+    """Pictures that begin with test data."""
     labels = datasets.info(recipe["data"]).classes
     x, y = datasets.load(recipe["data"], "test", limit=2000)
     condition = None if model.condition is None else y
@@ -30,12 +78,6 @@ def _draw(folder):
 
     def own(rows):
         return None if condition is None else condition[rows]
-
-    drawn = []
-
-    def picture(file, caption, draw, *arguments, **options):
-        draw(*arguments, path=folder / file, **options)
-        drawn.append((file, caption))
 
     picture("samples.png", "Samples from the prior.", plots.samples, model, seed=0)
     picture(
@@ -68,13 +110,6 @@ def _draw(folder):
             y,
             class_names=labels,
         )
-    log = folder / "log.csv"
-    if log.is_file():
-        history = np.genfromtxt(log, delimiter=",", names=True)
-        columns = {n: np.atleast_1d(history[n]) for n in history.dtype.names}
-        columns.pop("epoch", None)
-        picture("training.png", "Training.", plots.training_curves, columns)
-    return drawn
 
 
 def _pairs(labels, n=4):
@@ -93,11 +128,7 @@ def _text(info, folder, pictures):
         if rows
         else ["Nothing yet: run `python -m tools evaluate " + info["name"] + "`."]
     )
-    use = f'model = keras_vae.zoo.load("{info["name"]}")\n' + (
-        "pictures = model.sample(10, condition=range(10), seed=0)\n"
-        if info["condition"]
-        else "pictures = model.sample(64, seed=0)\n"
-    )
+    use = f'model = keras_vae.zoo.load("{info["name"]}")\n' + _use(info, recipe)
     shape = "×".join(map(str, info["input"]["shape"]))
     facts = [
         f"- Input: {shape} float32 in {info['input']['range']}",
@@ -113,10 +144,8 @@ def _text(info, folder, pictures):
     ]
     trained = (
         f"`python -m tools --backend {training['backend']} train {info['name']}`: "
-        f"{training['epochs']} epochs, the best by validation loss "
-        f"({training['validation_loss']} nats, epoch {training['best_epoch']}) kept; "
-        f"{_prior_phase(training)}{training['hardware']}. "
-        "Every setting is in `recipe.json`; made with "
+        f"{training['epochs']} epochs, {_kept(training)}; {_prior_phase(training)}"
+        f"{training['hardware']}. Every setting is in `recipe.json`; made with "
         + ", ".join(f"{k} {v}" for k, v in info["made_with"].items())
         + "."
     )
@@ -172,6 +201,30 @@ def _prior_phase(training):
     return (
         f"then {prior['epochs']} of the prior alone ({prior['validation_loss']} nats a map, "
         f"epoch {prior['best_epoch']}); "
+    )
+
+
+def _kept(training):
+    """Which weights of a training were kept, in words."""
+    if "control_epochs" in training:
+        return f"then {training['control_epochs']} with counterfactuals, the last kept"
+    loss, epoch = training["validation_loss"], training["best_epoch"]
+    return f"the best by validation loss ({loss} nats, epoch {epoch}) kept"
+
+
+def _use(info, recipe):
+    """What can be done with a model, in a few lines."""
+    condition, directions = info["condition"] or "", recipe["training"].get("directions")
+    if condition.startswith("attributes"):
+        return (
+            "# y: 0 and 1 for each name in model.condition.names\n"
+            "pictures = model.sample(64, condition=y, seed=0)\n"
+            "smiling = model.edit(x, y_of_x, Smiling=1)\n"
+        )
+    if condition:
+        return "pictures = model.sample(10, condition=range(10), seed=0)\n"
+    return "pictures = model.sample(64, seed=0)\n" + (
+        "smiling = model.edit(x, Smiling=1)\n" if directions else ""
     )
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_vae import _atomic, conditions, likelihoods, metrics, zoo
+from keras_vae import _atomic, conditions, likelihoods, metrics, posteriors, zoo
 
-from . import card, codes, recipes
+from . import attributes, card, codes, faces, recipes
 from .classifier import classifier, probabilities
 
 
@@ -57,17 +57,8 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         if write and limit is None:
             record(folder, found, lambda old: old["split"] != split or old.get("extra"))
         return found
-    bound = metrics.log_likelihood(model, x, y, samples, seed)
-    title = "NLL" + _what_is_scored(model.likelihood)
-    found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
-    estimates = metrics.elbo(model, x, y, seed=seed)
-    for title, key, sign in (
-        ("-ELBO", "elbo", -1),
-        ("reconstruction", "reconstruction", -1),
-        ("KL", "kl", 1),
-    ):
-        mean, error, *_ = estimates[key]
-        found.append(entry(title, sign * mean, error, how="1 sample, "))
+    variational = not isinstance(model.posterior_layer, posteriors.Point)
+    found = _bounds(model, x, y, samples, seed, entry) if variational else []
     error = np.mean(np.square(model.reconstruct(x, y) - x))
     found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
     active = metrics.active_units(model, x, y)
@@ -80,11 +71,67 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
             f"training split, reads {100 * accuracy:.2f} % of the test split"
         )
         found.append(metric)
+    if isinstance(model.condition, conditions.Attributes):
+        found += _control(model, x, y, seed, entry)
     for metric in found:
         print(zoo.describe_metric(metric))
-    print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
+    if variational:
+        print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
     if write and limit is None:
         record(folder, found, lambda old: old["split"] != split or old.get("extra"))
+    return found
+
+
+def _bounds(model, x, y, samples, seed, entry):
+    """Metrics of the likelihood, in nats."""
+    bound = metrics.log_likelihood(model, x, y, samples, seed)
+    title = "NLL" + _what_is_scored(model.likelihood)
+    found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
+    estimates = metrics.elbo(model, x, y, seed=seed)
+    for title, key, sign in (
+        ("-ELBO", "elbo", -1),
+        ("reconstruction", "reconstruction", -1),
+        ("KL", "kl", 1),
+    ):
+        mean, error, *_ = estimates[key]
+        found.append(entry(title, sign * mean, error, how="1 sample, "))
+    return found
+
+
+def _control(model, x, y, seed, entry):
+    """Metrics of attribute control, by a classifier that trained nothing."""
+    judge = attributes.classifier(attributes.MEASURES)
+
+    def read(pictures):
+        return attributes.logits(judge, pictures)
+
+    columns = [model.condition.index(name) for name in faces.SWITCHED]
+    control = metrics.attribute_control(model, x, y, read, faces.SWITCHED)
+    print(control)
+    real = attributes.balanced_accuracy(read(x), y)[columns]
+    shares, balanced = metrics.sampled_attributes(model, y, read, faces.SWITCHED, seed)
+    print("balanced accuracy of the judge on real faces, and of what samples show:")
+    for i, name in enumerate(faces.SWITCHED):
+        print(f"{name:<22}{real[i]:7.3f}{shares[i]:7.3f}{balanced[i]:7.3f}")
+    share, worst = control.worst
+    edits = f"one of {len(columns)} attributes switched, on and off; "
+    rows = [
+        ("asked attribute read, mean of both directions", 100 * control.asked_and_read, edits),
+        (f"asked attribute read, worst ({worst})", 100 * share, edits),
+        ("other attributes read differently", 100 * control.others_changed.mean(), edits),
+        ("samples read as asked", 100 * shares.mean(), "attributes of that split; "),
+        ("samples read as asked, balanced", 100 * balanced.mean(), "attributes of that split; "),
+        ("real faces read right by that judge, balanced", 100 * real.mean(), ""),
+    ]
+    found = [entry(t, value, unit="%", how=how, digits=1) for t, value, how in rows]
+    change = control.change.mean()
+    found.append(entry("mean absolute change by an edit", change, unit="", how=edits, digits=4))
+    psnr = "8 pixels at each edge, edited and unedited; "
+    found.append(entry("PSNR of the border", control.border_psnr, unit="dB", how=psnr, digits=1))
+    for i, name in enumerate(faces.SWITCHED):
+        on, off = 100 * control.on[i], 100 * control.off[i]
+        how = f"switched off: {off:.1f} %; judge on real faces {100 * real[i]:.1f} %; "
+        found.append(entry(f"{name} read when switched on", on, unit="%", how=how, digits=1))
     return found
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import datasets, models, schedules, zoo
+from keras_vae import datasets, models, objectives, schedules, zoo
+
+from . import attributes, faces
 
 RECIPE = "recipe.json"
 
@@ -56,6 +58,21 @@ def data(recipe, split, model, limit=None):
 
 def shown(recipe, model, n):
     """`(x, condition)` that may be kept in a preset: test data, or what it drew itself."""
-    if datasets.info(recipe["data"]).attributes:
-        return np.rint(255 * model.sample(n, seed=0)).astype("float32") / 255, None
+    if faces.are_photographs(recipe["data"]):
+        return faces.drawn(model, n)
     return data(recipe, "test", model, limit=n)
+
+
+def controlled(model, y, control):
+    """The model in the scaffold that teaches it to obey its attributes."""
+    model.objective = objectives.ELBO(beta=control["beta"])
+    focus = np.full(model.condition.dim, control["others_share"], "float32")
+    focus[[model.condition.index(name) for name in control["attributes"]]] = 1.0
+    return models.ControlledVAE(
+        model,
+        [attributes.classifier(name) for name in attributes.TRAINS],
+        y.mean(axis=0),
+        focus=focus,
+        weights=control["weights"],
+        seed=model.seed,
+    )

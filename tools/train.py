@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import zoo
+from keras_vae import datasets, zoo
 
 from . import card, recipes
 
@@ -130,6 +130,20 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
+    if "control" in training:
+        control = {**training, **training["control"]}
+        if limit:
+            control["epochs"] = min(control["epochs"], epochs)
+        scaffold = recipes.controlled(model, y, control)
+        (runs / "control").mkdir(exist_ok=True)
+        last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
+        best.best = last.best
+        model = scaffold.plain()
+    if training.get("fitted_prior"):
+        model = model.with_fitted_prior(x, y)
+    if training.get("directions"):
+        _, attributes = datasets.load(recipe["data"], "train", limit=limit)
+        model = model.with_directions(x, attributes, training["directions"])
     seconds = time.monotonic() - started
 
     # Golden values of large pictures take up room.
@@ -142,6 +156,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "licence": recipe["licence"],
         "training": {
             "epochs": epochs,
+            **({"control_epochs": control["epochs"]} if "control" in training else {}),
             "best_epoch": best.best["epoch"],
             "validation_loss": round(best.best["val_loss"], 3),
             **({"prior": best.best["prior"]} if "prior" in best.best else {}),
@@ -153,7 +168,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "metrics": [],
     }
     kept = {recipes.RECIPE: zoo.dump_json(recipe)}
-    for log in ("log.csv", "prior/log.csv"):
+    for log in ("log.csv", "control/log.csv", "prior/log.csv"):
         if (runs / log).is_file():
             kept[log.replace("/", "_")] = (runs / log).read_text()
     if out.is_dir() and (out / zoo.METADATA).is_file():

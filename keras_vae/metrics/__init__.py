@@ -1,5 +1,10 @@
 """Measures of trained models: NumPy in, numbers out."""
 
+from keras_vae.metrics.attributes import (
+    AttributeControl,
+    attribute_control,
+    sampled_attributes,
+)
 from keras_vae.metrics.codes import CodebookUsage, codebook_usage
 from keras_vae.metrics.collapse import (
     CollapseReport,
@@ -11,10 +16,12 @@ from keras_vae.metrics.likelihood import Estimate, elbo, log_likelihood
 from keras_vae.metrics.pictures import frechet_distance, ms_ssim, psnr
 
 __all__ = [
+    "AttributeControl",
     "CodebookUsage",
     "CollapseReport",
     "Estimate",
     "active_units",
+    "attribute_control",
     "codebook_usage",
     "collapse_report",
     "elbo",
@@ -23,4 +30,5 @@ __all__ = [
     "log_likelihood",
     "ms_ssim",
     "psnr",
+    "sampled_attributes",
 ]

@@ -9,18 +9,21 @@ def kl_per_dimension(model, x, condition=None):
     """Mean KL(q(z_i|x) || p(z_i)) of every latent dimension.
 
     Args:
-        model: a `VAE` whose posterior and prior are diagonal normals.
+        model: a `VAE` whose posterior is a diagonal normal and whose prior is a
+            normal; of a full covariance only the marginals count here.
         x: data `(n, ...)`.
         condition: conditions of a conditional model.
 
     Returns:
-        `(d,)` float64, nats; its sum is the mean KL.
+        `(d,)` float64, nats; its sum is the mean KL if the prior is diagonal.
     """
-    return _mean_kl(model, model.posterior(x, condition))
+    return _mean_kl(model, model.posterior(x, condition), condition)
 
 
-def _mean_kl(model, q):
-    return q.kl_each(model.prior.distribution()).astype("float64").mean(axis=0)
+def _mean_kl(model, q, condition):
+    p = model.prior_of(condition, len(q.mean))
+    p = p.marginals() if hasattr(p, "marginals") else p
+    return q.kl_each(p).astype("float64").mean(axis=0)
 
 
 def active_units(model, x, condition=None, threshold=0.01):
@@ -126,7 +129,7 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
     x = model.likelihood.observe_numpy(np.asarray(x, "float32"), np.random.default_rng(seed))
     q = model.posterior(x, condition)
     active = _active(q.mean, threshold)
-    kl = _mean_kl(model, q)
+    kl = _mean_kl(model, q, condition)
     own = _mean_log_px(model, x, q.mean, condition)
     swapped = _mean_log_px(model, x, np.roll(q.mean, 1, axis=0), condition)
     if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):

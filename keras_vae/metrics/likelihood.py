@@ -70,7 +70,8 @@ def elbo(model, x, condition=None, samples=1, seed=0, verbose="auto"):
         )
     bound /= samples
     binary = model.likelihood.observe_numpy(np.asarray(x), np.random.default_rng([seed, 0]))
-    kl = np.asarray(model.posterior(binary, condition).kl(model.prior), "float64")
+    prior = model.prior_of(condition, len(binary))
+    kl = np.asarray(model.posterior(binary, condition).kl(prior), "float64")
     return {
         "elbo": _estimate(bound, samples),
         "reconstruction": _estimate(bound + kl, samples),

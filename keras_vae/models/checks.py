@@ -80,6 +80,15 @@ def data(model, x, name="x"):
             hint = " For a single example add a batch axis: x[None]."
         elif x.shape == (len(x), *model.data_shape[:-1]) and model.data_shape[-1] == 1:
             hint = " Add a channel axis: x[..., None]."
+        elif model.data_shape[-1] == 3 and x.shape[-1:] == (1,):
+            hint = f" Grey pictures become coloured ones by np.repeat({name}, 3, axis=-1)."
+        elif model.data_shape[-1] == 3 and x.shape[1:] == model.data_shape[:-1]:
+            hint = f" Grey pictures become coloured ones by np.stack([{name}] * 3, axis=-1)."
+        elif x.shape[-3:] == (218, 178, 3):
+            hint = (
+                " CelebA's originals are cropped and resized by "
+                f"keras_vae.datasets.crop_faces({name}, size={model.data_shape[0]})."
+            )
         raise ValueError(
             f"`{name}` must have shape (n, {', '.join(map(str, model.data_shape))})."
             f"{hint} Received: shape {x.shape}"
@@ -138,6 +147,21 @@ def condition(model, y, n, name="condition"):
             f"Received: {name}=None"
         )
     return model.condition.check(_numpy(y, name), n)
+
+
+def value(name, value, n):
+    """What an attribute is set to: one finite number, or one for each of n examples."""
+    found = _numpy(value, name)
+    if found.shape == (n, 1):
+        found = found[:, 0]
+    if found.dtype.kind not in "biuf" or found.shape not in ((), (1,), (n,)):
+        raise ValueError(
+            f"`{name}` must be a number, or {n} of them: one for each example. "
+            f"Received: shape {found.shape}, dtype {found.dtype}"
+        )
+    if not np.isfinite(found.astype("float32")).all():
+        raise ValueError(f"`{name}` must be finite. Received: {value!r}")
+    return found
 
 
 def weights(sample_weight, n):

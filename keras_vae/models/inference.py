@@ -166,14 +166,17 @@ class Inference:
         z[:, :, dim] = values
         return self._decode_grid(z, condition, batch_size)
 
-    def edit(self, x, condition, batch_size=256, **changes):
+    def edit(self, x, condition=None, batch_size=256, **changes):
         """x as it would be with other attributes.
 
-        Encodes x with its own condition and decodes with the changed one.
+        Encodes x with its own condition and decodes with the changed one. An
+        unconditional model that knows the directions of attributes moves the
+        code along them instead: 1 adds an attribute, -1 takes it away.
 
         Args:
             x: data `(n, ...)`.
-            condition: the attributes that x has, `(n, c)`.
+            condition: the attributes that x has, `(n, c)`; None for an
+                unconditional model.
             **changes: attribute name = a number, or one for each example;
                 every other attribute stays as given.
 
@@ -181,19 +184,25 @@ class Inference:
             `(n, ...)` float32.
 
         Raises:
-            ValueError: the model has no attributes, or not one of that name.
+            ValueError: the model has no attributes, or not one of that name, or
+                the values are neither one number nor one for each example.
         """
         x, condition = self._checked(x, condition)
-        if condition is None or condition.ndim != 2:
+        named = self.directions if condition is None else self.condition
+        if named is None or (condition is not None and condition.ndim != 2):
             raise ValueError(
                 "`edit` changes attributes, which this model has not. To decode with "
                 "another label: decode(encode(x, condition=y), condition=y_new). "
                 f"Received: changes={sorted(changes)}"
             )
         z = self.encode(x, condition, batch_size)
-        changed = condition.copy()
+        changed = None if condition is None else condition.copy()
         for name, value in changes.items():
-            changed[:, self.condition.index(name)] = value
+            value = checks.value(name, value, len(x))
+            if condition is None:
+                z = z + np.reshape(value, (-1, 1)) * self.directions.vector(name)
+            else:
+                changed[:, self.condition.index(name)] = value
         return self.decode(z, changed, batch_size)
 
     def log_likelihood(

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vae import likelihoods, objectives, priors
+from keras_vae.directions import Directions
 from keras_vae.models import checks
 from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
@@ -20,6 +21,7 @@ PARTS = (
     "likelihood",
     "objective",
     "condition",
+    "directions",
 )
 
 
@@ -49,6 +51,8 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         condition: `conditions.Labels` or `conditions.Attributes` for a
             conditional model, which fits on `(x, y)`; None otherwise.
         seed: int for the noise of training, or None.
+        directions: `directions.Directions` of attributes in the latent space of
+            an unconditional model, along which `edit` goes; or None.
         name: model name.
 
     Raises:
@@ -65,6 +69,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         objective=None,
         condition=None,
         seed=None,
+        directions=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -76,6 +81,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         self.likelihood = likelihoods.get(likelihood)
         self.objective = objective or objectives.ELBO()
         self.condition = condition
+        self.directions = directions
         self.seed = seed
         self._check_parts()
         # A loaded part is built already.
@@ -143,6 +149,14 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             training=training,
         )
 
+    def prior_of(self, condition=None, n=1):
+        """p(z), or p(z|y) of `n` conditions: a distribution of tensors.
+
+        Raises:
+            ValueError: a condition that `encode` would refuse.
+        """
+        return self.prior.distribution(self._encoded(checks.condition(self, condition, n)))
+
     def _encoded(self, condition):
         return None if self.condition is None else self.condition.encode(condition)
 
@@ -189,6 +203,76 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             tracker.update_state(terms[tracker.name], sample_weight=sample_weight)
         return self.get_metrics_result()
 
+    def with_fitted_prior(self, x, y=None, batch_size=256):
+        """The same parts with a normal prior fitted to the codes of data.
+
+        The prior is `priors.LinearNormal`: its mean depends linearly on the
+        condition, if there is one; its covariance is full. Nothing is trained.
+
+        Args:
+            x: data `(n, ...)`; thousands, as the covariance has d² numbers.
+            y: conditions of a conditional model.
+            batch_size: rows a compiled call.
+
+        Returns:
+            A new `VAE` that shares encoder, decoder, posterior and likelihood.
+
+        Raises:
+            ValueError: too few data, or what `encode` refuses.
+        """
+        q = self.posterior(x, y, batch_size)
+        dim = None if self.condition is None else self.condition.dim
+        prior = priors.LinearNormal(self.latent_dim, dim)
+        encoded = None
+        if self.condition is not None:
+            encoded = ops.convert_to_numpy(self.condition.encode(checks.condition(self, y, len(x))))
+        prior.fit(q.mean, q.variance, encoded)
+        return VAE(
+            self.encoder,
+            self.decoder,
+            self.posterior_layer,
+            prior,
+            self.likelihood,
+            self.objective,
+            self.condition,
+            self.seed,
+            self.directions,
+            name=self.name,
+        )
+
+    def with_directions(self, x, y, names):
+        """The same parts with directions of attributes in the latent space.
+
+        Args:
+            x: data `(n, ...)`.
+            y: attributes of 0 and 1, `(n, k)`.
+            names: the k attributes' names.
+
+        Returns:
+            A new `VAE` whose `edit` goes along them.
+
+        Raises:
+            ValueError: a conditional model, or what `Directions.fit` refuses.
+        """
+        if self.condition is not None:
+            raise ValueError(
+                "A conditional model is edited by its condition. "
+                f"Received: condition={type(self.condition).__name__}"
+            )
+        found = Directions(self.latent_dim, names)
+        found.fit(self.encode(x), y)
+        return VAE(
+            self.encoder,
+            self.decoder,
+            self.posterior_layer,
+            self.prior,
+            self.likelihood,
+            self.objective,
+            seed=self.seed,
+            directions=found,
+            name=self.name,
+        )
+
     def call(self, inputs, training=False):
         """Reconstruction of x, or of `(x, condition)`: posterior mean, decoded."""
         x, condition = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
@@ -206,7 +290,12 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         parts = {name: self._part(name) for name in PARTS}
         return {
             **super().get_config(),
-            **{name: serialize(part) for name, part in parts.items()},
+            # Parts that came later are left out where there are none.
+            **{
+                name: serialize(part)
+                for name, part in parts.items()
+                if part is not None or name != "directions"
+            },
             "seed": self.seed,
         }
 
@@ -217,7 +306,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
         config = dict(config)
-        parts = {name: deserialize(config.pop(name)) for name in PARTS}
+        parts = {n: deserialize(config.pop(n)) for n in PARTS if n in config}
         return cls(**parts, **config)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-from keras_vae import conditions, initializers, networks, objectives, posteriors
+from keras_vae import conditions, initializers, networks, objectives, posteriors, priors
 from keras_vae.models.model import VAE
 
 
@@ -28,7 +28,8 @@ def vae(
         latent_dim: number of latent dimensions d.
         network: "dense", "conv" or "residual".
         units: widths from the data inwards; see `networks.build`.
-        likelihood: "bernoulli", "dynamic_bernoulli", "normal", or a layer.
+        likelihood: "bernoulli", "dynamic_bernoulli", "normal" (σ learned),
+            "optimal_normal" (σ the best for each batch), or a layer.
         seed: int for the initial weights, the same on every backend, and for the
             noise of training; or None.
         name: model name.
@@ -61,6 +62,40 @@ def vae(
         condition=condition,
         seed=seed,
         name=name or "vae",
+    )
+
+
+def autoencoder(
+    input_shape=(28, 28, 1),
+    latent_dim=32,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name=None,
+    **options,
+):
+    """Autoencoder: -log p(x|z) of a code z without noise, and no prior.
+
+    Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural
+    Networks", 2006. It samples once a prior is fitted to its codes:
+    `model.with_fitted_prior(x)`.
+
+    Args: as `vae`, without `beta` and `condition`.
+    """
+    *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
+    encoder, decoder = networks.build(
+        network, input_shape, latent_dim, units, None, seed, **options
+    )
+    return VAE(
+        encoder,
+        decoder,
+        posteriors.Point(latent_dim, seed=posterior_seed),
+        prior=priors.NoPrior(latent_dim),
+        likelihood=likelihood,
+        objective=objectives.Reconstruction(),
+        seed=seed,
+        name=name or "autoencoder",
     )
 
 

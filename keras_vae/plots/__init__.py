@@ -10,6 +10,7 @@ suffix, a wrong shape, an empty array or values that are not finite.
 
 from keras_vae.plots.charts import latent_kl, latent_scatter, training_curves
 from keras_vae.plots.pictures import (
+    attributes,
     code_maps,
     image_grid,
     interpolation,
@@ -20,6 +21,7 @@ from keras_vae.plots.pictures import (
 )
 
 __all__ = [
+    "attributes",
     "code_maps",
     "image_grid",
     "interpolation",

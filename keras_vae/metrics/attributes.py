@@ -1,0 +1,153 @@
+"""Do edits do what they are asked, and nothing else?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class AttributeControl:
+    """What `attribute_control` found; k attributes, each switched on and off.
+
+    Attributes:
+        names: the k attributes that were changed.
+        on: `(k,)`, of the examples without an attribute, the share in which it
+            is read once it has been switched on; NaN where there are none.
+        off: `(k,)`, the same for those that had it, read as absent.
+        counts: `(k, 2)`, how many examples were without and with it.
+        others_changed: `(k,)`, share of the other attributes that are read
+            differently in the edited and in the unedited decoding.
+        change: `(k,)`, mean absolute change of a pixel.
+        border_mse: `(k,)`, mean squared change at the picture's border.
+    """
+
+    names: tuple
+    on: np.ndarray
+    off: np.ndarray
+    counts: np.ndarray
+    others_changed: np.ndarray
+    change: np.ndarray
+    border_mse: np.ndarray
+
+    @property
+    def asked_and_read(self):
+        """Mean over attributes and both directions."""
+        return float(np.nanmean([self.on, self.off]))
+
+    @property
+    def worst(self):
+        """The smallest share of all directions, and its name."""
+        shares = np.concatenate([self.on, self.off])
+        where = int(np.nanargmin(shares))
+        direction = "on" if where < len(self.names) else "off"
+        return float(shares[where]), f"{self.names[where % len(self.names)]} {direction}"
+
+    @property
+    def border_psnr(self):
+        """Peak signal-to-noise ratio of the border over all edits, decibels."""
+        error = float(self.border_mse.mean())
+        return float("inf") if error == 0 else -10.0 * float(np.log10(error))
+
+    def __str__(self):
+        lines = [f"{'attribute':<22}{'on':>7}{'off':>7}{'others':>8}{'change':>9}{'border dB':>11}"]
+        with np.errstate(divide="ignore"):
+            border = -10.0 * np.log10(self.border_mse)
+        for i, name in enumerate(self.names):
+            lines.append(
+                f"{name:<22}{self.on[i]:7.3f}{self.off[i]:7.3f}{self.others_changed[i]:8.3f}"
+                f"{self.change[i]:9.4f}{border[i]:11.1f}"
+            )
+        share, which = self.worst
+        lines.append(
+            f"Asked and read {self.asked_and_read:.3f} (worst {share:.3f}, {which}); others "
+            f"changed {self.others_changed.mean():.3f}; border {self.border_psnr:.1f} dB."
+        )
+        return "\n".join(lines)
+
+
+def attribute_control(model, x, y, read, names=None, border=8):
+    """Switches each attribute of every example, and reads what came of it.
+
+    Examples are encoded with their own attributes and decoded with one changed
+    (`model.edit`, no amplification); what is compared with is the decoding with
+    nothing changed.
+
+    Args:
+        model: a `VAE` whose condition are named `Attributes`.
+        x: pictures `(n, h, w, c)` in [0, 1].
+        y: their attributes `(n, k)` of 0 and 1.
+        read: a judge, from pictures to logits `(n, k)` in NumPy: above 0 an
+            attribute counts as present. It should not have trained the model.
+        names: the attributes to change; all by default.
+        border: pixels at each edge that count as border.
+
+    Returns:
+        `AttributeControl`.
+
+    Raises:
+        ValueError: unknown names, attributes that are not 0 and 1, or a border
+            that leaves no middle.
+    """
+    x, y = np.asarray(x), np.asarray(y, "float32")
+    names = tuple(model.condition.names if names is None else names)
+    columns = [model.condition.index(name) for name in names]
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            "Attributes must be 0 or 1 to be switched. "
+            f"Received: values from {y.min():g} to {y.max():g}"
+        )
+    height, width = x.shape[1:3]
+    if not 0 < 2 * border < min(height, width):
+        raise ValueError(
+            f"`border` must be from 1 to {(min(height, width) - 1) // 2}. Received: border={border}"
+        )
+    edge = np.ones((height, width), bool)
+    edge[border:-border, border:-border] = False
+    plain = model.reconstruct(x, condition=y)
+    before = read(plain) > 0
+    rows = []
+    for name, column in zip(names, columns, strict=True):
+        had = y[:, column] > 0.5
+        edited = model.edit(x, y, **{name: 1.0 - y[:, column]})
+        after = read(edited) > 0
+        right = after[:, column] != had
+        changed = np.delete(before != after, column, axis=1)
+        rows.append(
+            (
+                right[~had].mean() if (~had).any() else np.nan,
+                right[had].mean() if had.any() else np.nan,
+                ((~had).sum(), had.sum()),
+                changed.mean(),
+                np.abs(edited - plain).mean(),
+                np.square(edited - plain)[:, edge].mean(dtype="float64"),
+            )
+        )
+    return AttributeControl(names, *(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def sampled_attributes(model, y, read, names=None, seed=0):
+    """How often samples show the attributes that they were asked to have.
+
+    Args:
+        model: a `VAE` whose condition are named `Attributes`.
+        y: what is asked, `(n, k)` of 0 and 1, one sample each: attributes of real
+            examples, as combinations that do not occur were never trained.
+        read: see `attribute_control`.
+        names: the attributes that are judged; all by default.
+        seed: int, of the samples.
+
+    Returns:
+        `(shares, balanced)`, each `(len(names),)`: the share of samples read as
+        asked, and the mean of that share where the attribute was asked for and
+        where it was not.
+    """
+    y = np.asarray(y, "float32")
+    names = tuple(model.condition.names if names is None else names)
+    columns = [model.condition.index(name) for name in names]
+    asked = y[:, columns] > 0.5
+    right = (read(model.sample(len(y), condition=y, seed=seed)) > 0)[:, columns] == asked
+    with np.errstate(invalid="ignore"):
+        balanced = 0.5 * (
+            (right & asked).sum(0) / asked.sum(0) + (right & ~asked).sum(0) / (~asked).sum(0)
+        )
+    return right.mean(axis=0), balanced

@@ -1,11 +1,14 @@
 """Variational autoencoders for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from keras_vae import (
+    aggregate,
     autoregressive,
+    categorical,
     conditions,
     datasets,
     distributions,
     export,
+    flows,
     initializers,
     layers,
     likelihoods,
@@ -13,6 +16,7 @@ from keras_vae import (
     models,
     networks,
     objectives,
+    perceptual,
     plots,
     posteriors,
     priors,
@@ -24,11 +28,14 @@ from keras_vae._version import __version__
 
 __all__ = [
     "__version__",
+    "aggregate",
     "autoregressive",
+    "categorical",
     "conditions",
     "datasets",
     "distributions",
     "export",
+    "flows",
     "initializers",
     "layers",
     "likelihoods",
@@ -36,6 +43,7 @@ __all__ = [
     "models",
     "networks",
     "objectives",
+    "perceptual",
     "plots",
     "posteriors",
     "priors",

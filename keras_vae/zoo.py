@@ -204,14 +204,16 @@ def golden_values(model, x, condition=None):
     values = {
         "x": x,
         "z": z,
-        "mean": q.mean,
-        "log_var": q.log_var,
+        "mean": q.center,
         "decoded": model.decode(z, condition),
         "reconstructed": model.reconstruct(x, condition),
         "log_px": model.log_px(x, z, condition),
-        "log_likelihood": model.log_likelihood(x, 10, condition, seed=0),
         "tolerance": np.float32(1e-5),
     }
+    if hasattr(q, "log_var"):
+        values["log_var"] = q.log_var
+    if model.posterior_layer.has_density and model.likelihood.is_density:
+        values["log_likelihood"] = model.log_likelihood(x, 10, condition, seed=0)
     return values if condition is None else {**values, "condition": condition}
 
 

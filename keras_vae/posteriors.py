@@ -181,8 +181,9 @@ class FullCovariance(Extended):
     def distribution(self, mean, log_var, lower):
         """The `MultivariateNormal` that these parameters describe."""
         d = self.latent_dim
-        lower = ops.reshape(lower, (-1, d, d)) * np.tril(np.ones((d, d), "float32"), -1)
-        diagonal = ops.expand_dims(ops.exp(0.5 * log_var), -1) * np.eye(d, dtype="float32")
+        mask = ops.convert_to_tensor(np.tril(np.ones((d, d), "float32"), -1))
+        lower = mask * ops.reshape(lower, (-1, d, d))
+        diagonal = ops.eye(d, dtype="float32") * ops.expand_dims(ops.exp(0.5 * log_var), -1)
         return distributions.MultivariateNormal(mean, lower + diagonal)
 
 

@@ -1,12 +1,15 @@
 """Variational autoencoders for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from keras_vae import (
+    aggregate,
     autoregressive,
+    categorical,
     conditions,
     datasets,
     directions,
     distributions,
     export,
+    flows,
     initializers,
     layers,
     likelihoods,
@@ -14,6 +17,7 @@ from keras_vae import (
     models,
     networks,
     objectives,
+    perceptual,
     plots,
     posteriors,
     priors,
@@ -25,12 +29,15 @@ from keras_vae._version import __version__
 
 __all__ = [
     "__version__",
+    "aggregate",
     "autoregressive",
+    "categorical",
     "conditions",
     "datasets",
     "directions",
     "distributions",
     "export",
+    "flows",
     "initializers",
     "layers",
     "likelihoods",
@@ -38,6 +45,7 @@ __all__ = [
     "models",
     "networks",
     "objectives",
+    "perceptual",
     "plots",
     "posteriors",
     "priors",

@@ -20,15 +20,70 @@ def sum_event(values, event_ndim):
     return ops.sum(values, axis=tuple(range(-event_ndim, 0)))
 
 
+def distribution_of(other):
+    """A distribution from itself or from a prior layer."""
+    return other.distribution() if hasattr(other, "distribution") else other
+
+
 class Distribution:
     """What every distribution offers; the parts rely on these names only."""
 
     def __init__(self, event_ndim):
         self.event_ndim = event_ndim
 
+    @property
+    def center(self):
+        """The one value that stands for the distribution: its mean, unless said."""
+        return self.mean
+
+    def noise(self, samples, seed):
+        """What `transform` takes: standard normal noise, unless said.
+
+        Args:
+            samples: number of samples K.
+            seed: an int or a `keras.random.SeedGenerator`.
+
+        Returns:
+            Tensor `(K, ..., event)`.
+        """
+        shape = (samples, *ops.shape(self.center))
+        return keras.random.normal(shape, dtype="float32", seed=seed)
+
+    def transform(self, noise):
+        """Samples made of noise, differentiable in the parameters where that exists."""
+        raise NotImplementedError
+
+    def transform_and_log_prob(self, noise):
+        """Samples made of noise, and their log-density `(...)` in nats."""
+        samples = self.transform(noise)
+        return samples, self.log_prob(samples)
+
+    def sample(self, samples, seed):
+        """Draws samples.
+
+        Args:
+            samples: number of samples K.
+            seed: an int or a `keras.random.SeedGenerator`.
+
+        Returns:
+            Tensor `(K, ..., event)`.
+        """
+        return self.transform(self.noise(samples, seed))
+
+    def sample_and_log_prob(self, samples, seed):
+        """Samples as of `sample`, and their log-density `(K, ...)` in nats.
+
+        The way to the density of what is known at its own samples only, such as a
+        planar flow.
+        """
+        return self.transform_and_log_prob(self.noise(samples, seed))
+
     def log_prob_each(self, x):
         """Log-density or log-mass of every coordinate, not summed."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            "The coordinates of this distribution have no densities of their own. "
+            f"Received: {type(self).__name__}"
+        )
 
     def log_prob(self, x):
         """Log-density of `x` in nats, summed over the event axes.
@@ -41,13 +96,26 @@ class Distribution:
         """
         return sum_event(self.log_prob_each(x), self.event_ndim)
 
+    def kl_each(self, other):
+        """KL of every coordinate to `other` in nats, not summed."""
+        return self._unknown_kl(other)
+
     def kl(self, other):
         """`KL(self || other)` in nats where a closed form is known.
+
+        Args:
+            other: a distribution, or a prior layer without a condition.
+
+        Returns:
+            Tensor `(...)`.
 
         Raises:
             NotImplementedError: there is no closed form for this pair; average
                 `self.log_prob(z) - other.log_prob(z)` over samples instead.
         """
+        return sum_event(self.kl_each(distribution_of(other)), self.event_ndim)
+
+    def _unknown_kl(self, other):
         raise NotImplementedError(
             "No closed form is known for KL("
             f"{type(self).__name__} || {type(other).__name__}). Average "
@@ -77,19 +145,6 @@ class Normal(Distribution):
         """Turns standard normal `noise` into samples: mean + σ · noise."""
         return self.mean + ops.exp(0.5 * self.log_var) * noise
 
-    def sample(self, samples, seed):
-        """Draws reparameterised samples.
-
-        Args:
-            samples: number of samples K.
-            seed: an int or a `keras.random.SeedGenerator`.
-
-        Returns:
-            Tensor `(K, ..., event)`.
-        """
-        shape = (samples, *ops.shape(self.mean))
-        return self.transform(keras.random.normal(shape, dtype="float32", seed=seed))
-
     def log_prob_each(self, x):
         x = ops.cast(x, "float32")
         squared = ops.square(x - self.mean) * ops.exp(-self.log_var)
@@ -101,119 +156,26 @@ class Normal(Distribution):
         return sum_event(each, self.event_ndim)
 
     def kl_each(self, other):
-        """KL of every coordinate to another `Normal`, in nats, not summed."""
+        if not isinstance(other, Normal):
+            return self._unknown_kl(other)
         ratio = self.log_var - other.log_var
         squared = ops.square(self.mean - other.mean) * ops.exp(-other.log_var)
         return 0.5 * (ops.exp(ratio) + squared - 1.0 - ratio)
 
     def kl(self, other):
-        if hasattr(other, "distribution"):
-            other = other.distribution()
+        other = distribution_of(other)
         if isinstance(other, MultivariateNormal) and self.event_ndim == 1:
             return self._kl_to_full(other)
-        if not isinstance(other, Normal):
-            return super().kl(other)
-        return sum_event(self.kl_each(other), self.event_ndim)
+        return super().kl(other)
 
     def _kl_to_full(self, other):
         # Σ_ij (L⁻¹)²_ij σ²_j is the trace of Σ⁻¹ diag(σ²) for Σ = LLᵀ.
-        inverse = other.inverse_factor()
-        trace = ops.sum(ops.matmul(self.variance, ops.transpose(ops.square(inverse))), axis=-1)
+        squares = ops.square(other.inverse_factor())
+        trace = ops.sum(_times(squares, self.variance), axis=-1)
+        log_var = ops.sum(self.log_var + ops.zeros_like(self.mean), axis=-1)
+        log_det = other.log_det_covariance() - log_var
         squared = other.squared_distance(self.mean)
-        log_det = other.log_det_covariance() - ops.sum(
-            self.log_var + ops.zeros_like(self.mean), axis=-1
-        )
         return 0.5 * (trace + squared - self.mean.shape[-1] + log_det)
-
-
-class MultivariateNormal(Distribution):
-    """Normal distribution with a full covariance L Lᵀ.
-
-    Args:
-        mean: array `(..., d)`.
-        factor: L, lower triangular with a positive diagonal, `(d, d)`.
-    """
-
-    def __init__(self, mean, factor):
-        super().__init__(event_ndim=1)
-        self.mean = mean
-        self.factor = factor
-
-    @property
-    def variance(self):
-        """Variance of each coordinate by itself, `(d,)`."""
-        return ops.sum(ops.square(self.factor), axis=-1)
-
-    def marginals(self):
-        """The `Normal` of each coordinate by itself."""
-        return Normal(self.mean, ops.log(self.variance))
-
-    def transform(self, noise):
-        """Turns standard normal `noise` into samples: mean + L · noise."""
-        noise = ops.cast(noise, "float32")
-        return self.mean + ops.matmul(noise, ops.transpose(self.factor))
-
-    def sample(self, samples, seed):
-        """Draws reparameterised samples, `(K, ..., d)`."""
-        shape = (samples, *ops.shape(self.mean))
-        return self.transform(keras.random.normal(shape, dtype="float32", seed=seed))
-
-    def inverse_factor(self):
-        """L⁻¹, `(d, d)`."""
-        identity = ops.eye(self.factor.shape[-1], dtype="float32")
-        return ops.linalg.solve_triangular(self.factor, identity, lower=True)
-
-    def squared_distance(self, x):
-        """Squared Mahalanobis distance of `x` from the mean, `(...)`."""
-        white = ops.matmul(ops.cast(x, "float32") - self.mean, ops.transpose(self.inverse_factor()))
-        return ops.sum(ops.square(white), axis=-1)
-
-    def log_det_covariance(self):
-        """log det(L Lᵀ), a scalar."""
-        return 2.0 * ops.sum(ops.log(ops.diagonal(self.factor)))
-
-    def log_prob(self, x):
-        constant = self.factor.shape[-1] * LOG_2PI + self.log_det_covariance()
-        return -0.5 * (constant + self.squared_distance(x))
-
-    def entropy(self):
-        """Differential entropy in nats, a scalar."""
-        return 0.5 * (self.factor.shape[-1] * (1.0 + LOG_2PI) + self.log_det_covariance())
-
-
-class Point(Distribution):
-    """All mass in one point: the code of an autoencoder that is not variational.
-
-    It has no density, so that whatever needs one is refused.
-
-    Args:
-        mean: the point, `(..., d)`.
-    """
-
-    def __init__(self, mean):
-        super().__init__(event_ndim=1)
-        self.mean = mean
-
-    @property
-    def variance(self):
-        return ops.zeros_like(self.mean)
-
-    def transform(self, noise):
-        """The point for every noise, in the shape of both together."""
-        return self.mean + ops.zeros_like(ops.cast(noise, "float32"))
-
-    def sample(self, samples, seed=None):
-        """The point K times, `(K, ..., d)`."""
-        return ops.repeat(ops.expand_dims(self.mean, 0), samples, axis=0)
-
-    def log_prob_each(self, x):
-        raise ValueError(
-            "A point has no density: an autoencoder's codes have neither a KL nor a bound "
-            "on the likelihood. Use a variational posterior. Received: posterior=Point"
-        )
-
-    def kl(self, other):
-        return self.log_prob_each(other)
 
 
 class Bernoulli(Distribution):
@@ -239,10 +201,9 @@ class Bernoulli(Distribution):
         """Turns uniform `noise` in [0, 1) into samples in {0, 1}."""
         return ops.cast(noise < self.mean, "float32")
 
-    def sample(self, samples, seed):
-        """Draws K samples in {0, 1}, `(K, ..., event)`."""
+    def noise(self, samples, seed):
         shape = (samples, *ops.shape(self.logits))
-        return self.transform(keras.random.uniform(shape, dtype="float32", seed=seed))
+        return keras.random.uniform(shape, dtype="float32", seed=seed)
 
     def log_prob_each(self, x):
         return ops.cast(x, "float32") * self.logits - ops.softplus(self.logits)
@@ -252,11 +213,233 @@ class Bernoulli(Distribution):
         each = ops.softplus(self.logits) - self.mean * self.logits
         return sum_event(each, self.event_ndim)
 
-    def kl(self, other):
+    def kl_each(self, other):
         if not isinstance(other, Bernoulli):
-            return super().kl(other)
+            return self._unknown_kl(other)
         # log σ(l) and log σ(-l) stay finite where log of a rounded mean would not.
         p = self.mean
         each = p * (self.logits - other.logits)
-        each = each + ops.softplus(other.logits) - ops.softplus(self.logits)
-        return sum_event(each, self.event_ndim)
+        return each + ops.softplus(other.logits) - ops.softplus(self.logits)
+
+
+class MultivariateNormal(Distribution):
+    """Normal distribution with a full covariance L Lᵀ.
+
+    Args:
+        mean: array `(..., d)`.
+        factor: L, lower triangular with a positive diagonal, `(n, d, d)`, or
+            `(d, d)` for all.
+    """
+
+    def __init__(self, mean, factor):
+        super().__init__(event_ndim=1)
+        self.mean = mean
+        self.factor = factor
+
+    @property
+    def variance(self):
+        """Variance of each coordinate by itself, `(n, d)` or `(d,)`."""
+        return ops.sum(ops.square(self.factor), axis=-1)
+
+    def marginals(self):
+        """The `Normal` of each coordinate by itself."""
+        return Normal(self.mean, ops.log(self.variance))
+
+    def transform(self, noise):
+        """Turns standard normal `noise` into samples: mean + L · noise."""
+        return self.mean + _times(self.factor, ops.cast(noise, "float32"))
+
+    def transform_and_log_prob(self, noise):
+        squared = ops.sum(ops.square(noise), axis=-1)
+        return self.transform(noise), self._log_prob_of(squared)
+
+    def inverse_factor(self):
+        """L⁻¹, in the shape of the factor."""
+        identity = ops.eye(self.factor.shape[-1], dtype="float32")
+        identity = identity + ops.zeros_like(self.factor)
+        return ops.linalg.solve_triangular(self.factor, identity, lower=True)
+
+    def squared_distance(self, x):
+        """Squared Mahalanobis distance of `x` from the mean, `(...)`."""
+        white = _times(self.inverse_factor(), ops.cast(x, "float32") - self.mean)
+        return ops.sum(ops.square(white), axis=-1)
+
+    def log_det_covariance(self):
+        """log det(L Lᵀ), `(n,)` or a scalar."""
+        diagonal = ops.diagonal(self.factor, axis1=-2, axis2=-1)
+        return 2.0 * ops.sum(ops.log(diagonal), axis=-1)
+
+    def _log_prob_of(self, squared):
+        constant = self.factor.shape[-1] * LOG_2PI + self.log_det_covariance()
+        return -0.5 * (constant + squared)
+
+    def log_prob(self, x):
+        """Log-density of `x`, `(n, d)` or `(K, n, d)`, in nats."""
+        return self._log_prob_of(self.squared_distance(x))
+
+    def entropy(self):
+        """Differential entropy in nats, `(n,)` or a scalar."""
+        return 0.5 * (self.factor.shape[-1] * (1.0 + LOG_2PI) + self.log_det_covariance())
+
+    def kl_each(self, other):
+        """KL of every coordinate's own distribution, whose sum is at most the KL."""
+        return self.marginals().kl_each(other)
+
+    def kl(self, other):
+        other = distribution_of(other)
+        if not isinstance(other, Normal):
+            return self._unknown_kl(other)
+        squared = self.variance + ops.square(self.mean - other.mean)
+        each = squared * ops.exp(-other.log_var) - 1.0 + other.log_var
+        return 0.5 * (ops.sum(each, axis=-1) - self.log_det_covariance())
+
+
+def _times(matrix, vectors):
+    """Matrices `(..., d, d)` times vectors `(..., d)`."""
+    return ops.squeeze(ops.matmul(matrix, ops.expand_dims(vectors, -1)), -1)
+
+
+class Transformed(Distribution):
+    """Samples of a normal distribution, sent through flows.
+
+    log q_K(z_K) = log q_0(z_0) - Σ log|det ∂z_k/∂z_k-1|, Rezende & Mohamed 2015. Its
+    mean is not known; `center` is where the flows send the mean of the first.
+
+    Args:
+        base: `Normal` over `(n, d)`.
+        flows: flows of `keras_vae.flows`, applied in order: `flow(z)` gives where z
+            goes and the log-determinant; `flow.inverse(z)`, if there is one, where z
+            came from and the log-determinant of the way there.
+    """
+
+    def __init__(self, base, flows):
+        super().__init__(1)
+        self.base = base
+        self.flows = flows
+
+    def _through(self, z):
+        total = 0.0
+        for flow in self.flows:
+            z, log_det = flow(z)
+            total = total + log_det
+        return z, total
+
+    @property
+    def center(self):
+        return self._through(self.base.mean)[0]
+
+    def noise(self, samples, seed):
+        return self.base.noise(samples, seed)
+
+    def transform(self, noise):
+        return self._through(self.base.transform(noise))[0]
+
+    def transform_and_log_prob(self, noise):
+        z = self.base.transform(noise)
+        moved, log_det = self._through(z)
+        return moved, self.base.log_prob(z) - log_det
+
+    def log_prob(self, x):
+        """Log-density of `x` in nats, where every flow has an inverse.
+
+        Raises:
+            NotImplementedError: one has none; `sample_and_log_prob` gives samples
+                with their densities.
+        """
+        if not all(hasattr(flow, "inverse") for flow in self.flows):
+            raise NotImplementedError(
+                "These flows have no inverse in closed form, so that only their own samples "
+                "have a density: use `sample_and_log_prob(samples, seed)`."
+            )
+        total = 0.0
+        for flow in reversed(self.flows):
+            x, log_det = flow.inverse(x)
+            total = total + log_det
+        return self.base.log_prob(x) - total
+
+    def kl(self, other):
+        return self._unknown_kl(other)
+
+
+class Point(Distribution):
+    """All mass in one point: the code of an autoencoder that is not variational.
+
+    It has no density, so that whatever needs one is refused.
+
+    Args:
+        mean: the point, array `(n, d)`.
+    """
+
+    def __init__(self, mean):
+        super().__init__(1)
+        self.mean = mean
+
+    @property
+    def variance(self):
+        return ops.zeros_like(self.mean)
+
+    def transform(self, noise):
+        return self.mean + ops.zeros_like(noise)
+
+    def transform_and_log_prob(self, noise):
+        return self.transform(noise), None
+
+    def log_prob(self, x):
+        """Refused: there is no density."""
+        raise ValueError(
+            "A point has no density: an autoencoder's codes have neither a KL nor a bound "
+            "on the likelihood. Use a variational posterior. Received: posterior=Point"
+        )
+
+    def kl(self, other):
+        """Refused: there is no density."""
+        return self.log_prob(other)
+
+
+class Product(Distribution):
+    """Independent parts, one after another along the last axis.
+
+    Args:
+        parts: distributions over vectors.
+    """
+
+    def __init__(self, parts):
+        super().__init__(1)
+        self.parts = parts
+
+    def _split(self, values):
+        start, pieces = 0, []
+        for part in self.parts:
+            size = part.center.shape[-1]
+            pieces.append(values[..., start : start + size])
+            start += size
+        return zip(self.parts, pieces, strict=True)
+
+    @property
+    def mean(self):
+        return ops.concatenate([part.mean for part in self.parts], axis=-1)
+
+    @property
+    def center(self):
+        return ops.concatenate([part.center for part in self.parts], axis=-1)
+
+    def transform(self, noise):
+        pieces = [part.transform(piece) for part, piece in self._split(noise)]
+        return ops.concatenate(pieces, axis=-1)
+
+    def log_prob(self, x):
+        return sum(part.log_prob(piece) for part, piece in self._split(x))
+
+    def kl_each(self, other):
+        pairs = zip(self.parts, distribution_of(other).parts, strict=True)
+        return ops.concatenate([q.kl_each(p) for q, p in pairs], axis=-1)
+
+    def kl_parts(self, other):
+        """KL of every part to that of another `Product`, a list of `(...)` in nats."""
+        other = distribution_of(other)
+        if not isinstance(other, Product) or len(other.parts) != len(self.parts):
+            return self._unknown_kl(other)
+        return [q.kl(p) for q, p in zip(self.parts, other.parts, strict=True)]
+
+    def kl(self, other):
+        return sum(self.kl_parts(other))

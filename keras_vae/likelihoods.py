@@ -22,9 +22,14 @@ class Likelihood(keras.layers.Layer):
 
     Attributes:
         data_range: `(low, high)` that data must lie in, or None.
+        is_density: whether `log_prob` is the logarithm of a density or a mass of x;
+            no bound on log p(x) can be had otherwise.
+        missing: whether data may have missing values, marked NaN.
     """
 
     data_range = None
+    is_density = True
+    missing = False
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
@@ -41,6 +46,11 @@ class Likelihood(keras.layers.Layer):
         Returns:
             Tensor `(k, n)`, float32.
         """
+        each = self.log_prob_each(x, outputs, training)
+        return distributions.sum_event(each, len(x.shape) - 1)
+
+    def log_prob_each(self, x, outputs, training=False):
+        """The terms of `log_prob`, one for each pixel: `(k, n, ...)`."""
         raise NotImplementedError
 
     def mean(self, outputs):
@@ -73,9 +83,8 @@ class Bernoulli(Likelihood):
         super().__init__(**kwargs)
         self.dynamic = dynamic
 
-    def log_prob(self, x, outputs, training=False):
-        logits = ops.cast(outputs, "float32")
-        return distributions.Bernoulli(logits, len(x.shape) - 1).log_prob(x)
+    def log_prob_each(self, x, outputs, training=False):
+        return distributions.Bernoulli(ops.cast(outputs, "float32")).log_prob_each(x)
 
     def mean(self, outputs):
         return ops.sigmoid(ops.cast(outputs, "float32"))
@@ -146,12 +155,12 @@ class Normal(Likelihood):
             return ops.log(ops.convert_to_tensor(self.average))
         return ops.convert_to_tensor(np.float32(math.log(self.variance)))
 
-    def log_prob(self, x, outputs, training=False):
+    def log_prob_each(self, x, outputs, training=False):
         mean = ops.cast(outputs, "float32")
         log_var = self.log_var()
         if self.variance == "optimal" and training:
             log_var = ops.log(self._fit_variance(x, mean))
-        return distributions.Normal(mean, log_var, len(x.shape) - 1).log_prob(x)
+        return distributions.Normal(mean, log_var).log_prob_each(x)
 
     def _fit_variance(self, x, mean):
         # At its optimum the variance has no gradient: stopping it changes nothing.
@@ -174,11 +183,104 @@ class Normal(Likelihood):
         }
 
 
+@register
+class LogCosh(Likelihood):
+    """Pixels whose error t has the density e^(-log cosh(at)/a) / Z, Chen et al. 2019.
+
+    log cosh(at)/a = |t| + log(1 + e^(-2a|t|))/a - log(2)/a: squared errors where t is
+    small, absolute ones where it is large. Z = √π Γ(1/2a) / (a Γ(1/2a + 1/2)) adds a
+    constant to the paper's loss and makes it a likelihood.
+
+    Args:
+        a: a, above 0; larger is nearer to absolute errors.
+        data_range: `(low, high)` that data is checked against, or None for any
+            finite numbers.
+
+    Raises:
+        ValueError: `a` is no positive number.
+    """
+
+    def __init__(self, a=10.0, data_range=(0.0, 1.0), **kwargs):
+        super().__init__(**kwargs)
+        if not 0.0 < a < math.inf:
+            raise ValueError(f"`a` must be a positive number. Received: a={a!r}")
+        self.a = a
+        self.data_range = None if data_range is None else tuple(data_range)
+        half = 1 / (2 * a)
+        self._log_z = math.lgamma(half) - math.lgamma(half + 0.5) - math.log(a)
+        self._log_z += 0.5 * math.log(math.pi)
+
+    def log_prob_each(self, x, outputs, training=False):
+        t = ops.abs(x - ops.cast(outputs, "float32"))
+        rest = (ops.softplus(-2.0 * self.a * t) - math.log(2.0)) / self.a
+        return -(t + rest) - self._log_z
+
+    def mean(self, outputs):
+        return ops.cast(outputs, "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "a": self.a, "data_range": self.data_range}
+
+
+@register
+class Observed(Likelihood):
+    """log p(x_obs|z) of data with missing values, which are NaN.
+
+    Args:
+        likelihood: a likelihood layer or its name, of single pixels.
+
+    Raises:
+        ValueError: a likelihood that looks at the whole batch or picture.
+    """
+
+    missing = True
+
+    def __init__(self, likelihood="bernoulli", **kwargs):
+        super().__init__(**kwargs)
+        likelihood = get(likelihood)
+        whole = type(likelihood).log_prob is not Likelihood.log_prob
+        if whole or getattr(likelihood, "variance", None) == "optimal":
+            raise ValueError(
+                "Missing values need a likelihood of single pixels whose parameters do not "
+                f"depend on the batch. Received: {type(likelihood).__name__}"
+                + ("" if whole else " with variance='optimal'")
+            )
+        self.inner = likelihood
+
+    @property
+    def data_range(self):
+        return self.inner.data_range
+
+    def log_prob_each(self, x, outputs, training=False):
+        known = ops.logical_not(ops.isnan(x))
+        # Not the sum's NaN: their gradient would be NaN as well.
+        each = self.inner.log_prob_each(ops.where(known, x, 0.0), outputs, training)
+        return ops.where(known, each, 0.0)
+
+    def mean(self, outputs):
+        return self.inner.mean(outputs)
+
+    def observe(self, x, seed):
+        return ops.where(ops.isnan(x), x, self.inner.observe(x, seed))
+
+    def observe_numpy(self, x, rng):
+        return np.where(np.isnan(x), x, self.inner.observe_numpy(x, rng))
+
+    def get_config(self):
+        inner = keras.saving.serialize_keras_object(self.inner)
+        return {**super().get_config(), "likelihood": inner}
+
+    @classmethod
+    def from_config(cls, config):
+        inner = keras.saving.deserialize_keras_object(config["likelihood"])
+        return cls(**{**config, "likelihood": inner})
+
+
 def get(identifier):
     """A likelihood from its name or itself.
 
     Args:
-        identifier: "bernoulli", "dynamic_bernoulli", "normal", or a
+        identifier: "bernoulli", "dynamic_bernoulli", "normal", "logcosh", or a
             `Likelihood`.
 
     Raises:
@@ -189,6 +291,7 @@ def get(identifier):
         "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
         "normal": Normal,
         "optimal_normal": lambda: Normal("optimal"),
+        "logcosh": LogCosh,
     }
     if isinstance(identifier, Likelihood):
         return identifier

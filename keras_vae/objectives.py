@@ -6,6 +6,8 @@ of `samples` of z that it wants for each example. Losses are nats, summed over
 pixels and latent dimensions.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -24,23 +26,44 @@ class Evidence(NamedTuple):
         q: posterior, parameters `(n, d)`.
         p: prior, parameters broadcastable to `(n, d)`.
         z: samples of q, `(K, n, d)`.
+        log_qz: log q(z|x), `(K, n)`, nats; None where q has no density.
         log_px: log p(x|z), `(K, n)`, nats.
         step: training step, an integer scalar.
         training: whether schedules run.
+        normal: function from a shape to standard normal noise, for objectives that
+            draw.
     """
 
     x: object
     q: distributions.Distribution
     p: distributions.Distribution
     z: object
+    log_qz: object
     log_px: object
     step: object
     training: bool
+    normal: Callable
+
+    @property
+    def log_ratio(self):
+        """log q(z|x) - log p(z), `(K, n)`."""
+        if self.log_qz is None:
+            raise ValueError(
+                "This posterior has no density, so that there is no divergence from the "
+                "prior and no bound on log p(x): use a stochastic one, or an objective "
+                f"without a divergence. Received: {type(self.q).__name__}"
+            )
+        return self.log_qz - self.p.log_prob(self.z)
 
     @property
     def log_weights(self):
         """log p(x|z) + log p(z) - log q(z|x), `(K, n)`."""
-        return self.log_px + self.p.log_prob(self.z) - self.q.log_prob(self.z)
+        return self.log_px - self.log_ratio
+
+    @property
+    def reconstruction(self):
+        """-log p(x|z), averaged over the samples, `(n,)`."""
+        return -ops.mean(self.log_px, axis=0)
 
     @property
     def kl(self):
@@ -48,8 +71,7 @@ class Evidence(NamedTuple):
         try:
             return self.q.kl(self.p)
         except NotImplementedError:
-            log_ratio = self.q.log_prob(self.z) - self.p.log_prob(self.z)
-            return ops.mean(log_ratio, axis=0)
+            return ops.mean(self.log_ratio, axis=0)
 
 
 class Objective:
@@ -58,10 +80,13 @@ class Objective:
     Attributes:
         terms: names under which the terms are logged, in order.
         samples: samples of z for each example.
+        gradient: "standard", or "dreg" for samples whose gradient to the encoder is
+            doubly reparameterised; see `IWAE`.
     """
 
     terms = ()
     samples = 1
+    gradient = "standard"
 
     def __call__(self, evidence):
         """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""
@@ -83,33 +108,146 @@ class ELBO(Objective):
     Args:
         beta: a number of at least 0 or a `Schedule`.
         samples: samples of z for each example.
+        free_bits: λ in nats: the batch's mean KL counts as at least this, so that
+            below it nothing presses on the code (Kingma et al. 2016, the whole code
+            as one group). Every example shares that mean.
 
     Raises:
-        ValueError: negative `beta`, or `samples` below 1.
+        ValueError: negative `beta` or `free_bits`, or `samples` below 1.
     """
 
     terms = ("reconstruction_loss", "kl_loss")
 
-    def __init__(self, beta=1.0, samples=1):
-        beta = schedules.deserialize(beta)
-        if not isinstance(beta, schedules.Schedule) and not beta >= 0.0:
-            raise ValueError(f"`beta` must be at least 0 or a Schedule. Received: beta={beta!r}")
-        if not isinstance(samples, int) or samples < 1:
-            raise ValueError(
-                f"`samples` must be an integer of at least 1. Received: samples={samples!r}"
-            )
-        self.beta = beta
-        self.samples = samples
+    def __init__(self, beta=1.0, samples=1, free_bits=0.0):
+        self.beta = _scheduled("beta", beta)
+        self.samples = _count("samples", samples)
+        self.free_bits = at_least_0("free_bits", free_bits)
 
     def __call__(self, evidence):
         beta = schedules.evaluate(self.beta, evidence.step, evidence.training)
-        reconstruction = -ops.mean(evidence.log_px, axis=0)
-        kl = evidence.kl
-        loss = reconstruction + beta * kl
+        reconstruction, kl = evidence.reconstruction, evidence.kl
+        pressed = ops.maximum(ops.mean(kl), self.free_bits) if self.free_bits else kl
+        loss = reconstruction + beta * pressed
         return loss, {"reconstruction_loss": reconstruction, "kl_loss": kl}
 
     def get_config(self):
-        return {"beta": schedules.serialize(self.beta), "samples": self.samples}
+        return {
+            "beta": schedules.serialize(self.beta),
+            "samples": self.samples,
+            "free_bits": self.free_bits,
+        }
+
+
+@register
+class Capacity(Objective):
+    """-log p(x|z) + γ |mean KL - C|, Burgess et al. 2018.
+
+    The mean is over the batch, and every example is given the same penalty: weights
+    of examples multiply their reconstruction and their share of the penalty, not
+    their part in the mean.
+
+    With `parts` the code is a product, and each part has a capacity of its own
+    (Dupont 2018): γ Σ |mean KL_part - C_part|.
+
+    Args:
+        gamma: γ, at least 0.
+        capacity: C in nats, a number or a `Schedule`; with parts one for each.
+        parts: names of the parts of the code, or None for one code.
+
+    Raises:
+        ValueError: negative γ or capacity, or not one capacity for each part.
+    """
+
+    def __init__(self, gamma, capacity, parts=None):
+        self.gamma = at_least_0("gamma", gamma)
+        self.parts = None if parts is None else tuple(parts)
+        values = (capacity,) if parts is None else tuple(capacity)
+        self.capacities = [_scheduled("capacity", c) for c in values]
+        if parts is not None and len(values) != len(self.parts):
+            raise ValueError(
+                "Every part must have one capacity. "
+                f"Received: {len(values)} capacities of {len(self.parts)} parts"
+            )
+        named = () if parts is None else tuple(f"kl_{part}" for part in self.parts)
+        self.terms = ("reconstruction_loss", "kl_loss", *named)
+
+    def __call__(self, evidence):
+        split = self.parts is not None
+        divergences = evidence.q.kl_parts(evidence.p) if split else [evidence.kl]
+        loss = evidence.reconstruction
+        for divergence, capacity in zip(divergences, self.capacities, strict=True):
+            capacity = schedules.evaluate(capacity, evidence.step, evidence.training)
+            loss = loss + self.gamma * ops.abs(ops.mean(divergence) - capacity)
+        values = [evidence.reconstruction, sum(divergences), *(divergences if split else ())]
+        return loss, dict(zip(self.terms, values, strict=True))
+
+    def get_config(self):
+        capacities = [schedules.serialize(c) for c in self.capacities]
+        return {
+            "gamma": self.gamma,
+            "capacity": capacities[0] if self.parts is None else capacities,
+            "parts": self.parts,
+        }
+
+
+@register
+class IWAE(Objective):
+    """-log 1/K Σ p(x|z) p(z) / q(z|x), Burda et al. 2016.
+
+    With "dreg" the gradient to the encoder is the doubly reparameterised one of
+    Tucker et al. 2019, Σ w̃² ∂log w/∂z ∂z/∂φ, whose signal does not drown as K grows.
+    It costs a second pass through the decoder, and needs a posterior whose density
+    is known everywhere.
+
+    Args:
+        samples: K, samples of z for each example.
+        gradient: "standard" or "dreg".
+
+    Raises:
+        ValueError: `samples` below 1, or an unknown gradient.
+    """
+
+    terms = ("reconstruction_loss", "kl_loss")
+
+    def __init__(self, samples=50, gradient="standard"):
+        if gradient not in ("standard", "dreg"):
+            raise ValueError(
+                f"`gradient` must be 'standard' or 'dreg'. Received: gradient={gradient!r}"
+            )
+        self.samples = _count("samples", samples)
+        self.gradient = gradient
+
+    def __call__(self, evidence):
+        log_weights = evidence.log_weights
+        samples = math.log(log_weights.shape[0])
+        loss = samples - ops.logsumexp(log_weights, axis=0)
+        return loss, {"reconstruction_loss": evidence.reconstruction, "kl_loss": evidence.kl}
+
+    def get_config(self):
+        return {"samples": self.samples, "gradient": self.gradient}
+
+
+def at_least_0(name, value):
+    """A weight, or a ValueError."""
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value!r}")
+    return float(value)
+
+
+def _scheduled(name, value):
+    """A weight or a schedule of one, or a ValueError."""
+    value = schedules.deserialize(value)
+    if isinstance(value, schedules.Schedule):
+        return value
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"`{name}` must be at least 0 or a Schedule. Received: {name}={value!r}")
+    return float(value)
+
+
+def _count(name, value):
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
+    return value
 
 
 @register

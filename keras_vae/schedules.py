@@ -97,6 +97,41 @@ class Linear(Schedule):
 
 
 @register
+class Exponential(Schedule):
+    """max(`end`, `start` · e^(-`rate` · step)).
+
+    `Exponential(1.0, 0.5, 3e-5)` is the temperature of Jang et al. 2017.
+
+    Args:
+        start: value at step 0, at least `end`.
+        end: value that it does not fall below.
+        rate: fall of the logarithm in one step, above 0.
+
+    Raises:
+        ValueError: a value that is out of range.
+    """
+
+    def __init__(self, start, end, rate):
+        if not rate > 0.0 or not start >= end > 0.0:
+            raise ValueError(
+                "`start` must be at least `end`, and `end` and `rate` above 0. "
+                f"Received: start={start!r}, end={end!r}, rate={rate!r}"
+            )
+        self.start, self.end, self.rate = start, end, rate
+
+    @property
+    def final(self):
+        return self.end
+
+    def __call__(self, step):
+        value = self.start * ops.exp(-self.rate * ops.cast(step, "float32"))
+        return ops.maximum(value, self.end)
+
+    def get_config(self):
+        return {"start": self.start, "end": self.end, "rate": self.rate}
+
+
+@register
 class Cyclical(Schedule):
     """A saw-tooth: rises from `start` to `end`, holds, and starts again.
 

@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_vae import _atomic, _safety, posteriors
+from keras_vae import _atomic, _safety
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 GOLDEN, RECIPE = "golden.npz", "recipe.json"
@@ -241,15 +241,16 @@ def golden_values(model, x, condition=None):
     values = {
         "x": x,
         "z": z,
-        "mean": q.mean,
+        "mean": q.center,
         "decoded": model.decode(z, condition),
         "reconstructed": model.reconstruct(x, condition),
         "log_px": model.log_px(x, z, condition),
         "tolerance": np.float32(1e-5),
     }
-    # A code without noise has no variance and no bound.
-    if not isinstance(model.posterior_layer, posteriors.Point):
+    if hasattr(q, "log_var"):
         values["log_var"] = q.log_var
+    # A code without noise has no bound, nor has a model whose loss is no density.
+    if model.posterior_layer.has_density and model.likelihood.is_density:
         values["log_likelihood"] = model.log_likelihood(x, 10, condition, seed=0)
     return values if condition is None else {**values, "condition": condition}
 

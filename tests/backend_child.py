@@ -1,10 +1,11 @@
-"""Run by test_backends.py, once for each backend: `save` or `load` in a folder."""
+"""Run by test_backends.py, once for each backend: `save`, `load` or `terms` in a folder."""
 
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
+from registry import TINY, data, evidence, make
 
 from keras_vae import models, posteriors, zoo
 from tools.demo import digits
@@ -124,5 +125,21 @@ def load(folder):
             print(f"{other} {HERE} {kind} {difference} {before} {after}", flush=True)
 
 
+def terms(folder):
+    """Every named term of every model, given weights and noise."""
+    found = {}
+    for name in TINY:
+        model = make(name)
+        x, y = data(name)
+        noise = np.random.default_rng(0).standard_normal((4, len(x), model.latent_dim), "float32")
+        for training in (False, True):
+            loss, named = model.objective(evidence(model, x, y, noise, training))
+            for term, values in {"loss": loss, **named}.items():
+                key = f"{name}.{'training' if training else 'evaluation'}.{term}"
+                found[key] = keras.ops.convert_to_numpy(values)
+    np.savez(folder / f"{HERE}_terms.npz", **found)
+
+
 if __name__ == "__main__":
-    {"save": save, "load": load, "load_vq": load_vq}[sys.argv[1]](Path(sys.argv[2]))
+    commands = {"save": save, "load": load, "load_vq": load_vq, "terms": terms}
+    commands[sys.argv[1]](Path(sys.argv[2]))

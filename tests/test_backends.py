@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from registry import TINY
 
 from keras_vae import zoo
 
@@ -60,6 +61,28 @@ def test_presets_agree(saved, name, a, b):
             assert left.shape == right.shape and np.abs(left).max() > 0
             assert np.abs(left - right).max() <= 1e-5
         np.testing.assert_allclose(first[f"{name}.bound"], second[f"{name}.bound"], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def terms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("terms")
+    for backend in BACKENDS:
+        child(backend, "terms", folder)
+    return {b: dict(np.load(folder / f"{b}_terms.npz")) for b in BACKENDS}
+
+
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_every_term_agrees(terms, name):
+    """Of the same weights and the same noise, 1e-5 of each term of each example."""
+    first, *others = (
+        {k: v for k, v in terms[b].items() if k.startswith(f"{name}.")} for b in BACKENDS
+    )
+    assert {key.split(".")[1] for key in first} == {"training", "evaluation"}
+    for other in others:
+        assert set(first) == set(other)
+        for key in first:
+            assert first[key].shape == (15,) and np.isfinite(first[key]).all()
+            np.testing.assert_allclose(other[key], first[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

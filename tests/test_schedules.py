@@ -76,3 +76,16 @@ def test_a_schedule_survives_saving(images, tmp_path):
 def test_bad_objectives_are_refused(bad):
     with pytest.raises(ValueError, match="Received"):
         objectives.ELBO(**bad)
+
+
+def test_exponential_falls_to_its_floor():
+    schedule = schedules.Exponential(1.0, 0.5, 3e-5)
+    for step in (0, 1000, 20_000, 23_105, 10**6):
+        expected = max(0.5, np.exp(-3e-5 * step))
+        value = array(schedule(keras.ops.convert_to_tensor(step)))
+        assert value == pytest.approx(expected, rel=1e-5)
+    assert schedule.final == 0.5
+    assert schedules.Exponential(**schedule.get_config()) == schedule
+    for values in ((1.0, 0.5, 0.0), (0.4, 0.5, 1.0), (1.0, 0.0, 1.0)):
+        with pytest.raises(ValueError, match="Received: start="):
+            schedules.Exponential(*values)

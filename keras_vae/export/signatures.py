@@ -10,6 +10,7 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_vae.models.quantized import VQVAE
+from keras_vae.posteriors import DiagonalNormal
 
 NAMES = ("encode", "decode", "reconstruct", "sample")
 
@@ -120,30 +121,34 @@ def _continuous(model):
     codes = (model.latent_dim,)
     z = {"z": Tensor(codes, "float32", "code")}
     noise = {"noise": Tensor(codes, "float32", "standard normal noise, drawn anew for each sample")}
-    q = {
-        "mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep"),
-        "log_var": Tensor(codes, "float32", "log-variance of q(z|x)"),
-    }
+    q = {"mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep")}
+    if isinstance(model.posterior_layer, DiagonalNormal):
+        q["log_var"] = Tensor(codes, "float32", "log-variance of q(z|x)")
+    # The code to keep of what has no mean in closed form is its centre.
+    parts = {"mean": "center", "log_var": "log_var"}
     condition = {}
     if model.condition is not None:
         condition["condition"] = _condition(model.condition)
 
+    def posterior(condition, inputs):
+        return model.posterior_layer.distribution(*model.infer(inputs[data], condition))
+
     def encode(condition=None, **inputs):
-        return dict(zip(q, model.infer(inputs[data], condition), strict=True))
+        found = posterior(condition, inputs)
+        return {name: getattr(found, parts[name]) for name in q}
 
     def decode(z, condition=None):
         return {data: model.likelihood.mean(model.generate(z, condition))}
 
     def reconstruct(condition=None, **inputs):
-        mean, _ = model.infer(inputs[data], condition)
-        return decode(mean, condition)
+        return decode(posterior(condition, inputs).center, condition)
 
     def sample(noise, condition=None):
         return decode(_prior(model, condition).transform(noise), condition)
 
     def encode_numpy(condition=None, **inputs):
-        posterior = model.posterior(inputs[data], condition)
-        return {name: getattr(posterior, name) for name in q}
+        found = model.posterior(inputs[data], condition)
+        return {name: getattr(found, parts[name]) for name in q}
 
     def decode_numpy(z, condition=None):
         return {data: model.decode(z, condition)}

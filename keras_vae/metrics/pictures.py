@@ -6,6 +6,7 @@ NumPy in, NumPy out, float64 inside. Pictures are `(n, height, width, channels)`
 import warnings
 
 import numpy as np
+from keras import ops
 
 # Of five scales, from the finest: Wang, Simoncelli & Bovik 2003.
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -62,14 +63,7 @@ def ms_ssim(x, y, max_value=1.0, scales=None):
             too small for the scales.
     """
     x, y = _pairs(x, y)
-    fit = scales_of(*x.shape[1:3])
-    scales = fit if scales is None else scales
-    if not 1 <= scales <= fit:
-        raise ValueError(
-            f"Pictures of {x.shape[1]} × {x.shape[2]} pixels have {fit} scales on which an "
-            f"{WINDOW} × {WINDOW} window fits; ask for 1 to {fit}. Received: scales={scales}"
-        )
-    weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
+    weights = scale_weights(*x.shape[1:3], scales)
     # A few at a time: ten maps as large as the pictures are in use.
     return np.concatenate(
         [
@@ -79,27 +73,58 @@ def ms_ssim(x, y, max_value=1.0, scales=None):
     )
 
 
-def _ms_ssim(x, y, max_value, weights):
+def scale_weights(height, width, scales=None):
+    """The weights of `ms_ssim`'s scales, which sum to 1, or a ValueError."""
+    fit = scales_of(height, width)
+    scales = fit if scales is None else scales
+    if not 1 <= scales <= fit:
+        raise ValueError(
+            f"Pictures of {height} × {width} pixels have {fit} scales on which an "
+            f"{WINDOW} × {WINDOW} window fits; ask for 1 to {fit}. Received: scales={scales}"
+        )
+    return np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
+
+
+def ms_ssim_tensors(x, y, max_value=1.0, scales=None, floor=1e-4):
+    """`ms_ssim` for losses: tensors in and out, float32, differentiable.
+
+    Args: as `ms_ssim`, and
+        floor: what the mean of a scale counts as at least, above 0, where the slope of
+            its power is finite.
+
+    Returns:
+        Tensor `(n,)`.
+    """
+    weights = [float(w) for w in scale_weights(*x.shape[1:3], scales)]
+    return _ms_ssim(x, y, max_value, weights, ops, floor)
+
+
+def _ms_ssim(x, y, max_value, weights, xp=np, floor=0.0):
+    """`ms_ssim` of NumPy arrays, or of tensors where `xp` is `keras.ops`.
+
+    In a loss the floor of each scale must be above 0, where the power's slope is
+    infinite.
+    """
     c1, c2 = (0.01 * max_value) ** 2, (0.03 * max_value) ** 2
     result = 1.0
     for i, weight in enumerate(weights):
         if i:
-            x, y = _halved(x), _halved(y)
+            x, y = _halved(x, xp), _halved(y, xp)
         mean_x, mean_y = _blurred(x), _blurred(y)
         var_x = _blurred(x * x) - mean_x**2
         var_y = _blurred(y * y) - mean_y**2
         covariance = _blurred(x * y) - mean_x * mean_y
         values = (2 * covariance + c2) / (var_x + var_y + c2)
         if i == len(weights) - 1:
-            values *= (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-        result = result * np.maximum(values.mean(axis=(1, 2)), 0.0) ** weight
-    return result.mean(axis=-1)
+            values = values * (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+        result = result * xp.maximum(xp.mean(values, axis=(1, 2)), floor) ** weight
+    return xp.mean(result, axis=-1)
 
 
-def _halved(x):
-    n, h, w, c = x.shape
+def _halved(x, xp):
+    _, h, w, c = x.shape
     x = x[:, : h // 2 * 2, : w // 2 * 2]
-    return x.reshape(n, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
+    return xp.mean(xp.reshape(x, (-1, h // 2, 2, w // 2, 2, c)), axis=(2, 4))
 
 
 def _blurred(x):
@@ -109,7 +134,8 @@ def _blurred(x):
     kernel /= kernel.sum()
     for axis in (1, 2):
         size = x.shape[axis] - WINDOW + 1
-        x = sum(k * np.take(x, range(i, i + size), axis=axis) for i, k in enumerate(kernel))
+        cut = (slice(None),) * axis
+        x = sum(float(k) * x[(*cut, slice(i, i + size))] for i, k in enumerate(kernel))
     return x
 
 

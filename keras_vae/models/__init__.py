@@ -1,8 +1,53 @@
 """The model and every paper by name."""
 
+from keras_vae.models.by_likelihood import dfc_vae, logcosh_vae, ms_ssim_vae
+from keras_vae.models.by_objective import (
+    annealed_vae,
+    beta_tc_vae,
+    dip_vae,
+    info_vae,
+    iwae,
+    swae,
+    wae_mmd,
+)
+from keras_vae.models.by_posterior import (
+    categorical_vae,
+    flow_vae,
+    full_covariance_vae,
+    iaf_vae,
+    joint_vae,
+)
 from keras_vae.models.controlled import ControlledVAE
+from keras_vae.models.missing import MIWAE, mark_missing, miwae
 from keras_vae.models.model import VAE
 from keras_vae.models.quantized import VQVAE, vq_vae
 from keras_vae.models.variants import autoencoder, beta_vae, cvae, vae
 
-__all__ = ["ControlledVAE", "VAE", "VQVAE", "autoencoder", "beta_vae", "cvae", "vae", "vq_vae"]
+__all__ = [
+    "ControlledVAE",
+    "MIWAE",
+    "VAE",
+    "VQVAE",
+    "annealed_vae",
+    "autoencoder",
+    "beta_tc_vae",
+    "beta_vae",
+    "categorical_vae",
+    "cvae",
+    "dfc_vae",
+    "dip_vae",
+    "flow_vae",
+    "full_covariance_vae",
+    "iaf_vae",
+    "info_vae",
+    "iwae",
+    "joint_vae",
+    "logcosh_vae",
+    "mark_missing",
+    "miwae",
+    "ms_ssim_vae",
+    "swae",
+    "vae",
+    "vq_vae",
+    "wae_mmd",
+]

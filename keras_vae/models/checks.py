@@ -57,6 +57,22 @@ def quantized_parts_fit(model):
     _same_data_shape(model)
 
 
+def bound_exists(model):
+    """Raises a ValueError where a model gives no bound on log p(x)."""
+    if not model.posterior_layer.has_density:
+        raise ValueError(
+            "Codes without noise have no density, so that there is no bound on log p(x): "
+            "build the model with a stochastic posterior (`wae_mmd(stochastic=True)`, "
+            f"`vae`). Received: {type(model.posterior_layer).__name__}"
+        )
+    if not model.likelihood.is_density:
+        raise ValueError(
+            "This loss of pictures is no density of x, so that there is no bound on "
+            "log p(x): measure `evaluate`, `metrics.psnr` or `metrics.ms_ssim`. "
+            f"Received: {type(model.likelihood).__name__}"
+        )
+
+
 def _same_data_shape(model):
     data = tuple(model.encoder.inputs[0].shape[1:])
     if data != model.data_shape:
@@ -93,7 +109,7 @@ def data(model, x, name="x"):
             f"`{name}` must have shape (n, {', '.join(map(str, model.data_shape))})."
             f"{hint} Received: shape {x.shape}"
         )
-    return _in_range(x, model.likelihood.data_range, name)
+    return _in_range(x, model.likelihood.data_range, name, model.likelihood.missing)
 
 
 def codes(model, z):
@@ -205,13 +221,16 @@ def _numpy(x, name):
         ) from error
 
 
-def _in_range(x, limits, name):
+def _in_range(x, limits, name, missing=False):
     x = x.astype("float32", copy=False)
-    low, high = float(x.min()), float(x.max())
+    known = x[~np.isnan(x)] if missing else x
+    if not known.size:
+        return x
+    low, high = float(known.min()), float(known.max())
     if not np.isfinite(low + high):
         raise ValueError(
             f"`{name}` must be finite. Received: "
-            f"{x.size - int(np.isfinite(x).sum())} NaN or infinite values"
+            f"{known.size - int(np.isfinite(known).sum())} NaN or infinite values"
         )
     if limits and not limits[0] <= low <= high <= limits[1]:
         hint = ""

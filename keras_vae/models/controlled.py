@@ -190,7 +190,7 @@ class ControlledVAE(VAE):
     def _judged(self, x, y, asked, training):
         """Loss, its terms, and what the rivals are to see."""
         q = self.posterior_layer.distribution(*self.infer(x, y, training))
-        z = q.sample(1, self.seed_generator)
+        z, log_qz = q.sample_and_log_prob(1, self.seed_generator)
         # Every second example is decoded twice: as it is and with what was asked.
         n, own = ops.shape(x)[0], y[::2]
         decoded = self.generate(
@@ -202,9 +202,11 @@ class ControlledVAE(VAE):
             q=q,
             p=self.prior.distribution(y),
             z=z,
+            log_qz=log_qz,
             log_px=self.likelihood.log_prob(x, ops.expand_dims(plain, 0), training=training),
             step=self.step,
             training=training,
+            normal=self._normal,
         )
         losses, terms = self.objective(evidence)
         loss = ops.mean(losses)

@@ -26,7 +26,8 @@ class _Arrays:
             return _numpy(value)
 
         def call(*args, **kwargs):
-            return _numpy(value(*map(_tensor, args), **kwargs))
+            result = value(*map(_tensor, args), **kwargs)
+            return tuple(map(_numpy, result)) if isinstance(result, tuple) else _numpy(result)
 
         return call
 
@@ -43,7 +44,11 @@ class Inference:
     """Methods of `VAE` that use a model and never change it."""
 
     def encode(self, x, condition=None, batch_size=256):
-        """Posterior means.
+        """Codes: the posterior's means.
+
+        Of a posterior without a mean in closed form it is what stands for it: through
+        flows, where they send the mean of the first normal; of categorical variables,
+        the most probable class of each, one-hot.
 
         Args:
             x: data `(n, ...)`.
@@ -57,7 +62,7 @@ class Inference:
         Raises:
             ValueError: wrong shape, range or condition; NaN; empty.
         """
-        return self.posterior(x, condition, batch_size).mean
+        return self.posterior(x, condition, batch_size).center
 
     def posterior(self, x, condition=None, batch_size=256):
         """The distribution q(z|x).
@@ -65,7 +70,8 @@ class Inference:
         Returns:
             A distribution with `.mean`, `.log_var`, `.log_prob(z)`,
             `.sample(k, seed)`, `.kl(model.prior)`, ... which gives NumPy
-            arrays; `sample` is `(k, n, d)`, the others `(n, ...)`.
+            arrays; `sample` is `(k, n, d)`, the others `(n, ...)`. Which of them
+            there are depends on the posterior.
 
         Args and errors: see `encode`.
         """
@@ -89,7 +95,7 @@ class Inference:
         return self._batched("render", batch_size, z, condition)
 
     def reconstruct(self, x, condition=None, batch_size=256):
-        """The posterior mean, decoded: `(n, ...)` float32, deterministic.
+        """The code of x, decoded: `(n, ...)` float32, deterministic.
 
         Args and errors: see `encode`.
         """
@@ -224,8 +230,25 @@ class Inference:
 
         Returns:
             `(n,)` float64, nats.
+
+        Raises:
+            ValueError: the model has no such bound: codes without noise have no
+                density, nor have losses that are no likelihood; or bad data.
         """
+        checks.bound_exists(self)
         x, condition = self._checked(x, condition)
+        total = np.full(len(x), -np.inf)
+        for rows, (part,) in self._scored(
+            "score", x, samples, condition, seed, batch_size, verbose
+        ):
+            total[rows] = np.logaddexp(total[rows], part)
+        return total - np.log(samples)
+
+    def _scored(self, name, x, samples, condition, seed, batch_size, verbose):
+        """Runs a compiled function over chunks of checked examples and their samples.
+
+        Yields the slice of examples and a tuple of what the function gives for them.
+        """
         samples = checks.count(samples, "samples")
         rows = checks.count(batch_size, "batch_size")
         rng = np.random.default_rng(seed)
@@ -233,19 +256,16 @@ class Inference:
         chunk = min(samples, rows, 100)
         images = max(1, min(rows // chunk, len(x)))
         progress = _Progress(len(x), verbose)
-        result = np.empty(len(x), "float64")
         for start in range(0, len(x), images):
             batch = x[start : start + images]
             y = None if condition is None else condition[start : start + images]
-            total = np.full(len(batch), -np.inf)
             for done in range(0, samples, chunk):
                 k = min(chunk, samples - done)
                 noise = rng.standard_normal((k, images, self.latent_dim), "float32")
-                part = self._padded("score", images, (batch, y), noise=noise)
-                total = np.logaddexp(total, part)
-            result[start : start + images] = total - np.log(samples)
+                part = self._padded(name, images, (batch, y), noise=noise)
+                found = part if isinstance(part, tuple) else (part,)
+                yield slice(start, start + len(batch)), found
             progress.update(min(start + images, len(x)))
-        return result
 
     def log_px(self, x, z, condition=None, batch_size=256):
         """log p(x|z) of each example with its own code: `(n,)` float32, nats.

@@ -129,24 +129,35 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             x: data `(n, ...)`.
             condition: `(n,)` labels or `(n, c)` attributes, or None.
             training: passed to the networks, the likelihood and schedules.
-            noise: `(K, n, d)` to use in place of random draws, or None.
+            noise: standard normal, `(K, n, d)`, to use in place of random draws, or
+                None.
 
         Returns:
             `objectives.Evidence`.
         """
-        q = self.posterior_layer.distribution(*self.infer(x, condition, training))
-        if noise is None:
-            z = q.sample(self.objective.samples, self.seed_generator)
+        parameters = self.infer(x, condition, training)
+        if training:
+            q = self.posterior_layer.training_distribution(self.step, *parameters)
         else:
-            z = q.transform(ops.convert_to_tensor(noise))
+            q = self.posterior_layer.distribution(*parameters)
+        p = self.prior.distribution(self._encoded(condition))
+        if noise is None:
+            noise = q.noise(self.objective.samples, self.seed_generator)
+        z, log_qz = q.transform_and_log_prob(ops.convert_to_tensor(noise))
+        if training and self.objective.gradient == "dreg":
+            fixed = self.posterior_layer.distribution(*map(ops.stop_gradient, parameters))
+            z = self._reweighted(x, z, fixed, p, condition)
+            log_qz = fixed.log_prob(z)
         return objectives.Evidence(
             x=x,
             q=q,
-            p=self.prior.distribution(self._encoded(condition)),
+            p=p,
             z=z,
+            log_qz=log_qz,
             log_px=self._log_px(x, z, condition, training),
             step=self.step,
             training=training,
+            normal=self._normal,
         )
 
     def prior_of(self, condition=None, n=1):
@@ -157,17 +168,32 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         """
         return self.prior.distribution(self._encoded(checks.condition(self, condition, n)))
 
+    def _reweighted(self, x, z, q, p, condition):
+        """The same samples, whose gradient is multiplied by their normalised weights."""
+        fixed = ops.stop_gradient(z)
+        log_px = self._log_px(x, fixed, condition, training=False)
+        log_weights = log_px + p.log_prob(fixed) - q.log_prob(fixed)
+        weights = ops.stop_gradient(ops.softmax(log_weights, axis=0))
+        return fixed + ops.expand_dims(weights, -1) * (z - fixed)
+
+    def _normal(self, shape):
+        return keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
+
     def _encoded(self, condition):
         return None if self.condition is None else self.condition.encode(condition)
 
     def _log_px(self, x, z, condition, training):
+        outputs = self._outputs(z, condition, training)
+        return self.likelihood.log_prob(x, outputs, training=training)
+
+    def _outputs(self, z, condition=None, training=False):
+        """Decoder outputs `(K, n, ...)` of K codes `(K, n, d)` of each example."""
         samples = z.shape[0]
         if condition is not None:
             condition = ops.tile(condition, (samples,) + (1,) * (len(condition.shape) - 1))
         flat = ops.reshape(z, (-1, self.latent_dim))
         outputs = self.generate(flat, condition, training)
-        outputs = ops.reshape(outputs, (samples, -1, *self.data_shape))
-        return self.likelihood.log_prob(x, outputs, training=training)
+        return ops.reshape(outputs, (samples, -1, *self.data_shape))
 
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""
@@ -274,10 +300,10 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         )
 
     def call(self, inputs, training=False):
-        """Reconstruction of x, or of `(x, condition)`: posterior mean, decoded."""
+        """Reconstruction of x, or of `(x, condition)`: its code, decoded."""
         x, condition = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         q = self.posterior_layer.distribution(*self.infer(x, condition, training))
-        return self.likelihood.mean(self.generate(q.mean, condition, training))
+        return self.likelihood.mean(self.generate(q.center, condition, training))
 
     def compute_output_shape(self, input_shape):
         return (None, *self.data_shape)

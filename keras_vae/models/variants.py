@@ -1,5 +1,6 @@
 """Papers by name: short functions that wire parts."""
 
+import functools
 import itertools
 
 from keras_vae import conditions, initializers, networks, objectives, posteriors, priors
@@ -16,7 +17,11 @@ def vae(
     name=None,
     *,
     beta=1.0,
+    objective=None,
+    posterior=None,
+    prior=None,
     condition=None,
+    model_class=VAE,
     **options,
 ):
     """Variational autoencoder: -log p(x|z) + β · KL(q(z|x) || N(0, I)).
@@ -34,7 +39,12 @@ def vae(
             noise of training; or None.
         name: model name.
         beta: weight of the KL, a number or a `schedules.Schedule`.
+        objective: what is minimised in place of that.
+        posterior: function from a seed to the posterior layer; `DiagonalNormal` by
+            default.
+        prior: prior layer; N(0, I) by default.
         condition: see `conditions`; None for an unconditional model.
+        model_class: `VAE` or a subclass.
         **options: of the networks, such as `activation`; see `networks.build`.
 
     Returns:
@@ -53,12 +63,15 @@ def vae(
         seed,
         **options,
     )
-    return VAE(
+    if posterior is None:
+        posterior = functools.partial(posteriors.DiagonalNormal, latent_dim)
+    return model_class(
         encoder,
         decoder,
-        posteriors.DiagonalNormal(latent_dim, seed=posterior_seed),
+        posterior(seed=posterior_seed),
+        prior=prior,
         likelihood=likelihood,
-        objective=objectives.ELBO(beta=beta),
+        objective=objective or objectives.ELBO(beta=beta),
         condition=condition,
         seed=seed,
         name=name or "vae",

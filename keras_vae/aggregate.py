@@ -1,0 +1,311 @@
+"""Objectives that look at the whole batch, for what q(z) = E_x q(z|x) is like.
+
+Each adds to the examples' own losses a penalty of the batch. It is the same number
+for every example (of `TotalCorrelation` one for each), so that the mean of the losses
+is the objective. Sample weights multiply an example's reconstruction and its share of
+the penalty; the penalty itself looks at every code alike.
+
+A batch of one gives finite values, which say little: a covariance is 0, and from one
+code nothing is learned of how codes differ.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_vae.objectives import Objective, at_least_0
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+# Of the inverse multiquadratics that are summed: Tolstikhin et al. 2018, their code.
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def _same(a, b):
+    """Whether positions are the same: a float32 matrix of 0 and 1."""
+    return ops.cast(ops.equal(ops.expand_dims(a, 1), ops.expand_dims(b, 0)), "float32")
+
+
+def stratified_log_weights(n, dataset_size):
+    """log W `(n, n)` of the stratified estimate of q(z_i) = Σ_j W_ij q(z_i|x_j).
+
+    Chen et al. 2018, appendix C.2. An example's own posterior has weight 1/N, N the
+    size of the data set; the others share the rest. Every row sums to 1.
+
+    Args:
+        n: number of examples in the batch, an int or an integer scalar.
+        dataset_size: N; a batch that is larger counts as the data set.
+    """
+    index = ops.arange(n)
+    own = _same(index, index)
+    following = _same(ops.mod(index + 1, n), index)
+    n = ops.cast(n, "float32")
+    total = ops.maximum(n, float(dataset_size))
+    others = ops.maximum(n - 1.0, 1.0)
+    rest = (total - others) / (total * others)
+    weights = own / total + (1.0 - own) * (following * rest + (1.0 - following) / others)
+    # One example is its own batch: what the others would have had is its own.
+    return ops.log(ops.where(n > 1.0, weights, own))
+
+
+@register
+class TotalCorrelation(Objective):
+    """-log p(x|z) + α I(x; z) + β TC(z) + γ Σ_j KL(q(z_j) || p(z_j)), Chen et al. 2018.
+
+    q(z) and q(z_j) are estimated from the batch. "weighted": the mixture of the batch's
+    posteriors; the paper's weights 1/(N·M) differ from it by log N alone, which has no
+    gradient but makes the total correlation of independent dimensions read
+    (d - 1)·log N in place of 0. "stratified": see `stratified_log_weights`.
+
+    The three terms sum to log q(z|x) - log p(z), whose mean is the KL, and may each be
+    negative, as estimates are. `kl_loss` is the exact KL.
+
+    Args:
+        alpha, beta, gamma: the weights, at least 0.
+        sampling: "weighted" or "stratified".
+        dataset_size: number of training examples, for "stratified".
+
+    Raises:
+        ValueError: a negative weight; unknown sampling; no size for "stratified".
+    """
+
+    terms = ("reconstruction_loss", "kl_loss", "mi_loss", "tc_loss", "dimension_kl_loss")
+
+    def __init__(self, alpha=1.0, beta=6.0, gamma=1.0, sampling="weighted", dataset_size=None):
+        self.alpha = at_least_0("alpha", alpha)
+        self.beta = at_least_0("beta", beta)
+        self.gamma = at_least_0("gamma", gamma)
+        if sampling not in ("weighted", "stratified"):
+            raise ValueError(
+                f"`sampling` must be 'weighted' or 'stratified'. Received: sampling={sampling!r}"
+            )
+        if sampling == "stratified" and (not isinstance(dataset_size, int) or dataset_size < 1):
+            raise ValueError(
+                "Stratified sampling needs `dataset_size`, the number of training examples. "
+                f"Received: dataset_size={dataset_size!r}"
+            )
+        self.sampling, self.dataset_size = sampling, dataset_size
+
+    def __call__(self, evidence):
+        z, p = evidence.z, evidence.p
+        n = ops.shape(z)[1]
+        if self.sampling == "stratified":
+            log_weights = stratified_log_weights(n, self.dataset_size)
+        else:
+            log_weights = -ops.log(ops.cast(n, "float32")) * ops.ones((1, 1))
+        # Of every sample under every posterior: (K, n, n, d).
+        each = evidence.q.log_prob_each(ops.expand_dims(z, 2))
+        log_qz = ops.logsumexp(ops.sum(each, axis=-1) + log_weights, axis=2)
+        marginals = ops.logsumexp(each + ops.expand_dims(log_weights, -1), axis=2)
+        log_marginals = ops.sum(marginals, axis=-1)
+        information, correlation, dimensions = (
+            ops.mean(value, axis=0)
+            for value in (
+                evidence.log_qz - log_qz,
+                log_qz - log_marginals,
+                log_marginals - p.log_prob(z),
+            )
+        )
+        reconstruction = evidence.reconstruction
+        loss = reconstruction + self.alpha * information
+        loss = loss + self.beta * correlation + self.gamma * dimensions
+        values = (reconstruction, evidence.kl, information, correlation, dimensions)
+        return loss, dict(zip(self.terms, values, strict=True))
+
+    def get_config(self):
+        return {
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "gamma": self.gamma,
+            "sampling": self.sampling,
+            "dataset_size": self.dataset_size,
+        }
+
+
+@register
+class DIP(Objective):
+    """-log p(x|z) + KL + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², Kumar et al. 2018.
+
+    C is the covariance over the batch of the posterior means ("i"), and of the codes,
+    Cov[μ] + E[Σ], in "ii".
+
+    Args:
+        kind: "i" or "ii".
+        off_diagonal: λ_od, at least 0.
+        diagonal: λ_d, at least 0; 100 for "i" and 10 for "ii" by default.
+
+    Raises:
+        ValueError: unknown kind, or a negative weight.
+    """
+
+    terms = ("reconstruction_loss", "kl_loss", "dip_loss")
+
+    def __init__(self, kind="i", off_diagonal=10.0, diagonal=None):
+        if kind not in ("i", "ii"):
+            raise ValueError(f"`kind` must be 'i' or 'ii'. Received: kind={kind!r}")
+        if diagonal is None:
+            diagonal = 100.0 if kind == "i" else 10.0
+        self.kind = kind
+        self.off_diagonal = at_least_0("off_diagonal", off_diagonal)
+        self.diagonal = at_least_0("diagonal", diagonal)
+
+    def __call__(self, evidence):
+        q = evidence.q
+        centred = q.mean - ops.mean(q.mean, axis=0)
+        n = ops.cast(ops.shape(centred)[0], "float32")
+        covariance = ops.matmul(ops.transpose(centred), centred) / n
+        own = ops.sum(ops.square(centred), axis=0) / n
+        squared = ops.sum(ops.square(covariance)) - ops.sum(ops.square(own))
+        if self.kind == "ii":
+            own = own + ops.mean(q.variance, axis=0)
+        penalty = self.off_diagonal * squared
+        penalty = penalty + self.diagonal * ops.sum(ops.square(own - 1.0))
+        reconstruction, kl = evidence.reconstruction, evidence.kl
+        values = (reconstruction, kl, penalty + ops.zeros_like(kl))
+        return reconstruction + kl + penalty, dict(zip(self.terms, values, strict=True))
+
+    def get_config(self):
+        return {"kind": self.kind, "off_diagonal": self.off_diagonal, "diagonal": self.diagonal}
+
+
+def _kernel(a, b, kind):
+    """k(a_i, b_j) `(n, m)` of codes `(n, d)` and `(m, d)`."""
+    apart = ops.expand_dims(a, 1) - ops.expand_dims(b, 0)
+    squared = ops.sum(ops.square(apart), axis=-1)
+    # Twice the expected squared distance of a standard normal code from its mean.
+    width = 2.0 * a.shape[-1]
+    if kind == "rbf":
+        return ops.exp(-squared / width)
+    return sum(width * s / (width * s + squared) for s in SCALES)
+
+
+def mmd(z, prior_z, kernel="imq"):
+    """Unbiased estimate of the squared maximum mean discrepancy, Gretton et al. 2012.
+
+    Σ_{i≠j} k(z_i, z_j) / (n(n-1)) + the same of the prior's - 2 Σ k(z_i, z̃_j) / n²,
+    whose mean is 0 where both are drawn alike, so that single values may be negative. A
+    single code has no pairs, whose terms are left out.
+
+    Args:
+        z: codes `(n, d)`.
+        prior_z: codes of the prior, `(n, d)`.
+        kernel: "imq", Σ_s C·s / (C·s + ‖·‖²) over `SCALES`, or "rbf", e^(-‖·‖²/C);
+            C = 2d.
+
+    Returns:
+        A scalar tensor.
+    """
+    n = ops.shape(z)[0]
+    index = ops.arange(n)
+    apart = 1.0 - _same(index, index)
+    n = ops.cast(n, "float32")
+    pairs = ops.maximum(n * (n - 1.0), 1.0)
+    own, theirs = (ops.sum(apart * _kernel(a, a, kernel)) / pairs for a in (z, prior_z))
+    return own + theirs - 2.0 * ops.mean(_kernel(z, prior_z, kernel))
+
+
+class _Matched(Objective):
+    """-log p(x|z) + weight · a distance between the batch's codes and the prior's."""
+
+    def _prior_codes(self, evidence):
+        return evidence.p.transform(evidence.normal(ops.shape(evidence.z)[1:]))
+
+
+@register
+class MMD(_Matched):
+    """-log p(x|z) + κ KL + λ MMD²(q(z), p(z)).
+
+    InfoVAE (Zhao et al. 2019) with κ = 1 - α, and the Wasserstein autoencoder
+    (Tolstikhin et al. 2018) with κ = 0, which needs no density of q. See `mmd`.
+
+    Args:
+        mmd_weight: λ, above 0: below it the codes would be driven from the prior.
+        kl_weight: κ, at least 0.
+        kernel: "imq" or "rbf".
+
+    Raises:
+        ValueError: a weight that is out of range, or an unknown kernel.
+    """
+
+    def __init__(self, mmd_weight, kl_weight=0.0, kernel="imq"):
+        if kernel not in ("imq", "rbf"):
+            raise ValueError(f"`kernel` must be 'imq' or 'rbf'. Received: kernel={kernel!r}")
+        if not 0.0 < mmd_weight < math.inf:
+            raise ValueError(
+                "The weight of the MMD must be above 0, or training would drive the codes "
+                f"away from the prior. Received: mmd_weight={mmd_weight!r}"
+            )
+        self.mmd_weight, self.kernel = float(mmd_weight), kernel
+        self.kl_weight = at_least_0("kl_weight", kl_weight)
+        self.terms = ("reconstruction_loss", *(("kl_loss",) if kl_weight else ()), "mmd_loss")
+
+    def __call__(self, evidence):
+        distance = mmd(evidence.z[0], self._prior_codes(evidence), self.kernel)
+        reconstruction = evidence.reconstruction
+        loss = reconstruction + self.mmd_weight * distance
+        terms = {
+            "reconstruction_loss": reconstruction,
+            "mmd_loss": distance + ops.zeros_like(reconstruction),
+        }
+        if self.kl_weight:
+            terms["kl_loss"] = evidence.kl
+            loss = loss + self.kl_weight * terms["kl_loss"]
+        return loss, terms
+
+    def get_config(self):
+        return {
+            "mmd_weight": self.mmd_weight,
+            "kl_weight": self.kl_weight,
+            "kernel": self.kernel,
+        }
+
+
+def sliced_wasserstein(z, prior_z, directions):
+    """Mean squared distance of sorted projections, Kolouri et al. 2018.
+
+    Args:
+        z, prior_z: codes `(n, d)`.
+        directions: vectors `(slices, d)` of any length.
+
+    Returns:
+        A scalar tensor, at least 0.
+    """
+    length = ops.sqrt(ops.sum(ops.square(directions), axis=-1, keepdims=True))
+    directions = ops.transpose(directions / ops.maximum(length, 1e-12))
+    a, b = (ops.sort(ops.matmul(codes, directions), axis=0) for codes in (z, prior_z))
+    return ops.mean(ops.square(a - b))
+
+
+@register
+class SlicedWasserstein(_Matched):
+    """-log p(x|z) + λ · sliced Wasserstein distance² between q(z) and p(z).
+
+    Args:
+        weight: λ, at least 0.
+        slices: number of random directions.
+
+    Raises:
+        ValueError: a negative weight, or no slices.
+    """
+
+    terms = ("reconstruction_loss", "wasserstein_loss")
+
+    def __init__(self, weight=10.0, slices=50):
+        if not isinstance(slices, int) or slices < 1:
+            raise ValueError(
+                f"`slices` must be an integer of at least 1. Received: slices={slices!r}"
+            )
+        self.weight, self.slices = at_least_0("weight", weight), slices
+
+    def __call__(self, evidence):
+        z = evidence.z[0]
+        directions = evidence.normal((self.slices, z.shape[-1]))
+        distance = sliced_wasserstein(z, self._prior_codes(evidence), directions)
+        reconstruction = evidence.reconstruction
+        values = (reconstruction, distance + ops.zeros_like(reconstruction))
+        loss = reconstruction + self.weight * distance
+        return loss, dict(zip(self.terms, values, strict=True))
+
+    def get_config(self):
+        return {"weight": self.weight, "slices": self.slices}

@@ -1,0 +1,79 @@
+"""Categorical distributions over one-hot vectors, hard or relaxed."""
+
+import math
+
+from keras import ops
+
+from keras_vae import distributions
+
+
+def gumbel(noise):
+    """Gumbel noise, -log(-log Φ(ε)), from standard normal noise ε.
+
+    So that all noise of codes is normal, whatever the posterior. The clip is what
+    a uniform float32 number could resolve.
+    """
+    uniform = 0.5 * (1.0 + ops.erf(noise / math.sqrt(2.0)))
+    uniform = ops.clip(uniform, 1e-7, 1.0 - 1e-7)
+    return -ops.log(-ops.log(uniform))
+
+
+class Categorical(distributions.Distribution):
+    """Independent categorical variables, as one-hot vectors one after another.
+
+    Jang, Gu & Poole 2017, Maddison, Mnih & Teh 2017. Without a temperature samples
+    are one-hot (Gumbel-max); with one they are relaxed, softmax((log π + g) / τ),
+    which have a gradient. `log_prob` is the log-mass of one-hot vectors.
+
+    Args:
+        logits: array `(..., variables · classes)`.
+        classes: classes of each variable.
+        temperature: τ above 0, or None.
+    """
+
+    def __init__(self, logits, classes, temperature=None):
+        super().__init__(1)
+        self.classes = classes
+        self.temperature = temperature
+        self.log_probs = self._each(ops.log_softmax, logits)
+
+    def _each(self, function, values):
+        """A function of the last axis, applied to each variable's own classes."""
+        shape = ops.shape(values)
+        apart = ops.reshape(values, (*shape[:-1], shape[-1] // self.classes, self.classes))
+        return ops.reshape(function(apart), shape)
+
+    @property
+    def mean(self):
+        """Probabilities, in the shape of the logits."""
+        return ops.exp(self.log_probs)
+
+    @property
+    def center(self):
+        """The most probable class of each variable, one-hot."""
+        return self._each(_one_hot_of_largest, self.log_probs)
+
+    def transform(self, noise):
+        scores = self.log_probs + gumbel(noise)
+        if self.temperature is None:
+            return self._each(_one_hot_of_largest, scores)
+        return self._each(ops.softmax, scores / self.temperature)
+
+    def log_prob_each(self, x):
+        return ops.cast(x, "float32") * self.log_probs
+
+    def entropy(self):
+        """Entropy in nats, `(...)`."""
+        return -distributions.sum_event(self.mean * self.log_probs, 1)
+
+    def kl_each(self, other):
+        if not isinstance(other, Categorical) or other.classes != self.classes:
+            return self._unknown_kl(other)
+        return self.mean * (self.log_probs - other.log_probs)
+
+
+def _one_hot_of_largest(values):
+    # Not argmax, which exported graphs do not take of floats.
+    _, index = ops.top_k(values, 1)
+    classes = ops.arange(values.shape[-1], dtype="int32")
+    return ops.cast(ops.equal(ops.cast(index, "int32"), classes), "float32")

@@ -1,0 +1,297 @@
+"""Normalizing flows: invertible maps of codes and their log-determinants.
+
+A flow is called with z `(..., d)` and gives where z goes, `(..., d)`, and the
+log-determinant log|det ∂z'/∂z| `(...)`, in nats.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae import distributions, initializers
+from keras_vae.posteriors import Extended
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+KINDS = ("planar", "radial")
+
+
+def _dot(a, b):
+    return ops.sum(a * b, axis=-1, keepdims=True)
+
+
+class Planar:
+    """z' = z + û tanh(wᵀz + b), Rezende & Mohamed 2015.
+
+    û = u + (softplus(wᵀu) - 1 - wᵀu) w/‖w‖² keeps wᵀû above -1, without which it
+    is not invertible.
+
+    Args:
+        u, w: arrays `(n, d)`.
+        b: array `(n, 1)`.
+    """
+
+    def __init__(self, u, w, b):
+        along = _dot(w, u)
+        self.constrained = ops.softplus(along) - 1.0
+        self.u = u + (self.constrained - along) * w / (_dot(w, w) + 1e-12)
+        self.w, self.b = w, b
+
+    def __call__(self, z):
+        h = ops.tanh(_dot(self.w, z) + self.b)
+        # û·w is `constrained`: written so, the determinant is positive to the last bit.
+        det = 1.0 + (1.0 - ops.square(h)) * self.constrained
+        return z + self.u * h, ops.squeeze(ops.log(det), -1)
+
+    @staticmethod
+    def size(d):
+        """Number of parameters in d dimensions."""
+        return 2 * d + 1
+
+    @classmethod
+    def of(cls, values, d):
+        """The flow of parameters `(n, size(d))`."""
+        return cls(values[..., :d], values[..., d : 2 * d], values[..., 2 * d :])
+
+
+class Radial:
+    """z' = z + β̂ h (z - c), h = 1 / (α + ‖z - c‖), Rezende & Mohamed 2015.
+
+    α = softplus(a), and β̂ = softplus(b) - α keeps it above -α, without which it is
+    not invertible.
+
+    Args:
+        center: c, array `(n, d)`.
+        a, b: arrays `(n, 1)`.
+    """
+
+    def __init__(self, center, a, b):
+        self.center = center
+        self.alpha = ops.softplus(a) + 1e-6
+        self.stretch = ops.softplus(b)
+
+    def __call__(self, z):
+        apart = z - self.center
+        # The norm has no gradient at 0.
+        r = ops.sqrt(_dot(apart, apart) + 1e-12)
+        beta = self.stretch - self.alpha
+        h = 1.0 / (self.alpha + r)
+        across = (r + self.stretch) * h
+        outwards = 1.0 + beta * self.alpha * ops.square(h)
+        log_det = (z.shape[-1] - 1) * ops.log(across) + ops.log(outwards)
+        return z + beta * h * apart, ops.squeeze(log_det, -1)
+
+    @staticmethod
+    def size(d):
+        """Number of parameters in d dimensions."""
+        return d + 2
+
+    @classmethod
+    def of(cls, values, d):
+        """The flow of parameters `(n, size(d))`."""
+        return cls(values[..., :d], values[..., d : d + 1], values[..., d + 1 :])
+
+
+def _check(**values):
+    for name, (value, least) in values.items():
+        if not isinstance(value, int) or value < least:
+            raise ValueError(
+                f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}"
+            )
+
+
+@register
+class FlowPosterior(Extended):
+    """q(z|x): a diagonal normal sent through flows whose parameters the encoder gives.
+
+    Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015. Neither
+    kind has an inverse in closed form: samples come with their densities, other
+    codes have none. Without flows it is `DiagonalNormal`.
+
+    Args:
+        latent_dim: number of latent dimensions d.
+        kind: "planar" or "radial".
+        flows: number of flows, at least 0.
+        log_var_bound: log-variances of the first normal stay inside ±this.
+        seed: int for the initial weights, or None.
+
+    Raises:
+        ValueError: unknown kind, or a number that is out of range.
+    """
+
+    def __init__(
+        self, latent_dim, kind="planar", flows=10, log_var_bound=10.0, seed=None, **kwargs
+    ):
+        if kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
+        _check(flows=(flows, 0))
+        self._flow = {"planar": Planar, "radial": Radial}[kind]
+        size = flows * self._flow.size(latent_dim)
+        super().__init__(latent_dim, size, log_var_bound, seed, **kwargs)
+        self.kind, self.flows = kind, flows
+
+    def distribution(self, mean, log_var, values=None):
+        """The `distributions.Transformed` that these parameters describe."""
+        base = distributions.Normal(mean, log_var)
+        if values is None:
+            return base
+        each = ops.split(values, self.flows, axis=-1)
+        return distributions.Transformed(base, [self._flow.of(v, self.latent_dim) for v in each])
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind, "flows": self.flows}
+
+
+@register
+class MADE(keras.layers.Layer):
+    """Masked autoencoder: outputs i depend on inputs before i only.
+
+    Germain et al., "MADE: Masked Autoencoder for Distribution Estimation", 2015, with
+    one hidden layer and a context that every output sees.
+
+    Args:
+        dim: number of inputs d.
+        context_dim: length of the context.
+        units: width of the hidden layer.
+        outputs: outputs for each input.
+        seed: int for the initial weights, or None.
+
+    Call arguments: z `(..., d)` and context `(n, context_dim)`. Returns a tuple of
+    `outputs` tensors `(..., d)`.
+    """
+
+    def __init__(self, dim, context_dim, units=64, outputs=2, seed=None, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.dim, self.context_dim = dim, context_dim
+        self.units, self.outputs, self.seed = units, outputs, seed
+        order = np.arange(1, dim + 1)
+        hidden = np.arange(units) % max(dim - 1, 1) + min(1, dim - 1)
+        self._masks = (
+            (hidden[None, :] >= order[:, None]).astype("float32"),
+            np.tile(order[None, :] > hidden[:, None], (1, outputs)).astype("float32"),
+        )
+        shapes = {
+            "kernel_in": (dim, units),
+            "kernel_out": (units, outputs * dim),
+            "context_in": (context_dim, units),
+            "context_out": (context_dim, outputs * dim),
+        }
+        for (name, shape), own in zip(shapes.items(), initializers.seeds(seed), strict=False):
+            initializer = initializers.GlorotUniform(own)
+            setattr(self, name, self.add_weight(shape, initializer, name=name))
+        self.bias_in = self.add_weight((units,), "zeros", name="bias_in")
+        self.bias_out = self.add_weight((outputs * dim,), "zeros", name="bias_out")
+        self.built = True
+
+    def call(self, z, context):
+        inwards, outwards = self._masks
+        told = ops.matmul(context, self.context_in) + self.bias_in
+        hidden = ops.tanh(ops.matmul(z, self.kernel_in * inwards) + told)
+        told = ops.matmul(context, self.context_out) + self.bias_out
+        out = ops.matmul(hidden, self.kernel_out * outwards) + told
+        return tuple(ops.split(out, self.outputs, axis=-1))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "context_dim": self.context_dim,
+            "units": self.units,
+            "outputs": self.outputs,
+            "seed": self.seed,
+        }
+
+
+class Autoregressive:
+    """z' = σz + (1 - σ)m, (m, σ) = MADE(z, context), then the order reversed.
+
+    Kingma et al. 2016. Its log-determinant is Σ log σ; the reversal has none.
+
+    Args:
+        made: a `MADE` of two outputs.
+        context: array `(n, context_dim)`.
+    """
+
+    def __init__(self, made, context):
+        self.made, self.context = made, context
+
+    def _parameters(self, z):
+        m, s = self.made(z, self.context)
+        # Gates start nearly open, as the paper has them: the flow near the identity.
+        return m, s + 2.0
+
+    def __call__(self, z):
+        m, s = self._parameters(z)
+        gate = ops.sigmoid(s)
+        log_det = -ops.sum(ops.softplus(-s), axis=-1)
+        return ops.flip(gate * z + (1.0 - gate) * m, axis=-1), log_det
+
+    def inverse(self, z):
+        """Where z came from, one dimension after another, and log|det| of the way there."""
+        moved = ops.flip(z, axis=-1)
+        z = ops.zeros_like(moved)
+        for _ in range(moved.shape[-1]):
+            m, s = self._parameters(z)
+            gate = ops.sigmoid(s)
+            z = (moved - (1.0 - gate) * m) / gate
+        return z, -ops.sum(ops.softplus(-self._parameters(z)[1]), axis=-1)
+
+
+@register
+class InverseAutoregressive(Extended):
+    """q(z|x): a diagonal normal sent through inverse autoregressive flows.
+
+    Kingma et al., "Improving Variational Inference with Inverse Autoregressive
+    Flow", 2016. The steps' networks are weights of their own; the encoder gives the
+    first normal and a context that every step sees.
+
+    Args:
+        latent_dim: number of latent dimensions d.
+        steps: number of steps, at least 0; without any it is `DiagonalNormal`.
+        units: width of each step's hidden layer.
+        context_dim: length of the context.
+        log_var_bound: log-variances of the first normal stay inside ±this.
+        seed: int for the initial weights, or None.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    def __init__(
+        self,
+        latent_dim,
+        steps=4,
+        units=64,
+        context_dim=32,
+        log_var_bound=10.0,
+        seed=None,
+        **kwargs,
+    ):
+        _check(steps=(steps, 0), units=(units, 1), context_dim=(context_dim, 1))
+        extra = context_dim if steps else 0
+        super().__init__(latent_dim, extra, log_var_bound, seed, **kwargs)
+        self.steps, self.units, self.context_dim = steps, units, context_dim
+        seeds = itertools.islice(initializers.seeds(seed), 2, 2 + steps)
+        self.networks = [
+            MADE(latent_dim, context_dim, units, seed=own, name=f"made_{i}")
+            for i, own in enumerate(seeds)
+        ]
+
+    def distribution(self, mean, log_var, context=None):
+        """The `distributions.Transformed` that these parameters describe."""
+        base = distributions.Normal(mean, log_var)
+        if context is None:
+            return base
+        return distributions.Transformed(
+            base, [Autoregressive(made, context) for made in self.networks]
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "steps": self.steps,
+            "units": self.units,
+            "context_dim": self.context_dim,
+        }

@@ -1,0 +1,148 @@
+"""MIWAE: a model of data with missing values, which it can fill in."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae import likelihoods, objectives
+from keras_vae.models import checks
+from keras_vae.models.inference import ROWS
+from keras_vae.models.model import VAE
+from keras_vae.models.variants import vae
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+
+def mark_missing(x, missing=None):
+    """Data whose missing values are NaN.
+
+    Args:
+        x: data `(n, ...)`.
+        missing: bool `(n, ...)`, true where a value is missing; None for data that is
+            marked already.
+
+    Returns:
+        float32 array of the shape of x.
+
+    Raises:
+        ValueError: `missing` is of another shape, or not of booleans (0 and 1).
+    """
+    if missing is None:
+        return x
+    x, missing = checks.array(x, "x"), checks.array(missing, "missing")
+    if missing.shape != x.shape or not np.isin(missing, (0, 1)).all():
+        raise ValueError(
+            f"`missing` must be booleans of the data's shape {x.shape}, true where a value is "
+            f"missing. Received: shape {missing.shape}, dtype {missing.dtype}"
+        )
+    return np.where(missing.astype(bool), np.float32(np.nan), x.astype("float32"))
+
+
+@register
+class MIWAE(VAE):
+    """A VAE whose encoder sees 0 where a value is missing.
+
+    Mattei & Frellsen, "MIWAE: Deep Generative Modelling and Imputation of Incomplete
+    Data Sets", 2019. Missing values are NaN in all data that it is given. Everything
+    else is as in `VAE`, with a likelihood `likelihoods.Observed`.
+    """
+
+    def infer(self, x, condition=None, training=False):
+        """Parameters of q(z|x_obs), tensors in and out."""
+        return super().infer(ops.where(ops.isnan(x), 0.0, x), condition, training)
+
+    def fit(self, x=None, y=None, *args, missing=None, **kwargs):
+        """As `VAE.fit`; `missing` may mark missing values in place of NaN.
+
+        Args:
+            missing: see `mark_missing`.
+        """
+        return super().fit(mark_missing(x, missing), y, *args, **kwargs)
+
+    def impute(
+        self,
+        x,
+        missing=None,
+        samples=1000,
+        condition=None,
+        seed=0,
+        batch_size=ROWS,
+        verbose="auto",
+    ):
+        """Data with its missing values filled in by their mean given the others.
+
+        Σ_k w̃_k E[x_mis|z_k], z_k from q(z|x_obs), w̃_k their normalised weights
+        p(x_obs|z) p(z) / q(z|x_obs): the more samples, the nearer to E[x_mis|x_obs] of
+        the model.
+
+        Args:
+            x: data `(n, ...)`.
+            missing: see `mark_missing`.
+            samples, condition, seed, batch_size, verbose: as `log_likelihood`.
+
+        Returns:
+            `(n, ...)` float32: x where it is known.
+
+        Raises:
+            ValueError: bad data.
+        """
+        x, condition = self._checked(mark_missing(x, missing), condition)
+        filled = np.zeros(x.shape, "float64")
+        total = np.full((len(x),) + (1,) * (x.ndim - 1), -np.inf)
+        for rows, (part, means) in self._scored(
+            "impute", x, samples, condition, seed, batch_size, verbose
+        ):
+            part = part.reshape(-1, *total.shape[1:]).astype("float64")
+            new = np.logaddexp(total[rows], part)
+            filled[rows] *= np.exp(total[rows] - new)
+            filled[rows] += np.exp(part - new) * means
+            total[rows] = new
+        return np.where(np.isnan(x), filled, x).astype("float32")
+
+    def _tensor_function(self, name):
+        return _impute if name == "impute" else super()._tensor_function(name)
+
+
+def _impute(model, noise, x, condition=None):
+    """log Σ_k w_k `(n,)` and Σ_k w̃_k E[x|z_k] `(n, ...)` of K samples."""
+    evidence = model.evidence(x, condition, noise=noise)
+    log_weights = evidence.log_weights
+    means = model.likelihood.mean(model._outputs(evidence.z, condition))
+    weights = ops.softmax(log_weights, axis=0)
+    weights = ops.reshape(weights, (weights.shape[0], -1) + (1,) * (len(x.shape) - 1))
+    return ops.logsumexp(log_weights, axis=0), ops.sum(weights * means, axis=0)
+
+
+def miwae(
+    input_shape=(28, 28, 1),
+    latent_dim=50,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name="miwae",
+    *,
+    samples=20,
+    gradient="standard",
+    **options,
+):
+    """MIWAE: -log 1/K Σ_k p(x_obs|z_k) p(z_k) / q(z_k|x_obs, 0).
+
+    Mattei & Frellsen, "MIWAE: Deep Generative Modelling and Imputation of Incomplete
+    Data Sets", 2019. Values that are missing at random are NaN, or marked by
+    `fit(x, missing=...)`; `impute(x)` fills them in. Without missing values it is `iwae`.
+
+    Args: as `iwae`, but
+        likelihood: of single pixels: not one that looks at the whole picture.
+        samples: K, 20 by default.
+
+    Returns:
+        A built `MIWAE`.
+
+    Raises:
+        ValueError: as `iwae`; a likelihood that does not look at single pixels.
+    """
+    return vae(
+        input_shape, latent_dim, network, units, likelihoods.Observed(likelihood), seed, name,
+        objective=objectives.IWAE(samples, gradient), model_class=MIWAE, **options,
+    )  # fmt: skip

@@ -1,0 +1,91 @@
+"""Every named function of `keras_vae.models` with tiny arguments, for tests of them all."""
+
+import keras
+import numpy as np
+from conftest import make_images
+from keras import ops
+
+from keras_vae import initializers, models
+
+
+def features(shape=(8, 8, 1)):
+    """A small network for pictures, the same at every call and on every backend."""
+    seeds = initializers.seeds(7)
+
+    def glorot():
+        return initializers.GlorotUniform(next(seeds))
+
+    inputs = keras.Input(shape)
+    x = keras.layers.Conv2D(3, 3, activation="relu", kernel_initializer=glorot(), name="first")(
+        inputs
+    )
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(4, kernel_initializer=glorot(), name="second")(x)
+    return keras.Model(inputs, x, name="features")
+
+
+# What differs from `make(SHAPE, 2, network, units=(8,), seed=0)`.
+TINY = {
+    "annealed_vae": {},
+    "autoencoder": {},
+    "beta_tc_vae": {},
+    "beta_vae": {},
+    "categorical_vae": {"classes": 3},
+    "cvae": {"num_classes": 3},
+    "dfc_vae": {"features": features, "feature_layers": ["first", "second"]},
+    "dip_vae": {"kind": "ii"},
+    "flow_vae": {"flows": 2},
+    "full_covariance_vae": {},
+    "iaf_vae": {"steps": 2, "hidden_units": 8, "context_dim": 3},
+    "info_vae": {},
+    "iwae": {"samples": 4, "gradient": "dreg"},
+    "joint_vae": {"classes": 3},
+    "logcosh_vae": {},
+    "miwae": {"samples": 4},
+    "ms_ssim_vae": {"input_shape": (12, 12, 1)},
+    "swae": {},
+    "vae": {},
+    "wae_mmd": {},
+}
+
+# Trained by a procedure of its own, and tested in files of its own.
+ELSEWHERE = {"vq_vae"}
+
+# Those that give no bound on log p(x), and what says so.
+NO_BOUND = {
+    "autoencoder": "without noise",
+    "dfc_vae": "no density of x",
+    "ms_ssim_vae": "no density of x",
+    "swae": "without noise",
+    "wae_mmd": "without noise",
+}
+
+
+def make(name, network="dense", **kwargs):
+    """A tiny model of that name."""
+    options = {k: v() if callable(v) else v for k, v in TINY[name].items()}
+    if network == "conv":
+        options["hidden"] = 8
+    arguments = {"input_shape": (8, 8, 1), "latent_dim": 2, "units": (8,), "seed": 0}
+    return getattr(models, name)(**{**arguments, "network": network, **options, **kwargs})
+
+
+def data(name, n=15):
+    """Pictures, some of whose values are missing where the model allows it, and labels."""
+    rng = np.random.default_rng(3)
+    x = make_images(rng, n, TINY[name].get("input_shape", (8, 8, 1)))
+    if name == "miwae":
+        x = models.mark_missing(x, rng.random(x.shape) < 0.3)
+    return x, (np.arange(n) % 3 if name == "cvae" else None)
+
+
+def evidence(model, x, y, noise, training):
+    """One forward pass with all noise given."""
+    y = None if y is None else ops.convert_to_tensor(y)
+    found = model.evidence(ops.convert_to_tensor(x), y, training, noise)
+    return found._replace(normal=_fixed_normal, step=3)
+
+
+def _fixed_normal(shape):
+    rng = np.random.default_rng(1)
+    return ops.convert_to_tensor(rng.standard_normal(tuple(map(int, shape)), "float32"))

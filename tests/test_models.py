@@ -1,0 +1,151 @@
+"""What every named model has in common, one by one, tiny."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import array
+from keras import ops
+from registry import ELSEWHERE, NO_BOUND, TINY, data, evidence, make
+
+from keras_vae import models, zoo
+
+
+def test_every_named_model_is_in_the_table():
+    functions = {n for n in models.__all__ if n.islower()} - {"mark_missing"}
+    assert functions == set(TINY) | ELSEWHERE
+
+
+@pytest.fixture(scope="module", params=sorted(TINY))
+def trained(request):
+    """A model after two epochs with a last batch of one, its data and history."""
+    keras.utils.set_random_seed(0)
+    model = make(request.param)
+    x, y = data(request.param)
+    held_out = x[:3] if y is None else (x[:3], y[:3])
+    history = model.fit(
+        x, y, batch_size=7, epochs=2, validation_data=held_out, verbose=0,
+        sample_weight=np.linspace(0.5, 1.5, len(x)),
+    ).history  # fmt: skip
+    return request.param, model, x, y, history
+
+
+def test_fit_logs_every_term_and_learns_from_a_last_batch_of_one(trained):
+    name, model, x, y, history = trained
+    terms = {"loss", *model.objective.terms}
+    assert set(history) == terms | {f"val_{term}" for term in terms}
+    assert "reconstruction_loss" in terms
+    assert np.isfinite([*history.values()]).all()
+    untrained = make(name)
+    assert any(
+        np.abs(a - b).max() > 1e-6
+        for a, b in zip(untrained.encoder.get_weights(), model.encoder.get_weights())
+    )
+
+
+def test_a_batch_of_one(trained):
+    name, model, x, y, _ = trained
+    one = x[:1], None if y is None else y[:1]
+    logs = model.evaluate(*one, verbose=0, return_dict=True)
+    assert np.isfinite(list(logs.values())).all()
+    assert model.encode(x[:1], condition=one[1]).shape == (1, model.latent_dim)
+
+
+def test_codes_and_pictures(trained):
+    """Deterministic, in shape and in range; `call` and `reconstruct` skip nothing."""
+    name, model, x, y, _ = trained
+    z = model.encode(x, condition=y)
+    assert z.shape == (len(x), model.latent_dim) and np.isfinite(z).all()
+    np.testing.assert_array_equal(z, model.encode(x, condition=y))
+    rebuilt = model.reconstruct(x, condition=y)
+    np.testing.assert_allclose(rebuilt, model.decode(z, condition=y), atol=1e-6)
+    np.testing.assert_array_equal(rebuilt, model.reconstruct(x, condition=y))
+    condition = None if y is None else 1
+    drawn = model.sample(4, condition=condition, seed=1)
+    assert drawn.shape == (4, *x.shape[1:])
+    np.testing.assert_array_equal(drawn, model.sample(4, condition=condition, seed=1))
+    assert np.abs(drawn - model.sample(4, condition=condition, seed=2)).max() > 1e-5
+    given = ops.convert_to_tensor(x)
+    called = model(given if y is None else (given, ops.convert_to_tensor(y)))
+    np.testing.assert_allclose(array(called), rebuilt, atol=1e-5)
+
+
+def test_codes_are_those_of_the_distribution_that_is_sampled(trained):
+    """With next to no noise in its normals a sample is where `encode` says it is."""
+    name, model, x, y, _ = trained
+    if name in ("categorical_vae", "joint_vae"):
+        pytest.skip("categorical codes are the most probable ones, not a mean")
+    parameters = list(model.infer(ops.convert_to_tensor(x), _tensor(y)))
+    zero = ops.zeros((1, len(x), model.latent_dim))
+    q = model.posterior_layer.distribution(*parameters)
+    moved = array(q.transform(zero))[0]
+    np.testing.assert_allclose(moved, model.encode(x, condition=y), atol=1e-5)
+
+
+def _tensor(y):
+    return None if y is None else ops.convert_to_tensor(y)
+
+
+def test_the_bound_or_why_there_is_none(trained):
+    name, model, x, y, _ = trained
+    x, y = x[:3], None if y is None else y[:3]
+    if name in NO_BOUND:
+        with pytest.raises(ValueError, match=f"{NO_BOUND[name]}.*Received"):
+            model.log_likelihood(x, 5, condition=y)
+        return
+    bound = model.log_likelihood(x, 400, condition=y, verbose=False)
+    fewer = np.mean(
+        [model.log_likelihood(x, 1, condition=y, seed=s, verbose=False) for s in range(20)], axis=0
+    )
+    assert bound.shape == (3,) and np.isfinite(bound).all()
+    # Single samples give the ELBO, which is below.
+    assert (fewer < bound + 0.5).all()
+
+
+def test_files(trained, tmp_path):
+    name, model, x, y, _ = trained
+    expected = model.reconstruct(x, condition=y)
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    zoo.save(model, tmp_path / "preset", golden=(x[:2],) if y is None else (x[:2], y[:2]))
+    fresh = make(name, seed=1)
+    fresh.compile("adam")
+    fresh.load_weights(tmp_path / "m.weights.h5")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    for other in (loaded, fresh, zoo.load(tmp_path / "preset")):
+        assert type(other) is type(model)
+        np.testing.assert_array_equal(other.reconstruct(x, condition=y), expected)
+    again = loaded.fit(x[:7], None if y is None else y[:7], verbose=0).history
+    assert np.isfinite(again["loss"]).all()
+    # The objective and its schedules came back: the loss of equal noise is the same.
+    noise = np.random.default_rng(0).standard_normal((4, len(x), model.latent_dim), "float32")
+    losses = [
+        array(m.objective(evidence(m, x, y, noise, training=True))[0])
+        for m in (model, zoo.load(tmp_path / "preset"))
+    ]
+    np.testing.assert_array_equal(*losses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_convolutions_and_mixed_precision(name, policy):
+    """Losses stay finite, fall, and are those of full precision to a few per cent."""
+    x, y = data(name)
+    noise = np.random.default_rng(0).standard_normal((4, len(x), 20), "float32")
+
+    def first_loss(model):
+        found = evidence(model, x, y, noise[:, :, : model.latent_dim], training=False)
+        assert keras.backend.standardize_dtype(found.log_px.dtype) == "float32"
+        assert keras.backend.standardize_dtype(found.z.dtype) == "float32"
+        return array(model.objective(found)[0])
+
+    expected = first_loss(make(name, "conv"))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make(name, "conv")
+        np.testing.assert_allclose(first_loss(model), expected, rtol=0.03, atol=0.5)
+        history = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert np.isfinite(history["loss"]).all()

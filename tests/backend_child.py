@@ -43,6 +43,14 @@ def some_codes(preset, n):
     return rng.standard_normal((n, preset.latent_dim), "float32")
 
 
+def gap(preset, x):
+    """How much farther the second nearest code is than the nearest, squared distances."""
+    features = keras.ops.convert_to_numpy(preset.encoder(x)).astype("float64")
+    distances = np.square(features[..., None, :] - preset.codebook).sum(-1)
+    nearest = np.partition(distances, 1, axis=-1)[..., :2]
+    return nearest[..., 1] - nearest[..., 0]
+
+
 def save(folder):
     x, y = digits()
     model = small()
@@ -63,6 +71,8 @@ def save(folder):
         preset = zoo.load(name)
         data, condition = data_of(name, preset)
         expected[f"{name}.encode"] = preset.encode(data, condition)
+        if hasattr(preset, "num_codes"):
+            expected[f"{name}.gap"] = gap(preset, data)
         expected[f"{name}.decode"] = preset.decode(some_codes(preset, len(data)), condition)
         expected[f"{name}.sample"] = preset.sample(
             8, condition=0 if preset.condition else None, seed=3

@@ -36,7 +36,7 @@ def classifier(seed):
             keras.Input(SHAPE),
             keras.layers.Conv2D(4, 3, 2),
             keras.layers.Flatten(),
-            keras.layers.Dense(5),
+            keras.layers.Dense(5, kernel_initializer=keras.initializers.RandomNormal(0, 0.3, seed)),
         ]
     )
 
@@ -235,7 +235,7 @@ class TestControlled:
         y = (rng.random((32, 5)) < 0.4).astype("float32")
         for name, weight in (("control", 300.0), ("hiding", 300.0), ("change", 10.0)):
             scaffold = controlled(weights={**ZERO, name: weight}, rivals_learning_rate=0.0)
-            scaffold.compile(keras.optimizers.Adam(1e-2))
+            scaffold.compile(keras.optimizers.Adam(3e-3 if name == "change" else 1e-2))
             if name == "hiding":
                 # An adversary that knows something gives the encoder something to hide.
                 adversary = scaffold.adversary.get_weights()
@@ -244,9 +244,9 @@ class TestControlled:
             if name == "change":
                 for layer in scaffold.decoder.layers:
                     if isinstance(layer, layers.FeatureModulation):
-                        layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
-            log = scaffold.fit(x, y, epochs=30, batch_size=32, verbose=0).history[f"{name}_loss"]
-            assert np.mean(log[-3:]) < 0.9 * np.mean(log[:3]), (name, log)
+                        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.weights])
+            log = scaffold.fit(x, y, epochs=80, batch_size=32, verbose=0).history[f"{name}_loss"]
+            assert np.mean(log[-8:]) < 0.85 * np.mean(log[:8]), (name, log)
 
     def test_hiding_is_nothing_for_an_adversary_that_knows_nothing(self):
         from keras_vae.models.controlled import _undecided

@@ -178,8 +178,8 @@ def get(identifier):
     """A likelihood from its name or itself.
 
     Args:
-        identifier: "bernoulli", "dynamic_bernoulli", "normal", or a
-            `Likelihood`.
+        identifier: "bernoulli", "dynamic_bernoulli", "normal", "optimal_normal", or
+            a `Likelihood`.
 
     Raises:
         ValueError: unknown name.
@@ -188,6 +188,7 @@ def get(identifier):
         "bernoulli": Bernoulli,
         "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
         "normal": Normal,
+        "optimal_normal": lambda: Normal("optimal"),
     }
     if isinstance(identifier, Likelihood):
         return identifier

@@ -178,8 +178,8 @@ def get(identifier):
     """A likelihood from its name or itself.
 
     Args:
-        identifier: "bernoulli", "dynamic_bernoulli", "normal", or a
-            `Likelihood`.
+        identifier: "bernoulli", "dynamic_bernoulli", "normal", "optimal_normal", or
+            a `Likelihood`.
 
     Raises:
         ValueError: unknown name.

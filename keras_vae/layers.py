@@ -172,7 +172,7 @@ class Augment(keras.layers.Layer):
     def call(self, x, training=False):
         if not training:
             return x
-        n, (height, width) = ops.shape(x)[0], x.shape[1:3]
+        n = ops.shape(x)[0]
 
         def each(low, high):
             return keras.random.uniform((n, 1, 1, 1), low, high, seed=self.seed_generator)
@@ -183,14 +183,19 @@ class Augment(keras.layers.Layer):
             share = self.blur * ops.maximum(each(-1.0, 1.0), 0.0)
             x = x + share * (_softened(x) - x)
         x = 0.5 + (x - 0.5) * each(1.0 - self.contrast, 1.0 + self.contrast)
-        s = self.shift
-        offset = keras.random.uniform((2,), 0.0, 2.0 * s + 0.999, seed=self.seed_generator)
-        offset = ops.cast(ops.floor(offset), "int32")
-        x = ops.pad(x, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
-        start = ops.stack([0 * offset[0], offset[0], offset[1], 0 * offset[0]])
-        x = ops.slice(x, start, (n, height, width, x.shape[-1]))
+        if self.shift:
+            x = self._shifted(x)
         noise = keras.random.normal(ops.shape(x), dtype=x.dtype, seed=self.seed_generator)
         return x + each(0.0, self.noise) * noise
+
+    def _shifted(self, x):
+        s, (height, width, channels) = self.shift, x.shape[1:]
+        offset = keras.random.uniform((2,), 0.0, 2.0 * s + 0.999, seed=self.seed_generator)
+        offset = ops.cast(ops.floor(offset), "int32")
+        start = ops.stack([0 * offset[0], offset[0], offset[1], 0 * offset[0]])
+        n = ops.shape(x)[0]
+        x = ops.pad(x, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
+        return ops.slice(x, start, (n, height, width, channels))
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -280,8 +280,8 @@ def get(identifier):
     """A likelihood from its name or itself.
 
     Args:
-        identifier: "bernoulli", "dynamic_bernoulli", "normal", "logcosh", or a
-            `Likelihood`.
+        identifier: "bernoulli", "dynamic_bernoulli", "normal", "optimal_normal",
+            "logcosh", or a `Likelihood`.
 
     Raises:
         ValueError: unknown name.

@@ -57,7 +57,8 @@ class NoPrior(Prior):
     """What an autoencoder has: nothing was ever asked of its codes as a whole."""
 
     def distribution(self, condition=None):
-        return None
+        # It has no density either, and says so when it is asked for one.
+        return distributions.Point(ops.zeros((self.latent_dim,), "float32"))
 
     def sample(self, n, rng, condition=None):
         raise ValueError(

@@ -47,6 +47,14 @@ def some_codes(preset, n):
     return rng.standard_normal((n, preset.latent_dim), "float32")
 
 
+def gap(preset, x):
+    """How much farther the second nearest code is than the nearest, squared distances."""
+    features = keras.ops.convert_to_numpy(preset.encoder(x)).astype("float64")
+    distances = np.square(features[..., None, :] - preset.codebook).sum(-1)
+    nearest = np.partition(distances, 1, axis=-1)[..., :2]
+    return nearest[..., 1] - nearest[..., 0]
+
+
 def save(folder):
     x, y = digits()
     model = small()
@@ -68,6 +76,8 @@ def save(folder):
         data, condition = data_of(name, preset)
         z = some_codes(preset, len(data))
         expected[f"{name}.encode"] = preset.encode(data, condition)
+        if hasattr(preset, "num_codes"):
+            expected[f"{name}.gap"] = gap(preset, data)
         expected[f"{name}.decode"] = preset.decode(z, condition)
         one = None if condition is None else condition[0]
         expected[f"{name}.sample"] = preset.sample(8, condition=one, seed=3)

@@ -59,7 +59,12 @@ def test_presets_agree(saved, name, a, b):
         for what in ("encode", "decode", "sample"):
             left, right = first[f"{name}.{what}"], second[f"{name}.{what}"]
             assert left.shape == right.shape and np.abs(left).max() > 0
-            assert np.abs(left - right).max() <= 1e-5
+            if left.dtype.kind == "i":
+                # Between two codes that are equally near the last bit decides.
+                other = left != right
+                assert other.mean() <= 1e-3 and (first[f"{name}.gap"][other] < 1e-4).all()
+            else:
+                assert np.abs(left - right).max() <= 1e-5
         np.testing.assert_allclose(first[f"{name}.bound"], second[f"{name}.bound"], rtol=1e-5)
 
 

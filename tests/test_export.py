@@ -258,10 +258,8 @@ class TestQuantized:
         with pytest.raises(ValueError, match="draws its codes one by one"):
             export.tflite(quantized, tmp_path / "m.tflite", signatures="sample")
 
-    @pytest.mark.parametrize(
-        "quantize, allowed", [(None, 1), (None, 2), ("float16", 15), ("float16", 16)]
-    )
-    def test_the_share_of_other_codes_is_limited(self, quantized, quantize, allowed):
+    @pytest.mark.parametrize("allowed", [1, 2])
+    def test_the_share_of_other_codes_is_limited(self, quantized, allowed):
         x, y = digits()
         wanted = signatures(quantized, ["encode", "reconstruct"])
         arrays = reports.inputs(quantized, wanted, x[:32], y[:32])
@@ -274,11 +272,11 @@ class TestQuantized:
             found = reports.parity(
                 quantized, wanted, arrays, results, dict.fromkeys(wanted, 1.0), x[:32], "", 1
             )
-            reports.check({"quantize": quantize, "parity": found})
+            reports.check({"quantize": None, "parity": found})
             return found
 
         # 32 maps of 7 × 7: one code is 6e-4 of them.
-        if allowed / codes.size <= reports.CHANGED[quantize]:
+        if allowed / codes.size <= reports.CHANGED:
             assert judged()["outputs"][0]["changed"] == pytest.approx(allowed / codes.size)
         else:
             with pytest.raises(export.ExportError, match=r"encode codes 0\.0"):

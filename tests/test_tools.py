@@ -271,7 +271,7 @@ class TestQuantized:
         assert found["asked label read by a classifier"] == pytest.approx(100 * agreed)
         assert found["Fréchet distance of samples"] > 0
         bound = -model.log_likelihood(x, condition=y).mean()
-        assert found["-log p(pixels | codes) - log p(codes)"] == pytest.approx(bound, rel=1e-5)
+        assert found["-log p(pixels, given codes) - log p(codes)"] == pytest.approx(bound, rel=1e-5)
 
 
 class TestEvaluate:

@@ -26,7 +26,7 @@ def classifier(name, data="celeb_a_64", epochs=None):
     Args:
         name: "measures", "trains_a" or "trains_b".
         data: name of a data set with attributes.
-        epochs: passes over the training split, if it must be trained; 6 for the one
+        epochs: passes over the training split, if it must be trained; 5 for the one
             that measures and 8 for the others by default.
 
     Returns:
@@ -45,7 +45,7 @@ def classifier(name, data="celeb_a_64", epochs=None):
     if path.is_file():
         model.load_weights(path)
     else:
-        _train(model, name, data, epochs or (6 if name == MEASURES else 8))
+        _train(model, name, data, epochs or (5 if name == MEASURES else 8))
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f"{path.name.split('.')[0]}.{os.getpid()}.weights.h5")
         model.save_weights(new)

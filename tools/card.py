@@ -44,8 +44,8 @@ def _draw(folder):
 
 def _draw_faces(model, picture):
     """Pictures of faces that the model drew: photographs are not to be given away."""
-    y = None if model.condition is None else faces.attributes(64)
-    picture("samples.png", "Samples.", plots.samples, model, condition=y, seed=1)
+    y = None if model.condition is None else faces.attributes(32)
+    picture("samples.png", "Samples.", plots.samples, model, n=32, condition=y, seed=1)
     x, y = faces.drawn(model, 8, seed=2)
     if model.condition is not None or model.directions is not None:
         picture(
@@ -62,9 +62,9 @@ def _draw_faces(model, picture):
         "From one sample to another through the latent space.",
         plots.interpolation,
         model,
-        x[:4],
-        x[4:],
-        condition=None if y is None else y[:4],
+        x[:3],
+        x[3:6],
+        condition=None if y is None else y[:3],
     )
 
 

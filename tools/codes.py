@@ -48,7 +48,7 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
             digits=4,
             how=f"{bits.mean() / places:.2f} bits a code, {bits.mean():.1f} an image, ",
         ),
-        entry("-log p(pixels | codes) - log p(codes)", -bound.mean, bound.standard_error),
+        entry("-log p(pixels, given codes) - log p(codes)", -bound.mean, bound.standard_error),
     ]
     if datasets.info(data).classes:
         found += _judged(model, x, rebuilt, data, entry, seed, samples or len(x))

@@ -106,7 +106,8 @@ def _control(model, x, y, seed, entry):
         return attributes.logits(judge, pictures)
 
     columns = [model.condition.index(name) for name in faces.SWITCHED]
-    control = metrics.attribute_control(model, x, y, read, faces.SWITCHED)
+    border = model.data_shape[0] // 8
+    control = metrics.attribute_control(model, x, y, read, faces.SWITCHED, border)
     print(control)
     real = attributes.balanced_accuracy(read(x), y)[columns]
     shares, balanced = metrics.sampled_attributes(model, y, read, faces.SWITCHED, seed)
@@ -126,7 +127,7 @@ def _control(model, x, y, seed, entry):
     found = [entry(t, value, unit="%", how=how, digits=1) for t, value, how in rows]
     change = control.change.mean()
     found.append(entry("mean absolute change by an edit", change, unit="", how=edits, digits=4))
-    psnr = "8 pixels at each edge, edited and unedited; "
+    psnr = f"{border} pixels at each edge, edited and unedited; "
     found.append(entry("PSNR of the border", control.border_psnr, unit="dB", how=psnr, digits=1))
     for i, name in enumerate(faces.SWITCHED):
         on, off = 100 * control.on[i], 100 * control.off[i]

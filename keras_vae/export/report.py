@@ -14,8 +14,9 @@ import numpy as np
 #       its two halves are judged by themselves.
 LIMITS = {None: ("scaled_error", 1e-5), "float16": ("rms_error", 1e-3)}
 FIGURES = ("max_error", "scaled_error", "rms_error")
-# The share of integer codes that rounding may choose otherwise.
-CHANGED = {None: 1e-3, "float16": 1e-2}
+# The share of integer codes that float32 rounding may choose otherwise. With fewer digits
+# codes that are almost as near are chosen more often; what is lost by that is seen in PSNR.
+CHANGED = 1e-3
 # What eight bits may cost: decibels of reconstruction PSNR on real images.
 MAX_LOSS_DB = 0.5
 # How long one Keras call is timed for, seconds, and how many times at most.
@@ -212,14 +213,13 @@ def check(report):
     if quantize in LIMITS:
         by_picture &= {row["signature"] for row in parity["outputs"] if row["chooses"]}
         for row in parity["outputs"]:
-            if row["changed"] is not None:
-                figure, limit = "changed", CHANGED[quantize]
-            elif not row["chooses"]:
-                figure, limit = LIMITS[quantize]
-                if row["signature"] == "reconstruct":
-                    figure = "rms_error"
-            else:
-                continue
+            figure, limit = LIMITS[quantize]
+            if row["signature"] == "reconstruct":
+                figure = "rms_error"
+            if row["chooses"]:
+                if row["changed"] is None or quantize is not None:
+                    continue
+                figure, limit = "changed", CHANGED
             expected.append(f"{figure} at most {limit:g}")
             if not row[figure] <= limit:
                 bad.append(f"{row['signature']} {row['output']} {row[figure]:.2g}")

@@ -34,7 +34,7 @@ class VQVAE(CodeInference, VAE):
         decoder: model from such features to outputs in data shape.
         posterior: a `quantizers.VectorQuantizer`.
         prior: an `autoregressive.GatedPixelCNN` of maps `(h, w)`.
-        likelihood: a likelihood layer or its name; "normal" by default.
+        likelihood: a likelihood layer or its name; "optimal_normal" by default.
         objective: `objectives.Quantized()` by default.
         condition: `conditions.Labels` or `conditions.Attributes` that the prior is
             given, so that the model fits on `(x, y)`; None otherwise.
@@ -51,7 +51,7 @@ class VQVAE(CodeInference, VAE):
         decoder,
         posterior,
         prior,
-        likelihood="normal",
+        likelihood="optimal_normal",
         objective=None,
         condition=None,
         seed=None,
@@ -248,7 +248,7 @@ def vq_vae(
     latent_dim=64,
     network="residual",
     units=None,
-    likelihood="normal",
+    likelihood="optimal_normal",
     seed=None,
     name=None,
     *,
@@ -276,7 +276,8 @@ def vq_vae(
         network: "residual" or "conv".
         units: channels of the stages that halve the resolution, from the data
             inwards; (32, 64) by default, so a map has a quarter of the image's side.
-        likelihood: "normal", "bernoulli", or a layer.
+        likelihood: "optimal_normal" (squared error over its own mean), "normal",
+            "bernoulli", or a layer.
         seed: int for the initial weights, the same on every backend, and for the
             noise of training; or None.
         name: model name.

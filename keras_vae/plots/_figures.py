@@ -75,7 +75,11 @@ def grid(
     if row_labels:
         axes.set_yticks(tops + (height - 1) / 2, row_labels)
     if column_labels:
-        axes.set_xticks(lefts + (width - 1) / 2, column_labels)
+        # Neighbours must not touch: a letter is about .6 of its height wide.
+        longest = max(len(line) for label in column_labels for line in str(label).split("\n"))
+        points = 72 * (width + gap) * scale / dpi
+        fontsize = min(SMALL, points / (0.65 * max(1, longest)))
+        axes.set_xticks(lefts + (width - 1) / 2, column_labels, fontsize=fontsize)
     if axis_labels:
         axes.set_xlabel(axis_labels[0], fontsize=MEDIUM)
         axes.set_ylabel(axis_labels[1], fontsize=MEDIUM, rotation=0, labelpad=10)

@@ -1,0 +1,174 @@
+"""Recipes of face presets, in small: two phases, a fitted prior, and no photograph kept."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vae import datasets, priors, zoo
+from tools import attributes, evaluate, faces
+from tools import train as training
+
+NAMES = datasets.CELEBA_ATTRIBUTES
+SHAPE = (16, 16, 3)
+RECIPE = {
+    "description": "A small VAE of faces.",
+    "model": {
+        "function": "cvae",
+        "arguments": {
+            "input_shape": SHAPE,
+            "latent_dim": 3,
+            "network": "conv",
+            "units": [4, 8],
+            "hidden": 0,
+            "stages": "strided",
+            "film": True,
+            "output_activation": "sigmoid",
+            "likelihood": "optimal_normal",
+            "condition_dim": 40,
+            "condition_names": NAMES,
+            "seed": 0,
+        },
+    },
+    "data": "celeb_a_64",
+    "data_terms": "not to be given away",
+    "paper": "A paper",
+    "licence": "Non-commercial research only",
+    "training": {
+        "backend": "any",
+        "epochs": 2,
+        "batch_size": 50,
+        "learning_rate": 0.002,
+        "weight_average": 0.9,
+        "mirror": True,
+        "fitted_prior": True,
+        "verbose": 0,
+        "control": {
+            "epochs": 1,
+            "beta": 2.0,
+            "attributes": ["Smiling", "Male"],
+            "others_share": 0.1,
+            "weights": {"control": 10.0},
+        },
+    },
+    "evaluation": {"samples": 3},
+}
+
+
+def photographs(split, n):
+    rng = np.random.default_rng([7, datasets.SPLITS.index(split)])
+    x = rng.random((n, *SHAPE), dtype="float32")
+    return x, (rng.random((n, 40)) < 0.4).astype("float32")
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def load(name, split="train", *, limit=None, **kwargs):
+        x, y = photographs(split, 120)
+        return datasets.Data(x[:limit], y[:limit])
+
+    def classifier(name):
+        keras.utils.set_random_seed(len(name))
+        return keras.Sequential(
+            [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(40)]
+        )
+
+    monkeypatch.setattr(datasets, "load", load)
+    monkeypatch.setattr(attributes, "classifier", classifier)
+
+
+def written(tmp_path, recipe):
+    path = tmp_path / "celeba_small"
+    path.mkdir()
+    (path / "recipe.json").write_text(json.dumps(recipe))
+    return training.train(path)
+
+
+def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tmp_path, offline):
+    path = written(tmp_path, RECIPE)
+    model, info = zoo.load(path), zoo.info(path)
+    assert type(model).__name__ == "VAE" and isinstance(model.prior, priors.LinearNormal)
+    assert np.abs(keras.ops.convert_to_numpy(model.prior.slope)).max() > 0
+    assert info["training"]["epochs"] == 2 and info["training"]["control_epochs"] == 1
+    assert not any("classifier" in w.path or "critic" in w.path for w in model.weights)
+    with np.load(path / "golden.npz") as golden:
+        np.testing.assert_array_equal(golden["condition"], faces.attributes(2))
+        drawn = model.sample(2, condition=faces.attributes(2), seed=0)
+        assert np.abs(golden["x"] - drawn).max() <= 0.5 / 255 + 1e-6
+        for split in datasets.SPLITS:
+            distance = np.abs(golden["x"][:, None] - photographs(split, 120)[0]).mean((2, 3, 4))
+            assert distance.min() > 0.05
+    card = (path / "README.md").read_text()
+    assert "attributes.png" in card and "reconstructions.png" not in card
+    found = {m["title"]: m["value"] for m in evaluate.evaluate(path)}
+    assert 0 <= found["asked attribute read, mean of both directions"] <= 100
+    assert {f"{name} read when switched on" for name in faces.SWITCHED} <= set(found)
+    assert found["PSNR of the border"] > 0
+    assert "Smiling read when switched on" in (path / "README.md").read_text()
+
+
+def test_the_twins_have_directions_and_the_autoencoder_no_bound(tmp_path, offline):
+    recipe = json.loads(json.dumps(RECIPE))
+    del recipe["training"]["control"]
+    recipe["training"]["directions"] = NAMES
+    for name in ("film", "condition_dim", "condition_names"):
+        del recipe["model"]["arguments"][name]
+    recipe["model"]["function"] = "autoencoder"
+    path = written(tmp_path, recipe)
+    model = zoo.load(path)
+    x, y = photographs("train", 120)
+    smiles = y[:, NAMES.index("Smiling")] > 0.5
+    codes = model.encode(x)
+    expected = codes[smiles].mean(0) - codes[~smiles].mean(0)
+    np.testing.assert_allclose(model.directions.vector("Smiling"), expected, atol=1e-5)
+    assert model.sample(3, seed=0).shape == (3, *SHAPE)
+    titles = [m["title"] for m in evaluate.evaluate(path)]
+    assert "reconstruction MSE" in titles and not any("ELBO" in t for t in titles)
+
+
+def test_people_are_written_with_known_attributes():
+    y = faces.attributes(20)
+    assert y.shape == (20, 40) and set(np.unique(y)) == {0, 1}
+    np.testing.assert_array_equal(y[8:16], y[:8])
+    assert len(np.unique(y[:8], axis=0)) == 8
+    assert y[1, NAMES.index("Male")] == 1 and y[0, NAMES.index("Smiling")] == 1
+    assert set(faces.SWITCHED) <= set(NAMES)
+    # Nobody both has a beard and has none.
+    bearded = y[:, [NAMES.index(n) for n in ("Goatee", "Mustache", "Sideburns")]].any(1)
+    assert not (bearded & (y[:, NAMES.index("No_Beard")] > 0)).any()
+
+
+def test_mirrored_batches_hold_every_picture_once_and_half_of_them_turned():
+    x, y = photographs("train", 101)
+    source = training.Mirrored(x, y, 20, seed=3)
+    turned = 0
+    for _ in range(2):
+        seen = np.zeros(101, int)
+        for i in range(len(source)):
+            for picture, own in zip(*source[i], strict=True):
+                row = int(np.flatnonzero((y == own).all(1))[0])
+                straight = np.array_equal(picture, x[row])
+                assert straight or np.array_equal(picture, x[row][:, ::-1])
+                turned += not straight
+                seen[row] += 1
+        assert (seen == 1).all()
+        source.on_epoch_end()
+    assert 70 < turned < 132
+    np.testing.assert_array_equal(x, photographs("train", 101)[0])
+
+
+def test_balanced_accuracy_counts_both_kinds_alike():
+    y = np.array([[1], [1], [1], [0]], "float32")
+    scores = np.array([[1.0], [-1.0], [2.0], [-3.0]])
+    assert attributes.balanced_accuracy(scores, y)[0] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_calibration_finds_the_threshold_between_two_groups(rng):
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(inputs))
+    y = (rng.random((4000, 1)) < 0.05).astype("float32")
+    x = (np.where(y > 0, 1.0, -3.0) + rng.normal(size=y.shape)).astype("float32")
+    attributes._calibrate(model, x, y)
+    # Both groups have a standard deviation of 1: the best threshold lies between them.
+    assert -model.layers[-1].get_weights()[1][0] == pytest.approx(-1.0, abs=0.3)

@@ -253,6 +253,10 @@ class MultivariateNormal(Distribution):
         """Differential entropy in nats, `(n,)`."""
         return 0.5 * self.mean.shape[-1] * (1.0 + LOG_2PI) + self._log_det
 
+    def kl_each(self, other):
+        """KL of every coordinate's own distribution, whose sum is at most the KL."""
+        return Normal(self.mean, ops.log(self.variance)).kl_each(other)
+
     def kl(self, other):
         other = distribution_of(other)
         if not isinstance(other, Normal):
@@ -383,6 +387,10 @@ class Product(Distribution):
 
     def log_prob(self, x):
         return sum(part.log_prob(piece) for part, piece in self._split(x))
+
+    def kl_each(self, other):
+        pairs = zip(self.parts, distribution_of(other).parts, strict=True)
+        return ops.concatenate([q.kl_each(p) for q, p in pairs], axis=-1)
 
     def kl_parts(self, other):
         """KL of every part to that of another `Product`, a list of `(...)` in nats."""

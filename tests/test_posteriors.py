@@ -66,6 +66,13 @@ class TestFullCovariance:
         found, error = monte_carlo(self.q, standard(3))
         assert (np.abs(found - expected) < 5 * error).all()
 
+    def test_kl_of_each_coordinate_is_that_of_its_marginal(self):
+        variance = np.square(self.cholesky).sum(-1)
+        expected = reference.normal_kl(array(self.mean), np.log(variance), 0.0, 0.0)
+        found = array(self.q.kl_each(standard(3)))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        assert (found.sum(-1) <= array(self.q.kl(standard(3)))).all()
+
     def test_kl_to_another_normal(self):
         p = distributions.Normal(tensor([0.3, -1.0, 2.0]), tensor([0.5, 0.0, -0.7]))
         found, error = monte_carlo(self.q, p)
@@ -319,6 +326,7 @@ class TestProduct:
             discrete.kl(priors.UniformCategorical(1, 4))
         )
         np.testing.assert_allclose(array(q.kl(p)), expected, rtol=1e-5)
+        np.testing.assert_allclose(array(q.kl_each(p.distribution())).sum(-1), expected, rtol=1e-5)
         found, error = monte_carlo(q, p.distribution())
         assert (np.abs(found - expected) < 5 * error).all()
         z = q.transform(tensor(rng.standard_normal((5, 3, 6))))

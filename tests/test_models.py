@@ -149,3 +149,15 @@ def test_convolutions_and_mixed_precision(name, policy):
     finally:
         keras.config.set_dtype_policy(before)
     assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_it_learns(name):
+    """What is left to reconstruct falls by a tenth and more of what there was to learn."""
+    x, y = data(name, 64)
+    model = make(name)
+    model.compile(keras.optimizers.Adam(1e-2))
+    losses = model.fit(x, y, batch_size=32, epochs=60, verbose=0).history["reconstruction_loss"]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.9 * losses[0], losses[:: len(losses) - 1]

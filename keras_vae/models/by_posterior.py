@@ -186,7 +186,7 @@ def joint_vae(
         ValueError: as `vae`; a value that is out of range.
     """
     temperature = 0.67 if temperature is None else temperature
-    most = min(5.0, variables * math.log(classes))
+    most = min(5.0, variables * math.log(max(classes, 2)))
     capacities = (
         schedules.Linear(0.0, 5.0, 25_000) if capacity is None else capacity,
         schedules.Linear(0.0, most, 25_000) if discrete_capacity is None else discrete_capacity,

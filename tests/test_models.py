@@ -8,6 +8,7 @@ from keras import ops
 from registry import ELSEWHERE, NO_BOUND, TINY, data, evidence, make
 
 from keras_vae import models, zoo
+from keras_vae.export.signatures import signatures
 
 
 def test_every_named_model_is_in_the_table():
@@ -123,6 +124,21 @@ def test_files(trained, tmp_path):
         for m in (model, zoo.load(tmp_path / "preset"))
     ]
     np.testing.assert_array_equal(*losses)
+
+
+def test_what_is_exported_is_the_model(trained):
+    """No signature skips a flow or takes a mean for a code."""
+    name, model, x, y, _ = trained
+    given = {"image": x[:3], "condition": None if y is None else y[:3].astype("int32")}
+    code = np.random.default_rng(0).standard_normal((3, model.latent_dim), "float32")
+    for signature in signatures(model).values():
+        arrays = {k: given.get(k, code) for k in signature.inputs}
+        found = signature.call(**{k: ops.convert_to_tensor(v) for k, v in arrays.items()})
+        expected = signature.reference(**arrays)
+        assert set(found) == set(expected) == set(signature.outputs)
+        for key, tensor in found.items():
+            assert tuple(tensor.shape) == (3, *signature.outputs[key].shape)
+            np.testing.assert_allclose(array(tensor), expected[key], atol=1e-5)
 
 
 @pytest.mark.slow

@@ -1,10 +1,11 @@
 """Papers by name: models that differ in their posterior."""
 
 import functools
+import itertools
 import math
 
 from keras_vae import flows as flows_module
-from keras_vae import objectives, posteriors, priors, schedules
+from keras_vae import initializers, objectives, posteriors, priors, schedules
 from keras_vae.models.variants import vae
 
 
@@ -193,9 +194,10 @@ def joint_vae(
     )
 
     def posterior(seed):
-        continuous = posteriors.DiagonalNormal(latent_dim, seed=seed, name="continuous")
+        first, second = itertools.islice(initializers.seeds(seed), 2)
+        continuous = posteriors.DiagonalNormal(latent_dim, seed=first, name="continuous")
         discrete = posteriors.Categorical(
-            variables, classes, temperature, seed=seed, name="discrete"
+            variables, classes, temperature, seed=second, name="discrete"
         )
         return posteriors.ProductPosterior([continuous, discrete])
 

@@ -1,5 +1,7 @@
 """Posteriors and flows against closed forms, autodiff and Monte Carlo."""
 
+import math
+
 import numpy as np
 import pytest
 import reference
@@ -265,6 +267,10 @@ class TestCategorical:
         drawn = array(categorical.gumbel(tensor(rng.standard_normal(N))))
         assert drawn.mean() == pytest.approx(np.euler_gamma, abs=0.02)
         assert drawn.var() == pytest.approx(np.pi**2 / 6, rel=0.03)
+        points = np.array([-4.0, -2.0, -0.3, 0.0, 0.5, 2.0, 3.0, 4.0])
+        phi = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in points])
+        found = array(categorical.gumbel(tensor(points)))
+        np.testing.assert_allclose(found, -np.log(-np.log(phi)), atol=0.005)
         far = array(categorical.gumbel(tensor([-40.0, 40.0])))
         assert np.isfinite(far).all()
 

@@ -8,6 +8,7 @@ from keras import ops
 from registry import ELSEWHERE, NO_BOUND, TINY, data, evidence, make
 
 from keras_vae import models, zoo
+from keras_vae.export.signatures import signatures
 
 
 def test_every_named_model_is_in_the_table():
@@ -125,6 +126,21 @@ def test_files(trained, tmp_path):
     np.testing.assert_array_equal(*losses)
 
 
+def test_what_is_exported_is_the_model(trained):
+    """No signature skips a flow or takes a mean for a code."""
+    name, model, x, y, _ = trained
+    given = {"image": x[:3], "condition": None if y is None else y[:3].astype("int32")}
+    code = np.random.default_rng(0).standard_normal((3, model.latent_dim), "float32")
+    for signature in signatures(model).values():
+        arrays = {k: given.get(k, code) for k in signature.inputs}
+        found = signature.call(**{k: ops.convert_to_tensor(v) for k, v in arrays.items()})
+        expected = signature.reference(**arrays)
+        assert set(found) == set(expected) == set(signature.outputs)
+        for key, tensor in found.items():
+            assert tuple(tensor.shape) == (3, *signature.outputs[key].shape)
+            np.testing.assert_allclose(array(tensor), expected[key], atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", sorted(TINY))
@@ -149,3 +165,15 @@ def test_convolutions_and_mixed_precision(name, policy):
     finally:
         keras.config.set_dtype_policy(before)
     assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_it_learns(name):
+    """What is left to reconstruct falls by a tenth and more of what there was to learn."""
+    x, y = data(name, 64)
+    model = make(name)
+    model.compile(keras.optimizers.Adam(1e-2))
+    losses = model.fit(x, y, batch_size=32, epochs=60, verbose=0).history["reconstruction_loss"]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.9 * losses[0], losses[:: len(losses) - 1]

@@ -482,6 +482,11 @@ class TestIWAE:
             objectives.IWAE(gradient="stl")
 
 
+def test_a_beta_that_nothing_would_read_is_refused():
+    with pytest.raises(ValueError, match="beta=4.0, objective=Capacity"):
+        m.annealed_vae(SHAPE, 2, units=(4,), beta=4.0)
+
+
 def test_nothing_hides_an_effective_beta(images):
     """Nats are summed: of four times as many equal pixels there are four times as many."""
     small = m.vae((2,), 2, units=(), seed=0)

@@ -1,5 +1,7 @@
 """Posteriors and flows against closed forms, autodiff and Monte Carlo."""
 
+import math
+
 import numpy as np
 import pytest
 import reference
@@ -65,6 +67,13 @@ class TestFullCovariance:
         np.testing.assert_allclose(array(self.q.kl(standard(3))), expected, rtol=1e-5)
         found, error = monte_carlo(self.q, standard(3))
         assert (np.abs(found - expected) < 5 * error).all()
+
+    def test_kl_of_each_coordinate_is_that_of_its_marginal(self):
+        variance = np.square(self.cholesky).sum(-1)
+        expected = reference.normal_kl(array(self.mean), np.log(variance), 0.0, 0.0)
+        found = array(self.q.kl_each(standard(3)))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        assert (found.sum(-1) <= array(self.q.kl(standard(3)))).all()
 
     def test_kl_to_another_normal(self):
         p = distributions.Normal(tensor([0.3, -1.0, 2.0]), tensor([0.5, 0.0, -0.7]))
@@ -258,6 +267,10 @@ class TestCategorical:
         drawn = array(categorical.gumbel(tensor(rng.standard_normal(N))))
         assert drawn.mean() == pytest.approx(np.euler_gamma, abs=0.02)
         assert drawn.var() == pytest.approx(np.pi**2 / 6, rel=0.03)
+        points = np.array([-4.0, -2.0, -0.3, 0.0, 0.5, 2.0, 3.0, 4.0])
+        phi = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in points])
+        found = array(categorical.gumbel(tensor(points)))
+        np.testing.assert_allclose(found, -np.log(-np.log(phi)), atol=0.005)
         far = array(categorical.gumbel(tensor([-40.0, 40.0])))
         assert np.isfinite(far).all()
 
@@ -319,6 +332,7 @@ class TestProduct:
             discrete.kl(priors.UniformCategorical(1, 4))
         )
         np.testing.assert_allclose(array(q.kl(p)), expected, rtol=1e-5)
+        np.testing.assert_allclose(array(q.kl_each(p.distribution())).sum(-1), expected, rtol=1e-5)
         found, error = monte_carlo(q, p.distribution())
         assert (np.abs(found - expected) < 5 * error).all()
         z = q.transform(tensor(rng.standard_normal((5, 3, 6))))

@@ -1,10 +1,11 @@
 """Papers by name: models that differ in their posterior."""
 
 import functools
+import itertools
 import math
 
 from keras_vae import flows as flows_module
-from keras_vae import objectives, posteriors, priors, schedules
+from keras_vae import initializers, objectives, posteriors, priors, schedules
 from keras_vae.models.variants import vae
 
 
@@ -186,16 +187,17 @@ def joint_vae(
         ValueError: as `vae`; a value that is out of range.
     """
     temperature = 0.67 if temperature is None else temperature
-    most = min(5.0, variables * math.log(classes))
+    most = min(5.0, variables * math.log(max(classes, 2)))
     capacities = (
         schedules.Linear(0.0, 5.0, 25_000) if capacity is None else capacity,
         schedules.Linear(0.0, most, 25_000) if discrete_capacity is None else discrete_capacity,
     )
 
     def posterior(seed):
-        continuous = posteriors.DiagonalNormal(latent_dim, seed=seed, name="continuous")
+        first, second = itertools.islice(initializers.seeds(seed), 2)
+        continuous = posteriors.DiagonalNormal(latent_dim, seed=first, name="continuous")
         discrete = posteriors.Categorical(
-            variables, classes, temperature, seed=seed, name="discrete"
+            variables, classes, temperature, seed=second, name="discrete"
         )
         return posteriors.ProductPosterior([continuous, discrete])
 

@@ -39,7 +39,7 @@ def vae(
             noise of training; or None.
         name: model name.
         beta: weight of the KL, a number or a `schedules.Schedule`.
-        objective: what is minimised in place of that.
+        objective: what is minimised in place of that; it has no `beta`.
         posterior: function from a seed to the posterior layer; `DiagonalNormal` by
             default.
         prior: prior layer; N(0, I) by default.
@@ -53,6 +53,12 @@ def vae(
     Raises:
         ValueError: a value is out of its range, or unknown.
     """
+    if objective is not None and beta != 1.0:
+        raise ValueError(
+            "`beta` is the weight of the plain objective: give it or `objective`, whose own "
+            f"weights it does not change. Received: beta={beta!r}, "
+            f"objective={type(objective).__name__}"
+        )
     *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
     encoder, decoder = networks.build(
         network,

@@ -285,10 +285,6 @@ class MultivariateNormal(Distribution):
         """KL of every coordinate's own distribution, whose sum is at most the KL."""
         return self.marginals().kl_each(other)
 
-    def kl_each(self, other):
-        """KL of every coordinate's own distribution, whose sum is at most the KL."""
-        return Normal(self.mean, ops.log(self.variance)).kl_each(other)
-
     def kl(self, other):
         other = distribution_of(other)
         if not isinstance(other, Normal):

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import datasets, zoo
+from keras_vae import _atomic, datasets, zoo
 
 from . import card, recipes
 
@@ -37,8 +37,9 @@ class KeepBest(keras.callbacks.Callback):
         if self.last or logs["val_loss"] < self.best["val_loss"]:
             self.best = {"epoch": epoch + 1, "val_loss": float(logs["val_loss"])}
             values = [np.asarray(w) for w in self.model.get_weights()]
-            _replace(self.weights, lambda file: np.savez(file, *values))
-            _replace(self.notes, lambda f: f.write(json.dumps(self.best).encode()))
+            with _atomic.file(self.weights) as new:
+                np.savez(new, *values)
+            _atomic.write_text(self.notes, json.dumps(self.best))
         elif epoch + 1 - self.best["epoch"] >= self.patience:
             print(f"No better epoch in {self.patience}: stopping.")
             self.model.stop_training = True
@@ -90,13 +91,6 @@ class Mirrored(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.order = self.rng.permutation(len(self.x))
-
-
-def _replace(path, write):
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        write(file)
-    os.replace(new, path)
 
 
 def train(name, out=None, epochs=None, restart=False, limit=None):

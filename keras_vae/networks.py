@@ -152,13 +152,7 @@ def conv_encoder(
     if condition is not None and not film:
         drawn = make.dense(height * width)(condition)
         x = _join(x, layers.Reshape((height, width, 1))(drawn))
-    (top, bottom), (left, right) = _padding(input_shape, len(units))
-    if top or bottom or left or right:
-        x = layers.ZeroPadding2D(((top, bottom), (left, right)))(x)
-    for channels, count in zip(units, _each_stage(blocks, units), strict=True):
-        x = make.halved(x, channels, activation)
-        x = make.residual(x, channels, activation, count)
-        x = make.modulated(x, condition)
+    x = make.stages_in(x, units, activation, blocks, condition)
     x = _join(layers.Flatten()(x), condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
@@ -181,24 +175,13 @@ def conv_decoder(
     """Dense layers, then stages that double the resolution. See `build`."""
     make = _Layers(seed, stages, condition_dim if film else None)
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
-    padding = _padding(input_shape, len(units))
-    height, width = (
-        (size + sum(pads)) >> len(units) for size, pads in zip(input_shape, padding, strict=False)
-    )
+    height, width = _map_size(input_shape, units)
     x = _join(inputs[0], condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
     x = make.dense(height * width * units[-1], activation=activation)(x)
     x = layers.Reshape((height, width, units[-1]))(x)
-    outwards = (*reversed(units[:-1]), input_shape[-1])
-    counts = reversed(_each_stage(blocks, units))
-    for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
-        x = make.modulated(x, condition)
-        x = make.residual(x, x.shape[-1], activation, count)
-        last = i == len(outwards) - 1
-        x = make.doubled(x, channels, output_activation if last else activation)
-    if any(sum(pads) for pads in padding):
-        x = layers.Cropping2D(padding)(x)
+    x = make.stages_out(x, input_shape, units, activation, blocks, output_activation, condition)
     return keras.Model(_only(inputs), x, name="decoder")
 
 
@@ -313,26 +296,28 @@ class _Layers:
             x = layers.Add()([x, change])
         return x
 
-    def stages_in(self, x, units, activation, blocks):
+    def stages_in(self, x, units, activation, blocks, condition=None):
         """Stages that halve the resolution."""
         padding = _padding(x.shape[1:], len(units))
         if any(sum(pads) for pads in padding):
             x = layers.ZeroPadding2D(padding)(x)
         for channels, count in zip(units, _each_stage(blocks, units), strict=True):
-            x = SpaceToDepth()(x)
-            x = self.convolution(channels, activation)(x)
+            x = self.halved(x, channels, activation)
             x = self.residual(x, channels, activation, count)
+            x = self.modulated(x, condition)
         return x
 
-    def stages_out(self, x, input_shape, units, activation, blocks, output_activation):
+    def stages_out(
+        self, x, input_shape, units, activation, blocks, output_activation, condition=None
+    ):
         """Stages that double the resolution, to data shape."""
         outwards = (*reversed(units[:-1]), input_shape[-1])
         counts = reversed(_each_stage(blocks, units))
         for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
+            x = self.modulated(x, condition)
             x = self.residual(x, x.shape[-1], activation, count)
             last = i == len(outwards) - 1
-            x = self.convolution(4 * channels, output_activation if last else activation)(x)
-            x = DepthToSpace()(x)
+            x = self.doubled(x, channels, output_activation if last else activation)
         padding = _padding(input_shape, len(units))
         if any(sum(pads) for pads in padding):
             x = layers.Cropping2D(padding)(x)

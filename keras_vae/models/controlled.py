@@ -223,7 +223,7 @@ class ControlledVAE(VAE):
             "others": others,
             "change": ops.sum(changed, axis=(1, 2, 3)),
             "hiding": _undecided(self.adversary(q.mean)),
-            "realism": ops.softplus(-realism),
+            "realism": ops.sum(ops.softplus(-realism), axis=-1),
         }
         for name, value in added.items():
             loss = loss + self.term_weights[name] * ops.mean(value)
@@ -254,9 +254,10 @@ class ControlledVAE(VAE):
         return control, others, read
 
     def _criticised(self, pictures):
-        """The critic's logits: plain rather than edited `(n,)`, and attributes `(n, c)`."""
-        outputs = self.critic(pictures)
-        return outputs[:, 0], outputs[:, 1:]
+        """The critic's logits: plain rather than edited `(n, p)`, a number for each
+        patch of a picture, and attributes `(n, c)`."""
+        outputs, c = self.critic(pictures), self.condition.dim
+        return outputs[:, :-c], outputs[:, -c:]
 
     def _rivalry(self, y, codes, plain, edited):
         """What adversary and critic minimise; nothing of it reaches the VAE."""
@@ -270,10 +271,9 @@ class ControlledVAE(VAE):
 
         n = ops.shape(plain)[0]
         real, read = self._criticised(ops.concatenate([plain, edited]))
-        told = ops.mean(ops.softplus(-real[:n])) + ops.mean(ops.softplus(real[n:]))
+        told = ops.sum(ops.softplus(-real[:n]) + ops.softplus(real[n:]), axis=-1)
         found = missed(self.adversary(codes), y, balance)
-        # One answer beside forty would hardly be learned.
-        return found + missed(read[:n], y[::2], balance[::2]) + 10.0 * told
+        return found + missed(read[:n], y[::2], balance[::2]) + ops.mean(told)
 
 
 def _undecided(logits):
@@ -302,7 +302,8 @@ def _critic(shape, attributes):
     for width in (24, 48, 96):
         x = keras.layers.Conv2D(width, 4, 2, padding="same")(x)
         x = keras.layers.LeakyReLU(0.2)(x)
-    real = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(1, 1)(x))
+    # Judged patch by patch: a smear is small, and a mean over the picture hides it.
+    real = keras.layers.Flatten()(keras.layers.Conv2D(1, 1)(x))
     x = keras.layers.Conv2D(128, 4, 2, padding="same")(x)
     read = keras.layers.Dense(attributes)(keras.layers.Flatten()(keras.layers.LeakyReLU(0.2)(x)))
     return keras.Model(inputs, keras.layers.Concatenate()([real, read]), name="critic")

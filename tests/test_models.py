@@ -61,6 +61,10 @@ def test_codes_and_pictures(trained):
     np.testing.assert_allclose(rebuilt, model.decode(z, condition=y), atol=1e-6)
     np.testing.assert_array_equal(rebuilt, model.reconstruct(x, condition=y))
     condition = None if y is None else 1
+    if name == "autoencoder":
+        with pytest.raises(ValueError, match="no prior to sample from"):
+            model.sample(4)
+        model = model.with_fitted_prior(x)
     drawn = model.sample(4, condition=condition, seed=1)
     assert drawn.shape == (4, *x.shape[1:])
     np.testing.assert_array_equal(drawn, model.sample(4, condition=condition, seed=1))

@@ -17,11 +17,14 @@ import tensorflow as tf
 from keras_vae import zoo
 from keras_vae.export import _graphs
 from keras_vae.export.signatures import signatures
+from keras_vae.models.quantized import VQVAE
 
 # Rows of one call where the batch is of any size.
 ROWS = 64
 # How long one call is timed for, seconds, and how many times at most.
 TIMED_SECONDS, TIMED_RUNS = 0.3, 200
+# What the search of the nearest code is made of.
+FLOAT_OPERATORS = ["FULLY_CONNECTED", "BATCH_MATMUL", "SUB"]
 
 
 class CannotConvert(Exception):
@@ -154,7 +157,10 @@ def _tflite(path, model, functions, request, calibration):
     # Without this an operator that is not builtin would need the Flex delegate.
     converter.target_spec.supported_ops = [builtins]
     try:
-        content = converter.convert()
+        if quantize == "int8" and isinstance(model, VQVAE):
+            content = _choosing_in_float(converter)
+        else:
+            content = converter.convert()
     except Exception as error:
         raise CannotConvert(_graphs.explain(error, model, functions)) from error
     operators = _graphs.tflite_operators(content)
@@ -167,6 +173,18 @@ def _tflite(path, model, functions, request, calibration):
     path.write_bytes(content)
     interpreter = Interpreter(str(path), num_threads=1)
     return {name: interpreter.get_signature_runner(name) for name in names}, operators
+
+
+def _choosing_in_float(converter):
+    """Full int8 but for the search of the nearest code.
+
+    Of 512 codes many are nearer to each other than a step of int8, and the wrong one
+    is a wrong patch of the picture.
+    """
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS)
+    return tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_options=options
+    ).get_nondebug_quantized_model()
 
 
 def _one_by_one(calibration, batch_size):

@@ -167,7 +167,7 @@ def save(model, path, metadata=None, golden=None, files=None):
     twin.set_weights(model.get_weights())
     with _atomic.folder(path, {METADATA, RECIPE}, "preset") as new:
         (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        twin.save_weights(new / WEIGHTS)
+        _save_weights(twin, new / WEIGHTS)
         if golden is not None:
             np.savez_compressed(new / GOLDEN, **golden_values(model, *golden))
         for name, content in (files or {}).items():
@@ -177,6 +177,25 @@ def save(model, path, metadata=None, golden=None, files=None):
         described = describe(model, path.name, new, metadata or {})
         (new / METADATA).write_text(dump_json(described), encoding="utf-8")
     return path
+
+
+def _save_weights(model, path):
+    """Keras' weights file with its arrays deflated, which any Keras reads as well."""
+    plain = path.with_name("plain.weights.h5")
+    model.save_weights(plain)
+    with h5py.File(plain) as old, h5py.File(path, "w") as new:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
+                made = new.require_group(name)
+            else:
+                how = {"compression": "gzip", "shuffle": True, "chunks": item.shape}
+                made = new.create_dataset(name, data=item[()], **(how if item.size > 1 else {}))
+            made.attrs.update(item.attrs)
+
+        old.visititems(copy)
+        new.attrs.update(old.attrs)
+    plain.unlink()
 
 
 def describe(model, name, files, extra):

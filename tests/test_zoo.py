@@ -126,6 +126,15 @@ class TestRoundTrip:
         np.testing.assert_array_equal(loaded.decode(z, y), model.decode(z, y))
         np.testing.assert_array_equal(loaded.reconstruct(IMAGES, y), model.reconstruct(IMAGES, y))
 
+    def test_its_weights_are_a_file_of_keras_deflated(self, tmp_path):
+        model = models.vae((8, 8, 1), 2, units=(2048,), seed=0)
+        model.set_weights([np.float16(w).astype("float32") for w in model.get_weights()])
+        path = zoo.save(model, tmp_path / "preset") / "model.weights.h5"
+        assert path.stat().st_size < 0.65 * 4 * model.count_params()
+        other = models.vae((8, 8, 1), 2, units=(2048,), seed=1)
+        other.load_weights(path)
+        same_weights(model.get_weights(), other.get_weights())
+
     @pytest.mark.parametrize("kind, network", [("vae", "dense"), ("cvae", "conv")])
     def test_a_trained_model_leaves_its_optimizer_behind(self, kind, network, tmp_path):
         model = tiny(kind, network)

@@ -139,6 +139,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         _, attributes = datasets.load(recipe["data"], "train", limit=limit)
         model = model.with_directions(x, attributes, training["directions"])
     seconds = time.monotonic() - started
+    model.set_weights([rounded(w) for w in model.get_weights()])
 
     # Golden values of large pictures take up room.
     shown = recipes.shown(recipe, model, 8 if np.prod(model.data_shape) <= 4096 else 3)
@@ -171,6 +172,18 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     card.write(out)
     shutil.rmtree(runs, ignore_errors=True)
     return out
+
+
+def rounded(values, bits=11):
+    """Numbers to 11 significant bits, those of float16: half the room on disk.
+
+    Rounded before anything is measured, so that the figures are those of the file.
+    """
+    values = np.asarray(values)
+    if values.dtype != "float32":
+        return values
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.rint(mantissa * 2**bits) / 2**bits, exponent).astype("float32")
 
 
 def _fit(model, x, y, validation, training, folder, last=False):

@@ -54,9 +54,10 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("name", zoo.list_models())
 @pytest.mark.parametrize("a, b", itertools.combinations(BACKENDS, 2))
 def test_presets_agree(saved, name, a, b):
-    """Codes and decoded means of 256 digits, or of golden pictures, to 1e-5."""
+    """Codes, decoded means, samples and edits: of 256 digits, or of golden pictures."""
     with np.load(saved / f"{a}.npz") as first, np.load(saved / f"{b}.npz") as second:
-        for what in ("encode", "decode", "sample"):
+        whats = ["encode", "decode", "sample", *["edit"] * (f"{name}.edit" in first)]
+        for what in whats:
             left, right = first[f"{name}.{what}"], second[f"{name}.{what}"]
             assert left.shape == right.shape and np.abs(left).max() > 0
             if left.dtype.kind == "i":

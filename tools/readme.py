@@ -10,8 +10,8 @@ from . import phone
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADS = {
-    "README.md": "| preset | what it is | parameters, size | test NLL (nats) | measured by |",
-    "README.es.md": "| modelo | qué es | parámetros, tamaño | NLL de prueba (nats) | medido con |",
+    "README.md": "| preset | what it is | parameters, size | test NLL (nats), or error | measured by |",
+    "README.es.md": "| modelo | qué es | parámetros, tamaño | NLL de prueba (nats), o error | medido con |",
 }
 
 
@@ -32,13 +32,19 @@ def replaced(text, mark, content):
     return re.sub(pattern, lambda m: m[1] + content + "\n" + m[2], text, flags=re.DOTALL)
 
 
+def _figure(metrics, title):
+    return next((m for m in metrics if m["title"].startswith(title)), None)
+
+
 def _row(name):
     info = zoo.info(name)
-    nll = next((m for m in info["metrics"] if m["title"].startswith("NLL")), None)
-    value = "-"
-    if nll is not None:
-        value = f"{nll['value']:.2f} ± {nll['standard_error']:.2f}" + nll["title"][len("NLL") :]
-    command = "-" if nll is None else f"`{nll['command']}` ({nll['how']})"
+    figure = _figure(info["metrics"], "NLL") or _figure(info["metrics"], "reconstruction MSE")
+    value, command = "-", "-"
+    if figure:
+        error = figure["standard_error"]
+        value = f"{figure['value']:.{figure['digits']}f}" + (f" ± {error:.2f}" if error else "")
+        value = f"{value} {figure['title'].removeprefix('NLL').strip()}".strip()
+        command = f"`{figure['command']}` ({figure['how']})"
     size = f"{info['parameters']:,}, {info['bytes'] / 1e6:.1f} MB"
     cells = (f"[`{name}`](zoo/{name}/README.md)", info["description"], size, value, command)
     return f"| {' | '.join(cells)} |"

@@ -10,8 +10,8 @@ from . import phone
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADS = {
-    "README.md": "| preset | what it is | parameters, size | test NLL (nats), or error | measured by |",
-    "README.es.md": "| modelo | qué es | parámetros, tamaño | NLL de prueba (nats), o error | medido con |",
+    "README.md": "| preset | what it is | parameters, size | test NLL (nats) or error | by |",
+    "README.es.md": "| modelo | qué es | parámetros, tamaño | NLL (nats) o error | medido con |",
 }
 
 

@@ -1,12 +1,11 @@
 """Measures and pictures of presets whose codes are integers (VQ-VAEs)."""
 
-import keras
 import numpy as np
 
 from keras_vae import conditions, datasets, metrics, plots
 from keras_vae.metrics.pictures import scales_of
 
-from . import recipes
+from . import frechet, recipes
 from .classifier import classifier, probabilities
 
 # What a sample must reach to be called a member of its data set's classes.
@@ -50,23 +49,23 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
         ),
         entry("-log p(pixels, given codes) - log p(codes)", -bound.mean, bound.standard_error),
     ]
-    if datasets.info(data).classes:
-        found += _judged(model, x, rebuilt, data, entry, seed, samples or len(x))
-    return found
-
-
-def _judged(model, x, rebuilt, data, entry, seed, n):
-    """What a classifier of real images makes of samples."""
-    judge, accuracy = classifier(data)
-    features = keras.Model(judge.inputs[0], judge.layers[-2].output)
-    asked = None
+    n, asked = samples or len(x), None
     if isinstance(model.condition, conditions.Labels):
         asked = np.arange(n) % model.condition.num_classes
     drawn = model.sample(n, condition=asked, seed=seed)
+    if datasets.info(data).classes:
+        found += _judged(drawn, asked, x, data, entry)
+    sets = {"samples": drawn, "reconstructions": rebuilt}
+    return found + frechet.distances(data, x, sets, entry)
+
+
+def _judged(drawn, asked, x, data, entry):
+    """What a classifier of real images makes of samples."""
+    judge, accuracy = classifier(data)
     read = probabilities(judge, drawn)
     real = probabilities(judge, x)
     how = (
-        f"{n} samples, judged by a classifier that was trained on the training split and "
+        f"{len(drawn)} samples, judged by a classifier that was trained on the training split and "
         f"reads {100 * accuracy:.2f} % of the test split; "
     )
     called = 100 * (read.max(-1) >= CONFIDENT).mean()
@@ -83,16 +82,6 @@ def _judged(model, x, rebuilt, data, entry, seed, n):
     if asked is not None:
         agreed = 100 * (read.argmax(-1) == asked).mean()
         found.append(entry("asked label read by a classifier", agreed, unit="%", digits=1, how=how))
-    width = features.output_shape[-1]
-    kind = f"{width} features before the last layer of that classifier, "
-    others, _ = datasets.load(data, "validation")
-    for title, pictures in (
-        ("Fréchet distance of samples", drawn),
-        ("Fréchet distance of reconstructions", rebuilt),
-        ("Fréchet distance of the validation split", others),
-    ):
-        distance = metrics.frechet_distance(pictures, x, features)
-        found.append(entry(title, distance, unit="", how=f"{len(pictures)} images, " + kind))
     return found
 
 

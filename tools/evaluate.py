@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae import _atomic, conditions, likelihoods, metrics, posteriors, zoo
 
-from . import attributes, card, codes, faces, recipes
+from . import attributes, card, codes, faces, frechet, recipes
 from .classifier import classifier, probabilities
 
 
@@ -73,6 +73,10 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         found.append(metric)
     if isinstance(model.condition, conditions.Attributes):
         found += _control(model, x, y, seed, entry)
+    if faces.are_photographs(recipe["data"]):
+        sets = {"samples": model.sample(len(x), condition=y, seed=seed)}
+        sets["reconstructions"] = model.reconstruct(x, y)
+        found += frechet.distances(recipe["data"], x, sets, entry)
     for metric in found:
         print(zoo.describe_metric(metric))
     if variational:

@@ -133,13 +133,13 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
         best.best = last.best
         model = scaffold.plain()
+    model.set_weights([rounded(w) for w in model.get_weights()])
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)
     if training.get("directions"):
         _, attributes = datasets.load(recipe["data"], "train", limit=limit)
         model = model.with_directions(x, attributes, training["directions"])
     seconds = time.monotonic() - started
-    model.set_weights([rounded(w) for w in model.get_weights()])
 
     # Golden values of large pictures take up room.
     shown = recipes.shown(recipe, model, 8 if np.prod(model.data_shape) <= 4096 else 3)

@@ -1,0 +1,38 @@
+"""Fréchet distances in the features of a classifier that a recipe's data set trains."""
+
+import keras
+
+from keras_vae import datasets, metrics
+
+from . import attributes
+from .classifier import classifier
+
+
+def features_of(data):
+    """Features of pictures, and in words what they are.
+
+    Those before the last layer of the digit or object classifier where there are
+    labels, and of the attribute classifier that measures where there are attributes.
+    """
+    if datasets.info(data).attributes:
+        judge, name = attributes.classifier(attributes.MEASURES, data), "attribute classifier"
+    else:
+        judge, name = classifier(data)[0], "classifier"
+    features = keras.Model(judge.inputs[0], judge.layers[-2].output)
+    width = features.output_shape[-1]
+    return features, f"{width} features before the last layer of the {name} that measures, "
+
+
+def distances(data, x, sets, entry):
+    """Entries of the metadata: from a split's pictures to sets of pictures, by name.
+
+    The validation split is one of them, as what a perfect model would reach.
+    """
+    features, what = features_of(data)
+    others, _ = datasets.load(data, "validation")
+    found = []
+    for name, pictures in {**sets, "the validation split": others}.items():
+        distance = metrics.frechet_distance(pictures, x, features)
+        how = f"{len(pictures)} images, {what}"
+        found.append(entry(f"Fréchet distance of {name}", distance, unit="", how=how))
+    return found

@@ -194,6 +194,42 @@ class TestControlled:
         assert changed[n // 2 :, 0].mean() == pytest.approx(1.11 / 7.11, abs=0.04)
         assert changed[:, 4].sum() == 0
 
+    def test_rare_changes_of_colour_cost_more(self, rng):
+        """The squared change in units of the data's own: |L⁻¹ Δ|² times its largest variance."""
+        factor = np.array([[0.3, 0.0, 0.0], [0.25, 0.1, 0.0], [0.2, 0.1, 0.02]])
+        covariance = factor @ factor.T
+        matrix = array(controlled(colours=covariance).colour_costs)
+        change = rng.standard_normal((50, 3))
+        expected = np.square(np.linalg.solve(factor, change.T)).sum(0)
+        found = np.square(change @ matrix).sum(-1)
+        np.testing.assert_allclose(found, expected * np.linalg.eigvalsh(covariance)[-1], rtol=1e-4)
+        np.testing.assert_array_equal(array(controlled().colour_costs), np.eye(3))
+        with pytest.raises(ValueError, match="covariance of full rank.*Received"):
+            controlled(colours=np.ones((3, 3)))
+
+    def test_other_readings_that_move_are_counted(self, faces):
+        """Σ |p after - p before| of what was not asked, by a classifier known in full."""
+        y = faces[1][:4]
+        asked = y.copy()
+        asked[:, 0] = 1 - y[:, 0]
+        scaffold = controlled()
+        before, after = faces[0][:4], faces[0][4:8]
+        k, n = len(scaffold.classifiers), len(y)
+        reading = np.zeros((2, *y.shape))
+        for i, read in enumerate(scaffold.classifiers):
+            for j, pictures in enumerate((before, after)):
+                reading[j, i::k] = array(read(pictures))[i::k]
+        p = 1 / (1 + np.exp(-reading))
+        expected = np.abs(p[1] - p[0])[:, 1:].sum(-1)
+        tensors = map(ops.convert_to_tensor, (y, asked, before, after, np.zeros_like(y)))
+        control, others, read = scaffold._obeyed(*tensors)
+        np.testing.assert_allclose(array(others), expected, rtol=1e-4)
+        sign = 2 * asked[:, 0] - 1
+        missed = np.log1p(np.exp(-sign * reading[1][:, 0])) + 0.5 * np.log(2)
+        np.testing.assert_allclose(array(control), missed, rtol=1e-4)
+        np.testing.assert_array_equal(array(read), sign * reading[1][:, 0] > 0)
+        assert n % k == 0
+
     def test_only_what_should_learn_learns(self, faces):
         scaffold = controlled()
         scaffold.compile(keras.optimizers.Adam(1e-3))

@@ -63,7 +63,7 @@ def shown(recipe, model, n):
     return data(recipe, "test", model, limit=n)
 
 
-def controlled(model, y, control):
+def controlled(model, x, y, control):
     """The model in the scaffold that teaches it to obey its attributes."""
     model.objective = objectives.ELBO(beta=control["beta"])
     focus = np.full(model.condition.dim, control["others_share"], "float32")
@@ -74,5 +74,6 @@ def controlled(model, y, control):
         y.mean(axis=0),
         focus=focus,
         weights=control["weights"],
+        colours=np.cov(x.reshape(-1, x.shape[-1]).T) if control.get("colours") else None,
         seed=model.seed,
     )

@@ -128,7 +128,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         control = {**training, **training["control"]}
         if limit:
             control["epochs"] = min(control["epochs"], epochs)
-        scaffold = recipes.controlled(model, y, control)
+        scaffold = recipes.controlled(model, x, y, control)
         (runs / "control").mkdir(exist_ok=True)
         last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
         best.best = last.best

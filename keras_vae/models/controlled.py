@@ -42,8 +42,9 @@ class ControlledVAE(VAE):
     Want", 2019; the adversary on z that of Lample et al., "Fader Networks:
     Manipulating Images by Sliding Attributes", 2017.
 
-    Logged besides the ELBO's terms: `control_loss`, `others_loss`,
-    `change_loss`, `hiding_loss`, `realism_loss`, in nats before their weights,
+    Logged besides the ELBO's terms, before their weights: `control_loss`,
+    `change_loss`, `hiding_loss`, `realism_loss` in nats, `others_loss`, the summed
+    change of the probabilities that classifiers give to all other attributes,
     and `asked_and_read`, the part of changed attributes that the classifiers
     read as asked.
 
@@ -57,6 +58,9 @@ class ControlledVAE(VAE):
         weights: of the terms, those of `WEIGHTS`; all 1 by default.
         border: pixels at the edge whose change costs `border_cost` times as much.
         border_cost: see `border`.
+        colours: covariance `(channels, channels)` of the pixels of the data; a
+            change then costs the more, the rarer pixels differ in that way, as
+            from brown to green. Without it every change of colour costs alike.
         rivals_learning_rate: of adversary and critic.
 
     Raises:
@@ -73,6 +77,7 @@ class ControlledVAE(VAE):
         weights=None,
         border=8,
         border_cost=10.0,
+        colours=None,
         rivals_learning_rate=5e-4,
         seed=None,
     ):
@@ -109,6 +114,7 @@ class ControlledVAE(VAE):
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
         self.change_costs = _change_costs(self.data_shape, border, border_cost)
+        self.colour_costs = _colour_costs(self.data_shape[-1], colours)
         # Decodings are soft already, and softening would cost most of a step.
         self.augment = layers.Augment(blur=0.0, seed=seed)
         self.adversary = _adversary(self.latent_dim, c)
@@ -217,7 +223,8 @@ class ControlledVAE(VAE):
         seen_plain, seen_edited = ops.split(pair, 2, axis=-1)
         realism, learned = self._criticised(seen_edited)
         control, others, read = self._obeyed(own, asked, seen_plain, seen_edited, learned)
-        changed = ops.convert_to_tensor(self.change_costs) * ops.square(edited - plain)
+        changed = ops.matmul(edited - plain, ops.convert_to_tensor(self.colour_costs))
+        changed = ops.convert_to_tensor(self.change_costs) * ops.square(changed)
         added = {
             "control": control,
             "others": others,
@@ -232,7 +239,7 @@ class ControlledVAE(VAE):
         return loss, (terms, (q.mean, seen_plain, seen_edited))
 
     def _obeyed(self, y, asked, plain, edited, learned):
-        """Nats by which readings miss what was asked, and by which others moved."""
+        """Nats by which readings miss what was asked, how far others moved, and who obeyed."""
         k = len(self.classifiers)
         flipped = ops.abs(asked - y)
         sign = 2.0 * asked - 1.0
@@ -247,8 +254,9 @@ class ControlledVAE(VAE):
         after = ops.take(ops.concatenate(after), order, axis=0)
         missed = ops.softplus(-sign * after) + 0.5 * ops.softplus(-sign * learned)
         control = ops.sum(flipped * missed, axis=-1)
-        p = ops.sigmoid(ops.stop_gradient(before))
-        moved = p * (before - after) + ops.softplus(after) - ops.softplus(before)
+        # Not a divergence, which forgives small moves: there are many of them, and
+        # near the threshold each is another reading.
+        moved = ops.abs(ops.sigmoid(after) - ops.sigmoid(ops.stop_gradient(before)))
         others = ops.sum((1.0 - flipped) * moved, axis=-1)
         read = ops.sum(flipped * ops.cast(sign * after > 0, "float32"), axis=-1)
         return control, others, read
@@ -287,6 +295,19 @@ def _change_costs(shape, border, border_cost):
     if 2 * border < min(shape[:2]):
         costs[border : shape[0] - border, border : shape[1] - border] = 100.0
     return costs / border_cost
+
+
+def _colour_costs(channels, colours):
+    """Matrix that takes changes to where rare ones are long and the commonest is kept."""
+    if colours is None:
+        return np.eye(channels, dtype="float32")
+    variances, directions = np.linalg.eigh(np.asarray(colours, "float64"))
+    if not variances[0] > 0:
+        raise ValueError(
+            "`colours` must be a covariance of full rank: give None for data of one colour. "
+            f"Received: variances {variances}"
+        )
+    return (directions * np.sqrt(variances[-1] / variances)).astype("float32")
 
 
 def _adversary(latent_dim, attributes):

@@ -34,6 +34,13 @@ def classifier(data, epochs=8):
     return model, float((probabilities(model, x).argmax(-1) == y).mean())
 
 
+def convolutions(data):
+    """A model from images to what the classifier's convolutions see, one output each."""
+    judge, _ = classifier(data)
+    found = [x.output for x in judge.layers if isinstance(x, keras.layers.Conv2D)]
+    return keras.Model(judge.inputs[0], found, name="convolutions")
+
+
 def probabilities(model, x):
     """Class probabilities `(n, classes)`, NumPy."""
     return model.predict(np.asarray(x), batch_size=500, verbose=0)

@@ -8,6 +8,7 @@ import numpy as np
 from keras_vae import datasets, models, objectives, schedules, zoo
 
 from . import attributes, faces
+from .classifier import convolutions
 
 RECIPE = "recipe.json"
 
@@ -42,6 +43,8 @@ def read(folder):
 def build(recipe, steps_per_epoch=None):
     """A fresh model; with `steps_per_epoch` its KL warm-up is wired too."""
     arguments = dict(recipe["model"]["arguments"])
+    if arguments.get("features") == "classifier":
+        arguments["features"] = convolutions(recipe["data"])
     warmup = recipe["training"].get("warmup_epochs", 0)
     if steps_per_epoch and warmup:
         arguments["beta"] = schedules.Linear(

@@ -195,14 +195,16 @@ class TestControlled:
         assert changed[:, 4].sum() == 0
 
     def test_rare_changes_of_colour_cost_more(self, rng):
-        """The squared change in units of the data's own: |L⁻¹ Δ|² times its largest variance."""
+        """The squared change Δᵀ C^{-1/2} Δ times the largest standard deviation."""
         factor = np.array([[0.3, 0.0, 0.0], [0.25, 0.1, 0.0], [0.2, 0.1, 0.02]])
         covariance = factor @ factor.T
         matrix = array(controlled(colours=covariance).colour_costs)
         change = rng.standard_normal((50, 3))
-        expected = np.square(np.linalg.solve(factor, change.T)).sum(0)
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors @ np.diag(values**0.5) @ vectors.T
+        expected = np.einsum("ni,ij,nj->n", change, np.linalg.inv(root), change)
         found = np.square(change @ matrix).sum(-1)
-        np.testing.assert_allclose(found, expected * np.linalg.eigvalsh(covariance)[-1], rtol=1e-4)
+        np.testing.assert_allclose(found, expected * values[-1] ** 0.5, rtol=1e-4)
         np.testing.assert_array_equal(array(controlled().colour_costs), np.eye(3))
         with pytest.raises(ValueError, match="covariance of full rank.*Received"):
             controlled(colours=np.ones((3, 3)))

@@ -60,7 +60,8 @@ class ControlledVAE(VAE):
         border_cost: see `border`.
         colours: covariance `(channels, channels)` of the pixels of the data; a
             change then costs the more, the rarer pixels differ in that way, as
-            from brown to green. Without it every change of colour costs alike.
+            from brown to green: by the ratio of the largest standard deviation to
+            that way's. Without it every change of colour costs alike.
         rivals_learning_rate: of adversary and critic.
 
     Raises:
@@ -307,7 +308,8 @@ def _colour_costs(channels, colours):
             "`colours` must be a covariance of full rank: give None for data of one colour. "
             f"Received: variances {variances}"
         )
-    return (directions * np.sqrt(variances[-1] / variances)).astype("float32")
+    # Costs by the ratio of variances would be steeper than the likelihood, and diverge.
+    return (directions * (variances[-1] / variances) ** 0.25).astype("float32")
 
 
 def _adversary(latent_dim, attributes):

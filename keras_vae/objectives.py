@@ -32,6 +32,8 @@ class Evidence(NamedTuple):
         training: whether schedules run.
         normal: function from a shape to standard normal noise, for objectives that
             draw.
+        squared_jacobian: function that gives ‖∂code/∂x‖²_F of each example, `(n,)`;
+            see `contraction.squared_jacobian`.
     """
 
     x: object
@@ -43,6 +45,7 @@ class Evidence(NamedTuple):
     step: object
     training: bool
     normal: Callable
+    squared_jacobian: Callable | None = None
 
     @property
     def log_ratio(self):

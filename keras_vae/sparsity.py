@@ -19,7 +19,7 @@ class SparsePoint(Point):
     """A linear code of which the k largest units are kept and the others are 0.
 
     Makhzani & Frey, "k-Sparse Autoencoders", 2013. The gradient reaches the units that
-    were kept only. Of equal units those with the lower index are kept, so that k are.
+    were kept only. No more than k are, even of units that are equal.
 
     Args:
         latent_dim: number of latent dimensions d.

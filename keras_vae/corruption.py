@@ -132,18 +132,21 @@ def _probability(rate):
 
 
 def get(identifier):
-    """A corruption from its name or itself.
+    """A corruption from its name, itself or its Keras configuration.
 
     Args:
-        identifier: "gaussian", "masking", "salt_and_pepper", or a `Corruption`.
+        identifier: "gaussian", "masking", "salt_and_pepper", a `Corruption`, or the dict
+            that `keras.saving.serialize_keras_object` makes of one.
 
     Raises:
         ValueError: unknown name.
     """
     named = {"gaussian": Gaussian, "masking": Masking, "salt_and_pepper": SaltAndPepper}
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
     if isinstance(identifier, Corruption):
         return identifier
-    if identifier not in named:
+    if not isinstance(identifier, str) or identifier not in named:
         raise ValueError(
             f"`corruption` must be one of {sorted(named)} or a Corruption. "
             f"Received: corruption={identifier!r}"

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae import _atomic, datasets, plots, zoo
+from keras_vae.models import DenoisingAutoencoder
 
-from . import codes, faces, recipes
+from . import autoencoders, codes, faces, recipes
 
 
 def write(folder):
@@ -88,6 +89,9 @@ def _draw_data(model, recipe, picture):
         x[few],
         condition=few_y,
     )
+    if isinstance(model, DenoisingAutoencoder):
+        caption = "Test images, the same corrupted, and what is made of that."
+        picture("denoised.png", caption, autoencoders.draw_denoised, model, x[few])
     first, second = _pairs(y)
     picture(
         "interpolation.png",
@@ -223,9 +227,10 @@ def _use(info, recipe):
         )
     if condition:
         return "pictures = model.sample(10, condition=range(10), seed=0)\n"
-    return "pictures = model.sample(64, seed=0)\n" + (
-        "smiling = model.edit(x, Smiling=1)\n" if directions else ""
-    )
+    use = "pictures = model.sample(64, seed=0)\n"
+    if recipe["model"]["function"] == "denoising_autoencoder":
+        use += "clean = model.denoise(model.corruption.corrupt(x, seed=0))\n"
+    return use + ("smiling = model.edit(x, Smiling=1)\n" if directions else "")
 
 
 def _value(metric):

@@ -34,6 +34,8 @@ class Evidence(NamedTuple):
             draw.
         squared_jacobian: function that gives ‖∂code/∂x‖²_F of each example, `(n,)`;
             see `contraction.squared_jacobian`.
+        hidden: function that gives the values of the encoder's hidden layers; see
+            `sparsity.hidden`.
     """
 
     x: object
@@ -46,6 +48,7 @@ class Evidence(NamedTuple):
     training: bool
     normal: Callable
     squared_jacobian: Callable | None = None
+    hidden: Callable | None = None
 
     @property
     def log_ratio(self):

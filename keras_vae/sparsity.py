@@ -74,10 +74,15 @@ class Sparse(Objective):
     Autoencoder", 2011), for codes in (0, 1). That is one number for all examples of the
     batch, and sample weights do not change the mean in it.
 
+    With `layer_weights` ω the sums of "l1" and "l2" are over the encoder's hidden layers
+    as well, each times its ω_k; the code's own ω is 1.
+
     Args:
         penalty: "l1", "l2" or "kl".
         weight: λ, at least 0.
         target: ρ of "kl", between 0 and 1.
+        layer_weights: ω, one for each layer of `hidden_layers`, from the data inwards;
+            or None.
 
     Raises:
         ValueError: an unknown penalty, or a number that is out of range.
@@ -85,12 +90,20 @@ class Sparse(Objective):
 
     terms = ("reconstruction_loss", "sparsity_loss")
 
-    def __init__(self, penalty="l1", weight=1e-3, target=0.05):
+    def __init__(self, penalty="l1", weight=1e-3, target=0.05, layer_weights=None):
         if penalty not in PENALTIES:
             raise ValueError(f"`penalty` must be one of {PENALTIES}. Received: penalty={penalty!r}")
         if not 0.0 < target < 1.0:
             raise ValueError(f"`target` must be between 0 and 1. Received: target={target!r}")
+        if penalty == "kl" and layer_weights is not None:
+            raise ValueError(
+                "`layer_weights` are those of 'l1' and 'l2': activations of hidden layers need "
+                f"not lie in (0, 1). Received: layer_weights={layer_weights!r}"
+            )
         self.penalty, self.target = penalty, target
+        self.layer_weights = None
+        if layer_weights is not None:
+            self.layer_weights = [at_least_0("layer_weights", omega) for omega in layer_weights]
         self.weight = at_least_0("weight", weight)
 
     def __call__(self, evidence):
@@ -99,10 +112,29 @@ class Sparse(Objective):
         if self.penalty == "kl":
             sparsity = self._divergence(ops.mean(z, axis=0)) + ops.zeros_like(reconstruction)
         else:
-            each = ops.abs(z) if self.penalty == "l1" else ops.square(z)
-            sparsity = ops.sum(each, axis=-1)
+            sparsity = self._size(z)
+            for omega, values in self._layers(evidence):
+                sparsity = sparsity + omega * self._size(values)
         terms = {"reconstruction_loss": reconstruction, "sparsity_loss": sparsity}
         return reconstruction + self.weight * sparsity, terms
+
+    def _size(self, values):
+        """Σ|h| or Σh² of each example, `(n,)`."""
+        values = ops.cast(values, "float32")
+        each = ops.abs(values) if self.penalty == "l1" else ops.square(values)
+        return ops.sum(each, axis=tuple(range(1, len(values.shape))))
+
+    def _layers(self, evidence):
+        """Pairs of ω_k and the values of hidden layer k."""
+        if self.layer_weights is None:
+            return []
+        values = evidence.hidden()
+        if len(values) != len(self.layer_weights):
+            raise ValueError(
+                f"`layer_weights` must hold one for each of the encoder's {len(values)} hidden "
+                f"layers. Received: layer_weights={self.layer_weights}"
+            )
+        return zip(self.layer_weights, values, strict=True)
 
     def _divergence(self, mean):
         """Σ_j KL(ρ ‖ ρ̂_j), nats, of mean activations `(d,)`."""
@@ -113,4 +145,24 @@ class Sparse(Objective):
         return ops.sum(on + off)
 
     def get_config(self):
-        return {"penalty": self.penalty, "weight": self.weight, "target": self.target}
+        return {
+            "penalty": self.penalty,
+            "weight": self.weight,
+            "target": self.target,
+            "layer_weights": self.layer_weights,
+        }
+
+
+def hidden_layers(encoder):
+    """The dense and convolutional layers of an encoder, from the data inwards."""
+    return [layer for layer in encoder.layers if layer.weights and hasattr(layer, "activation")]
+
+
+def hidden(model, x, condition=None, training=False):
+    """What an encoder's hidden layers give for data: a list of tensors `(n, ...)`."""
+    outputs = [layer.output for layer in hidden_layers(model.encoder)]
+    if not outputs:
+        return []
+    seen = keras.Model(model.encoder.inputs, outputs)
+    # A model of one output gives it bare.
+    return keras.tree.flatten(seen(model._with_condition(x, condition), training=training))

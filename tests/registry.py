@@ -53,7 +53,7 @@ TINY = {
     "sparse_autoencoder": {"latent_dim": 5, "k": 2, "alpha": 1.5},
     "sparse_autoencoder:kl": {"sparsity": "kl"},
     "sparse_autoencoder:l1": {"sparsity": "l1"},
-    "sparse_autoencoder:l2": {"sparsity": "l2"},
+    "sparse_autoencoder:l2": {"sparsity": "l2", "units": (8,), "layer_weights": [0.5]},
     "swae": {},
     "vae": {},
     "wae_mmd": {},
@@ -85,7 +85,10 @@ def make(name, network="dense", **kwargs):
     """A tiny model of that name."""
     options = {k: v() if callable(v) else v for k, v in TINY[name].items()}
     if network == "conv":
+        # One layer each beside what the table says of dense ones.
         options.update({"hidden": 8, "units": (8,)})
+        if "layer_weights" in options:
+            options["layer_weights"] = [0.5, 0.5]
     arguments = {"input_shape": (8, 8, 1), "latent_dim": 2, "units": (8,), "seed": 0}
     return getattr(models, function(name))(**{**arguments, "network": network, **options, **kwargs})
 

@@ -79,7 +79,11 @@ class TestSparseCode:
             ({"k": 0}, "k=0"),
             ({"k": 5}, "from 1 to the number of units, 4.*k=5"),
             ({"alpha": 0.5}, "alpha=0.5"),
-            ({"weight": 1.0}, "has none. Received: 1.0"),
+            ({"weight": 1.0}, "has none. Received: weight=1.0"),
+            ({"layer_weights": [1.0]}, r"has none.*layer_weights=\[1.0\]"),
+            ({"sparsity": "kl", "layer_weights": [1.0]}, "are those of 'l1' and 'l2'"),
+            ({"sparsity": "l1", "layer_weights": [1.0]}, "each of the encoder's 0 hidden"),
+            ({"sparsity": "l1", "layer_weights": [-1.0], "units": (3,)}, "layer_weights=-1.0"),
             ({"sparsity": "l3"}, "sparsity='l3'"),
             ({"sparsity": "kl", "target": 1.0}, "target=1.0"),
             ({"sparsity": "l1", "weight": -1.0}, "weight=-1.0"),
@@ -113,6 +117,34 @@ class TestPenalties:
         rebuilt = cross_entropy(x, array(model.reconstruct(x)).astype("float64"))
         np.testing.assert_allclose(terms["reconstruction_loss"], rebuilt, rtol=1e-4)
         np.testing.assert_allclose(loss, rebuilt + 7.0 * expected, rtol=1e-4)
+
+    @pytest.mark.parametrize("penalty", ["l1", "l2"])
+    def test_hidden_layers_count_with_weights_of_their_own(self, penalty):
+        x = pictures()
+        model = m.sparse_autoencoder(
+            SHAPE, 3, units=(8, 5), activation="tanh", sparsity=penalty, weight=2.0,
+            layer_weights=[0.5, 3.0], seed=1,
+        )  # fmt: skip
+        values, total = x.reshape(6, -1).astype("float64"), 0.0
+        weights = [*model.encoder.get_weights(), *model.posterior_layer.get_weights()]
+        for omega, kernel, bias in zip((0.5, 3.0, 1.0), weights[::2], weights[1::2]):
+            values = values @ kernel + bias
+            values = np.tanh(values) if kernel.shape[1] != 3 else values
+            total = total + omega * (np.abs(values) ** (1 if penalty == "l1" else 2)).sum(-1)
+        loss, terms = losses(model, x, training=True)
+        np.testing.assert_allclose(terms["sparsity_loss"], total, rtol=1e-5)
+        np.testing.assert_allclose(loss, terms["reconstruction_loss"] + 2 * total, rtol=1e-5)
+
+    def test_hidden_layers_are_pressed_on_in_a_step(self, images):
+        def size(omega):
+            model = m.sparse_autoencoder(
+                SHAPE, 3, units=(8,), sparsity="l1", weight=10.0, layer_weights=[omega], seed=1
+            )
+            model.compile(keras.optimizers.SGD(1e-3))
+            model.fit(images, epochs=3, shuffle=False, verbose=0)
+            return array(sparsity.hidden(model, tensor(images))[0]).sum()
+
+        assert size(5.0) < 0.9 * size(0.0)
 
     def test_mean_activations_on_target_cost_nothing_and_others_the_more_the_farther(self):
         objective = sparsity.Sparse("kl", target=0.3)

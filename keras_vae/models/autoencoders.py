@@ -127,6 +127,7 @@ def sparse_autoencoder(
     alpha=1.0,
     weight=None,
     target=0.05,
+    layer_weights=None,
     **options,
 ):
     """Sparse autoencoder: few units of a wide code are active at a time.
@@ -142,6 +143,8 @@ def sparse_autoencoder(
         alpha: round(αk) units are kept at any other time, at least 1.
         weight: λ; 1e-3 by default, 3 for "kl".
         target: ρ.
+        layer_weights: of "l1" and "l2", what each hidden layer's sum counts for beside
+            the code's; None for the code alone.
         code_activation: of "l1" and "l2" codes; None by default.
 
     Raises:
@@ -158,22 +161,31 @@ def sparse_autoencoder(
             f"Received: code_activation={given!r}"
         )
     if sparsity == "k":
-        if weight is not None:
+        if weight is not None or layer_weights is not None:
             raise ValueError(
-                f"`weight` is that of a penalty, and sparsity='k' has none. Received: {weight!r}"
+                "`weight` and `layer_weights` are those of a penalty, and sparsity='k' has "
+                f"none. Received: weight={weight!r}, layer_weights={layer_weights!r}"
             )
         options["posterior"] = functools.partial(_SparsePoint, latent_dim, k, alpha)
     else:
         weight = (3.0 if sparsity == "kl" else 1e-3) if weight is None else weight
-        options["objective"] = _Sparse(sparsity, weight, target)
-    return autoencoder(
+        options["objective"] = _Sparse(sparsity, weight, target, layer_weights)
+    model = autoencoder(
         input_shape, latent_dim, network, _shallow(network, units), likelihood, seed, name,
         code_activation=given, **options,
     )  # fmt: skip
+    count = len(_hidden_layers(model.encoder))
+    if layer_weights is not None and len(layer_weights) != count:
+        raise ValueError(
+            f"`layer_weights` must hold one for each of the encoder's {count} hidden layers. "
+            f"Received: layer_weights={layer_weights!r}"
+        )
+    return model
 
 
 # Inside the function `sparsity` is its argument.
 _Sparse, _SparsePoint = sparsity.Sparse, sparsity.SparsePoint
+_hidden_layers = sparsity.hidden_layers
 
 
 def denoising_autoencoder(

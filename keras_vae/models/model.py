@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_vae import contraction, likelihoods, objectives, priors
+from keras_vae import contraction, likelihoods, objectives, priors, sparsity
 from keras_vae.directions import Directions
 from keras_vae.models import checks
 from keras_vae.models.fitting import Fitting
@@ -162,6 +162,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             training=training,
             normal=self._normal,
             squared_jacobian=functools.partial(contraction.squared_jacobian, self, x, condition),
+            hidden=functools.partial(sparsity.hidden, self, x, condition, training),
         )
 
     def prior_of(self, condition=None, n=1):

@@ -33,7 +33,7 @@ KINDS = {
 def preset(tmp_path, offline):
     """Function from a kind to a preset of it, trained for two epochs."""
 
-    def made(kind):
+    def made(kind, sampler=None):
         function, arguments, evaluation = KINDS[kind]
         folder = tmp_path / kind
         folder.mkdir()
@@ -45,7 +45,9 @@ def preset(tmp_path, offline):
                 **RECIPE["training"],
                 "epochs": 2,
                 "warmup_epochs": 0,
-                "sampler": {"kind": "gmm", "components": 3, "seed": 2},
+                "sampler": {"kind": "gmm", "components": 3, "seed": 2}
+                if sampler is None
+                else sampler,
             },
             "evaluation": {"samples": 1, **evaluation},
         }
@@ -91,6 +93,14 @@ def test_a_denoiser_is_measured_beside_its_noise_and_a_plain_autoencoder(preset)
     text = (folder / "README.md").read_text()
     assert "(denoised.png)" in text and (folder / "denoised.png").is_file()
     assert "model.denoise(" in text and "PSNR of denoised data" in text
+
+
+def test_a_card_without_a_sampler_has_no_samples(preset):
+    folder = preset("plain", sampler={})
+    text = (folder / "README.md").read_text()
+    assert not (folder / "samples.png").exists() and "samples" not in text
+    assert "model.sample(" not in text and "model.encode(x)" in text
+    assert (folder / "reconstructions.png").is_file()
 
 
 def test_units_that_are_active_are_counted(preset):

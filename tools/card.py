@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import _atomic, datasets, plots, zoo
+from keras_vae import _atomic, datasets, plots, priors, zoo
 from keras_vae.models import DenoisingAutoencoder
 
 from . import autoencoders, codes, faces, recipes
@@ -80,7 +80,8 @@ def _draw_data(model, recipe, picture):
     def own(rows):
         return None if condition is None else condition[rows]
 
-    picture("samples.png", "Samples from the prior.", plots.samples, model, seed=0)
+    if not isinstance(model.prior, priors.NoPrior):
+        picture("samples.png", "Samples from the prior.", plots.samples, model, seed=0)
     picture(
         "reconstructions.png",
         "Test images above their reconstructions.",
@@ -228,9 +229,16 @@ def _use(info, recipe):
     if condition:
         return "pictures = model.sample(10, condition=range(10), seed=0)\n"
     use = "pictures = model.sample(64, seed=0)\n"
+    if recipe["model"]["function"].endswith("autoencoder") and not _has_sampler(recipe):
+        use = "codes = model.encode(x)\n"
     if recipe["model"]["function"] == "denoising_autoencoder":
         use += "clean = model.denoise(model.corruption.corrupt(x, seed=0))\n"
     return use + ("smiling = model.edit(x, Smiling=1)\n" if directions else "")
+
+
+def _has_sampler(recipe):
+    """Whether training gave an autoencoder what it samples from."""
+    return any(recipe["training"].get(key) for key in ("sampler", "fitted_prior"))
 
 
 def _value(metric):

@@ -5,6 +5,8 @@ from keras_vae import (
     autoregressive,
     categorical,
     conditions,
+    contraction,
+    corruption,
     datasets,
     directions,
     distributions,
@@ -14,6 +16,7 @@ from keras_vae import (
     layers,
     likelihoods,
     metrics,
+    mixtures,
     models,
     networks,
     objectives,
@@ -23,6 +26,7 @@ from keras_vae import (
     priors,
     quantizers,
     schedules,
+    sparsity,
     zoo,
 )
 from keras_vae._version import __version__
@@ -33,6 +37,8 @@ __all__ = [
     "autoregressive",
     "categorical",
     "conditions",
+    "contraction",
+    "corruption",
     "datasets",
     "directions",
     "distributions",
@@ -42,6 +48,7 @@ __all__ = [
     "layers",
     "likelihoods",
     "metrics",
+    "mixtures",
     "models",
     "networks",
     "objectives",
@@ -51,5 +58,6 @@ __all__ = [
     "priors",
     "quantizers",
     "schedules",
+    "sparsity",
     "zoo",
 ]

@@ -32,6 +32,10 @@ class Evidence(NamedTuple):
         training: whether schedules run.
         normal: function from a shape to standard normal noise, for objectives that
             draw.
+        squared_jacobian: function that gives ‖∂code/∂x‖²_F of each example, `(n,)`;
+            see `contraction.squared_jacobian`.
+        hidden: function that gives the values of the encoder's hidden layers; see
+            `sparsity.hidden`.
     """
 
     x: object
@@ -43,6 +47,8 @@ class Evidence(NamedTuple):
     step: object
     training: bool
     normal: Callable
+    squared_jacobian: Callable | None = None
+    hidden: Callable | None = None
 
     @property
     def log_ratio(self):

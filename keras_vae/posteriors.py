@@ -103,31 +103,72 @@ class DiagonalNormal(Posterior):
         return {**super().get_config(), "log_var_bound": self.log_var_bound}
 
 
+# Derivatives of activations as functions of their values.
+_SLOPES = {
+    None: ops.ones_like,
+    "linear": ops.ones_like,
+    "sigmoid": lambda h: h * (1.0 - h),
+    "tanh": lambda h: 1.0 - ops.square(h),
+    "relu": lambda h: ops.cast(h > 0.0, "float32"),
+    "softplus": lambda h: 1.0 - ops.exp(-h),
+}
+
+
 @register
 class Point(Posterior):
     """A code without noise: what autoencoders have in place of q(z|x).
 
-    Args: as `Posterior`.
+    Args:
+        latent_dim: number of latent dimensions d.
+        activation: Keras' name of what the code goes through, such as "sigmoid", or
+            None.
+        seed: int for the initial weights, or None.
 
     Input shape: `(n, features)`. Output: `(mean,)`, `(n, d)`.
+
+    Raises:
+        ValueError: an unknown activation.
     """
 
     has_density = False
 
-    def __init__(self, latent_dim, seed=None, **kwargs):
+    def __init__(self, latent_dim, activation=None, seed=None, **kwargs):
+        if activation is not None and not isinstance(activation, str):
+            raise ValueError(
+                f"`activation` must be a name or None. Received: activation={activation!r}"
+            )
         super().__init__(latent_dim, seed, **kwargs)
+        self.activation = activation
         self.projection = self._dense(latent_dim, seed)
+        self._activate = keras.activations.get(activation)
 
     def build(self, input_shape):
         self.projection.build(input_shape)
         self.built = True
 
     def call(self, features):
-        return (self.projection(features),)
+        return (self._activate(self.projection(features)),)
 
     def distribution(self, mean):
         """The `distributions.Point` at this code."""
         return distributions.Point(mean)
+
+    @property
+    def slope(self):
+        """The activation's derivative as a function of its value; None where unknown."""
+        return _SLOPES.get(self.activation)
+
+    def squared_jacobian(self, features):
+        """‖∂code/∂features‖²_F = Σ_j s'(a_j)² Σ_i W_ij², `(n,)` float32.
+
+        Rifai et al., "Contractive Auto-Encoders", 2011, where the slope is known.
+        """
+        (code,) = self(features)
+        rows = ops.sum(ops.square(ops.convert_to_tensor(self.projection.kernel)), axis=0)
+        return ops.sum(ops.square(self.slope(code)) * rows, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation}
 
 
 class Extended(Posterior):

@@ -14,7 +14,13 @@ class Prior(keras.layers.Layer):
 
     Args:
         latent_dim: number of latent dimensions d.
+
+    Attributes:
+        from_noise: whether a code is made of d standard normal numbers, as what is
+            exported needs it.
     """
+
+    from_noise = True
 
     def __init__(self, latent_dim, **kwargs):
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
@@ -56,6 +62,8 @@ class StandardNormal(Prior):
 class NoPrior(Prior):
     """What an autoencoder has: nothing was ever asked of its codes as a whole."""
 
+    from_noise = False
+
     def distribution(self, condition=None):
         # It has no density either, and says so when it is asked for one.
         return distributions.Point(ops.zeros((self.latent_dim,), "float32"))
@@ -63,7 +71,7 @@ class NoPrior(Prior):
     def sample(self, n, rng, condition=None):
         raise ValueError(
             "An autoencoder has no prior to sample from. Fit one to the codes of data: "
-            "model.with_fitted_prior(x). Received: prior=NoPrior"
+            "model.fit_sampler(x). Received: prior=NoPrior"
         )
 
 
@@ -220,3 +228,12 @@ def serialize_parts(parts):
 def deserialize_parts(configs):
     """Inverse of `serialize_parts`."""
     return [keras.saving.deserialize_keras_object(config) for config in configs]
+
+
+def __getattr__(name):
+    # Lives beside its distribution, in a module that needs this one.
+    if name == "GaussianMixture":
+        from keras_vae.mixtures import GaussianMixture
+
+        return GaussianMixture
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

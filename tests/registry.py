@@ -24,14 +24,21 @@ def features(shape=(8, 8, 1)):
     return keras.Model(inputs, x, name="features")
 
 
-# What differs from `make(SHAPE, 2, network, units=(8,), seed=0)`.
+# What differs from `make(SHAPE, 2, network, units=(8,), seed=0)`; "function:kind" is one
+# more model of that function.
 TINY = {
     "annealed_vae": {},
     "autoencoder": {},
     "beta_tc_vae": {},
     "beta_vae": {},
     "categorical_vae": {"classes": 3},
+    "contractive_autoencoder": {"units": ()},
+    "contractive_autoencoder:products": {},
+    "contractive_autoencoder:probes": {"probes": 3},
     "cvae": {"num_classes": 3},
+    "denoising_autoencoder": {},
+    "denoising_autoencoder:gaussian": {"corruption": "gaussian"},
+    "denoising_autoencoder:salt_and_pepper": {"corruption": "salt_and_pepper"},
     "dfc_vae": {"features": features, "feature_layers": ["first", "second"]},
     "dip_vae": {"kind": "ii"},
     "flow_vae": {"flows": 2},
@@ -43,6 +50,10 @@ TINY = {
     "logcosh_vae": {},
     "miwae": {"samples": 4},
     "ms_ssim_vae": {"input_shape": (12, 12, 1)},
+    "sparse_autoencoder": {"latent_dim": 5, "k": 2, "alpha": 1.5},
+    "sparse_autoencoder:kl": {"sparsity": "kl"},
+    "sparse_autoencoder:l1": {"sparsity": "l1"},
+    "sparse_autoencoder:l2": {"sparsity": "l2", "units": (8,), "layer_weights": [0.5]},
     "swae": {},
     "vae": {},
     "wae_mmd": {},
@@ -51,9 +62,18 @@ TINY = {
 # Trained by a procedure of its own, and tested in files of its own.
 ELSEWHERE = {"vq_vae"}
 
+
+def function(name):
+    """The name of the function that makes a model of the table."""
+    return name.split(":")[0]
+
+
+# Those that have no prior until `fit_sampler` gives them one.
+NO_PRIOR = {name for name in TINY if function(name).endswith("autoencoder")}
+
 # Those that give no bound on log p(x), and what says so.
 NO_BOUND = {
-    "autoencoder": "without noise",
+    **dict.fromkeys(NO_PRIOR, "without noise"),
     "dfc_vae": "no density of x",
     "ms_ssim_vae": "no density of x",
     "swae": "without noise",
@@ -65,9 +85,12 @@ def make(name, network="dense", **kwargs):
     """A tiny model of that name."""
     options = {k: v() if callable(v) else v for k, v in TINY[name].items()}
     if network == "conv":
-        options["hidden"] = 8
+        # One layer each beside what the table says of dense ones.
+        options.update({"hidden": 8, "units": (8,)})
+        if "layer_weights" in options:
+            options["layer_weights"] = [0.5, 0.5]
     arguments = {"input_shape": (8, 8, 1), "latent_dim": 2, "units": (8,), "seed": 0}
-    return getattr(models, name)(**{**arguments, "network": network, **options, **kwargs})
+    return getattr(models, function(name))(**{**arguments, "network": network, **options, **kwargs})
 
 
 def data(name, n=15):
@@ -82,6 +105,8 @@ def data(name, n=15):
 def evidence(model, x, y, noise, training):
     """One forward pass with all noise given."""
     y = None if y is None else ops.convert_to_tensor(y)
+    if hasattr(model, "corruption"):
+        model.corruption.noise = _fixed_uniform
     found = model.evidence(ops.convert_to_tensor(x), y, training, noise)
     return found._replace(normal=_fixed_normal, step=3)
 
@@ -89,3 +114,8 @@ def evidence(model, x, y, noise, training):
 def _fixed_normal(shape):
     rng = np.random.default_rng(1)
     return ops.convert_to_tensor(rng.standard_normal(tuple(map(int, shape)), "float32"))
+
+
+def _fixed_uniform(shape, seed):
+    rng = np.random.default_rng(2)
+    return ops.convert_to_tensor(rng.random(tuple(map(int, shape)), "float32"))

@@ -547,3 +547,33 @@ def test_the_lines_for_python_run(model, exported, tmp_path, monkeypatch):
 
 def test_it_is_part_of_the_library():
     assert keras_vae.export is export
+
+
+class TestAutoencoders:
+    def test_a_sparse_code_stays_sparse_in_the_file(self, tmp_path):
+        """And nothing samples there: a mixture is drawn in Python."""
+        model = models.sparse_autoencoder(latent_dim=12, units=(), k=3, alpha=1.4, seed=0)
+        x, _ = digits()
+        model.fit(x[:200], verbose=0)
+        model.fit_sampler(x[:200], components=2)
+        report = export.tflite(model, tmp_path / "m.tflite", data=x[200:300], verbose=False)
+        assert {row["signature"] for row in report["parity"]["outputs"]} == set(SIGNATURES) - {
+            "sample"
+        }
+        codes = [runner(tmp_path / "m.tflite", "encode")(image=row[None])["mean"] for row in x[:20]]
+        codes = np.concatenate(codes)
+        assert ((codes != 0).sum(-1) == 4).all()
+        np.testing.assert_allclose(codes, model.encode(x[:20]), atol=1e-4)
+        z = model.prior.sample(4, np.random.default_rng(7))
+        drawn = [runner(tmp_path / "m.tflite", "decode")(z=row[None])["image"][0] for row in z]
+        np.testing.assert_allclose(drawn, model.sample(4, seed=7), atol=1e-5)
+
+    def test_without_a_sampler_there_is_nothing_to_compare_on(self, tmp_path):
+        model = models.denoising_autoencoder(latent_dim=4, units=(8,), seed=0)
+        with pytest.raises(ValueError, match=r"model\.fit_sampler\(x\)"):
+            export.tflite(model, tmp_path / "m.tflite", verbose=False)
+        assert not list(tmp_path.iterdir())
+        x, _ = digits()
+        export.tflite(model, tmp_path / "m.tflite", data=x[:20], verbose=False)
+        found = runner(tmp_path / "m.tflite", "reconstruct")(image=x[:1])["image"]
+        np.testing.assert_allclose(found, model.reconstruct(x[:1]), atol=1e-5)

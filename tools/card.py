@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import _atomic, datasets, plots, zoo
+from keras_vae import _atomic, datasets, plots, priors, zoo
+from keras_vae.models import DenoisingAutoencoder
 
-from . import codes, faces, recipes
+from . import autoencoders, codes, faces, recipes
 
 
 def write(folder):
@@ -79,7 +80,8 @@ def _draw_data(model, recipe, picture):
     def own(rows):
         return None if condition is None else condition[rows]
 
-    picture("samples.png", "Samples from the prior.", plots.samples, model, seed=0)
+    if not isinstance(model.prior, priors.NoPrior):
+        picture("samples.png", "Samples from the prior.", plots.samples, model, seed=0)
     picture(
         "reconstructions.png",
         "Test images above their reconstructions.",
@@ -88,6 +90,9 @@ def _draw_data(model, recipe, picture):
         x[few],
         condition=few_y,
     )
+    if isinstance(model, DenoisingAutoencoder):
+        caption = "Test images, the same corrupted, and what is made of that."
+        picture("denoised.png", caption, autoencoders.draw_denoised, model, x[few])
     first, second = _pairs(y)
     picture(
         "interpolation.png",
@@ -223,9 +228,17 @@ def _use(info, recipe):
         )
     if condition:
         return "pictures = model.sample(10, condition=range(10), seed=0)\n"
-    return "pictures = model.sample(64, seed=0)\n" + (
-        "smiling = model.edit(x, Smiling=1)\n" if directions else ""
-    )
+    use = "pictures = model.sample(64, seed=0)\n"
+    if recipe["model"]["function"].endswith("autoencoder") and not _has_sampler(recipe):
+        use = "codes = model.encode(x)\n"
+    if recipe["model"]["function"] == "denoising_autoencoder":
+        use += "clean = model.denoise(model.corruption.corrupt(x, seed=0))\n"
+    return use + ("smiling = model.edit(x, Smiling=1)\n" if directions else "")
+
+
+def _has_sampler(recipe):
+    """Whether training gave an autoencoder what it samples from."""
+    return any(recipe["training"].get(key) for key in ("sampler", "fitted_prior"))
 
 
 def _value(metric):

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae import _atomic, conditions, likelihoods, metrics, posteriors, zoo
 
-from . import attributes, card, codes, faces, frechet, recipes
+from . import attributes, autoencoders, card, codes, faces, frechet, recipes
 from .classifier import classifier, probabilities
 
 
@@ -63,6 +63,8 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
     found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
     active = metrics.active_units(model, x, y)
     found.append(entry(f"active units of {model.latent_dim}", active.sum(), unit="", digits=0))
+    if not variational:
+        found += autoencoders.measured(folder, model, recipe, x, y, entry, seed)
     if isinstance(model.condition, conditions.Labels):
         agreed, accuracy, n = agreement(model, recipe["data"], seed)
         metric = entry("asked label read by a classifier", 100 * agreed, unit="%", digits=1)

@@ -136,6 +136,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     model.set_weights([rounded(w) for w in model.get_weights()])
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)
+    if training.get("sampler"):
+        model.fit_sampler(x, y=y, **training["sampler"])
     if training.get("directions"):
         _, attributes = datasets.load(recipe["data"], "train", limit=limit)
         model = model.with_directions(x, attributes, training["directions"])

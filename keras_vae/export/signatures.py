@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_vae.models.quantized import VQVAE
 from keras_vae.posteriors import DiagonalNormal
+from keras_vae.sparsity import SparsePoint
 
 NAMES = ("encode", "decode", "reconstruct", "sample")
 
@@ -65,11 +66,20 @@ def signatures(model, names=None):
     every = _quantized(model) if isinstance(model, VQVAE) else _continuous(model)
     wanted = every if names is None else (names,) if isinstance(names, str) else tuple(names)
     if not wanted or not set(wanted) <= set(every):
-        hint = "" if "sample" in every else " A VQ-VAE draws its codes one by one, in Python."
+        hint = "" if "sample" in every else f" {_why_no_sample(model)}"
         raise ValueError(
             f"`signatures` must be some of {', '.join(every)}.{hint} Received: signatures={names!r}"
         )
     return {name: every[name] for name in NAMES if name in wanted}
+
+
+def _why_no_sample(model):
+    if isinstance(model, VQVAE):
+        return "A VQ-VAE draws its codes one by one, in Python."
+    return (
+        f"Codes of {type(model.prior).__name__} are not made of normal noise: draw them with "
+        "`model.prior.sample(n, rng)` where there are any, and decode them."
+    )
 
 
 def _data(model):
@@ -160,12 +170,16 @@ def _continuous(model):
         z = ops.convert_to_numpy(_prior(model, condition).transform(noise))
         return decode_numpy(z, condition)
 
-    return {
-        "encode": Signature(x | condition, q, encode, encode_numpy),
+    # Rounding may keep the other of two units that are equally large.
+    chooses = isinstance(model.posterior_layer, SparsePoint)
+    every = {
+        "encode": Signature(x | condition, q, encode, encode_numpy, chooses),
         "decode": Signature(z | condition, mean_of_x, decode, decode_numpy),
-        "reconstruct": Signature(x | condition, mean_of_x, reconstruct, reconstruct_numpy),
-        "sample": Signature(noise | condition, mean_of_x, sample, sample_numpy),
+        "reconstruct": Signature(x | condition, mean_of_x, reconstruct, reconstruct_numpy, chooses),
     }
+    if model.prior.from_noise:
+        every["sample"] = Signature(noise | condition, mean_of_x, sample, sample_numpy)
+    return every
 
 
 def _prior(model, condition):

@@ -5,6 +5,7 @@ from keras_vae.metrics.attributes import (
     attribute_control,
     sampled_attributes,
 )
+from keras_vae.metrics.autoencoders import active_share, squared_jacobian
 from keras_vae.metrics.codes import CodebookUsage, codebook_usage
 from keras_vae.metrics.collapse import (
     CollapseReport,
@@ -20,6 +21,7 @@ __all__ = [
     "CodebookUsage",
     "CollapseReport",
     "Estimate",
+    "active_share",
     "active_units",
     "attribute_control",
     "codebook_usage",
@@ -31,4 +33,5 @@ __all__ = [
     "ms_ssim",
     "psnr",
     "sampled_attributes",
+    "squared_jacobian",
 ]

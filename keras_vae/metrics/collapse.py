@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vae.mixtures import GaussianMixture
+
 
 def kl_per_dimension(model, x, condition=None):
     """Mean KL(q(z_i|x) || p(z_i)) of every latent dimension.
@@ -16,8 +18,22 @@ def kl_per_dimension(model, x, condition=None):
 
     Returns:
         `(d,)` float64, nats; its sum is the mean KL if the prior is diagonal.
+
+    Raises:
+        ValueError: codes without noise, or a prior whose dimensions are not normal.
     """
+    if not _has_kl(model):
+        raise ValueError(
+            "There is no KL of single dimensions: it needs a posterior with a density and a "
+            "prior of one normal. Measure `active_units`. Received: "
+            f"posterior={type(model.posterior_layer).__name__}, prior={type(model.prior).__name__}"
+        )
     return _mean_kl(model, model.posterior(x, condition), condition)
+
+
+def _has_kl(model):
+    # Of a mixture the single dimensions have no divergence in closed form.
+    return model.posterior_layer.has_density and not isinstance(model.prior, GaussianMixture)
 
 
 def _mean_kl(model, q, condition):
@@ -58,14 +74,15 @@ class CollapseReport:
     """What `collapse_report` found; `str()` says it in words.
 
     Attributes:
-        kl: KL per dimension, `(d,)` nats.
+        kl: KL per dimension, `(d,)` nats; None where there is none, as of a code
+            without noise.
         active: active units, `(d,)` bool.
         own: mean log p(x|z) with each example's own code, nats.
         swapped: the same with another example's code, nats.
         verdict: "healthy", "partial" or "collapsed".
     """
 
-    kl: np.ndarray
+    kl: np.ndarray | None
     active: np.ndarray
     own: float
     swapped: float
@@ -77,14 +94,15 @@ class CollapseReport:
         return self.own - self.swapped
 
     def __str__(self):
-        d, active = len(self.kl), int(self.active.sum())
+        d, active = len(self.active), int(self.active.sum())
+        total = "n/a" if self.kl is None else f"{self.kl.sum():.2f} nats in all"
         lines = [
             {
                 "healthy": "No posterior collapse: the decoder uses the code.",
                 "partial": "Partial posterior collapse: part of the code is unused.",
                 "collapsed": "Posterior collapse: the decoder ignores the code z.",
             }[self.verdict],
-            f"{active} of {d} latent dimensions are active; KL {self.kl.sum():.2f} nats in all.",
+            f"{active} of {d} latent dimensions are active; KL {total}.",
             "With another example's code the data is "
             f"{self.used:.2f} nats less likely ({self.own:.2f} to {self.swapped:.2f}).",
         ]
@@ -129,7 +147,7 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
     x = model.likelihood.observe_numpy(np.asarray(x, "float32"), np.random.default_rng(seed))
     q = model.posterior(x, condition)
     active = _active(q.mean, threshold)
-    kl = _mean_kl(model, q, condition)
+    kl = _mean_kl(model, q, condition) if _has_kl(model) else None
     own = _mean_log_px(model, x, q.mean, condition)
     swapped = _mean_log_px(model, x, np.roll(q.mean, 1, axis=0), condition)
     if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):

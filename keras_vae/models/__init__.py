@@ -1,5 +1,12 @@
 """The model and every paper by name."""
 
+from keras_vae.models.autoencoders import (
+    DenoisingAutoencoder,
+    autoencoder,
+    contractive_autoencoder,
+    denoising_autoencoder,
+    sparse_autoencoder,
+)
 from keras_vae.models.by_likelihood import dfc_vae, logcosh_vae, ms_ssim_vae
 from keras_vae.models.by_objective import (
     annealed_vae,
@@ -21,10 +28,11 @@ from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.missing import MIWAE, mark_missing, miwae
 from keras_vae.models.model import VAE
 from keras_vae.models.quantized import VQVAE, vq_vae
-from keras_vae.models.variants import autoencoder, beta_vae, cvae, vae
+from keras_vae.models.variants import beta_vae, cvae, vae
 
 __all__ = [
     "ControlledVAE",
+    "DenoisingAutoencoder",
     "MIWAE",
     "VAE",
     "VQVAE",
@@ -33,7 +41,9 @@ __all__ = [
     "beta_tc_vae",
     "beta_vae",
     "categorical_vae",
+    "contractive_autoencoder",
     "cvae",
+    "denoising_autoencoder",
     "dfc_vae",
     "dip_vae",
     "flow_vae",
@@ -46,6 +56,7 @@ __all__ = [
     "mark_missing",
     "miwae",
     "ms_ssim_vae",
+    "sparse_autoencoder",
     "swae",
     "vae",
     "vq_vae",

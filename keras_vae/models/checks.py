@@ -82,8 +82,11 @@ def _same_data_shape(model):
         )
 
 
-def data(model, x, name="x"):
+def data(model, x, name="x", limits="likelihood"):
     """Data as a clean float32 array, or an error that says what to do.
+
+    Args:
+        limits: "likelihood" for the range that the likelihood knows, None for any.
 
     Raises:
         TypeError: not numeric.
@@ -109,7 +112,8 @@ def data(model, x, name="x"):
             f"`{name}` must have shape (n, {', '.join(map(str, model.data_shape))})."
             f"{hint} Received: shape {x.shape}"
         )
-    return _in_range(x, model.likelihood.data_range, name, model.likelihood.missing)
+    limits = model.likelihood.data_range if limits == "likelihood" else limits
+    return _in_range(x, limits, name, model.likelihood.missing)
 
 
 def codes(model, z):

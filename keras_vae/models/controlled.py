@@ -159,6 +159,9 @@ class ControlledVAE(VAE):
             name="cvae",
         )
 
+    def _with(self, **parts):
+        return self.plain()._with(**parts)
+
     def update(self, x, y=None, sample_weight=None):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae import contraction
 from keras_vae.models import checks
 
 # Rows of one decoder call when many samples of z are scored: large enough to
@@ -346,7 +347,12 @@ def _explain(model, x, z, condition=None):
     return model.likelihood.log_prob(x, outputs)[0]
 
 
+def _contract(model, x, condition=None):
+    return contraction.squared_jacobian(model, x, condition)
+
+
 _FUNCTIONS = {
+    "contract": _contract,
     "infer": _infer,
     "render": _render,
     "rebuild": _rebuild,

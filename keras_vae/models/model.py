@@ -1,13 +1,16 @@
 """The one class that every variational autoencoder here is an instance of."""
 
+import functools
+
 import keras
 from keras import ops
 
-from keras_vae import likelihoods, objectives, priors
+from keras_vae import contraction, likelihoods, objectives, priors, sparsity
 from keras_vae.directions import Directions
 from keras_vae.models import checks
 from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
+from keras_vae.models.sampling import Sampling
 from keras_vae.models.saving import Saving
 from keras_vae.training import TrainStep
 
@@ -26,7 +29,7 @@ PARTS = (
 
 
 @register
-class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
+class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
     """A variational autoencoder, composed of parts.
 
         encoder -> posterior -> latent sample -> decoder -> likelihood
@@ -158,6 +161,8 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             step=self.step,
             training=training,
             normal=self._normal,
+            squared_jacobian=functools.partial(contraction.squared_jacobian, self, x, condition),
+            hidden=functools.partial(sparsity.hidden, self, x, condition, training),
         )
 
     def prior_of(self, condition=None, n=1):
@@ -241,30 +246,12 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             batch_size: rows a compiled call.
 
         Returns:
-            A new `VAE` that shares encoder, decoder, posterior and likelihood.
+            A new model that shares encoder, decoder, posterior and likelihood.
 
         Raises:
             ValueError: too few data, or what `encode` refuses.
         """
-        q = self.posterior(x, y, batch_size)
-        dim = None if self.condition is None else self.condition.dim
-        prior = priors.LinearNormal(self.latent_dim, dim)
-        encoded = None
-        if self.condition is not None:
-            encoded = ops.convert_to_numpy(self.condition.encode(checks.condition(self, y, len(x))))
-        prior.fit(q.mean, q.variance, encoded)
-        return VAE(
-            self.encoder,
-            self.decoder,
-            self.posterior_layer,
-            prior,
-            self.likelihood,
-            self.objective,
-            self.condition,
-            self.seed,
-            self.directions,
-            name=self.name,
-        )
+        return self._with(prior=self._fitted_normal(x, y, batch_size))
 
     def with_directions(self, x, y, names):
         """The same parts with directions of attributes in the latent space.
@@ -275,7 +262,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             names: the k attributes' names.
 
         Returns:
-            A new `VAE` whose `edit` goes along them.
+            A new model whose `edit` goes along them.
 
         Raises:
             ValueError: a conditional model, or what `Directions.fit` refuses.
@@ -287,17 +274,12 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             )
         found = Directions(self.latent_dim, names)
         found.fit(self.encode(x), y)
-        return VAE(
-            self.encoder,
-            self.decoder,
-            self.posterior_layer,
-            self.prior,
-            self.likelihood,
-            self.objective,
-            seed=self.seed,
-            directions=found,
-            name=self.name,
-        )
+        return self._with(directions=found)
+
+    def _with(self, **parts):
+        """The same model with other parts."""
+        mine = {name: self._part(name) for name in PARTS}
+        return type(self)(**{**mine, **parts}, seed=self.seed, name=self.name)
 
     def call(self, inputs, training=False):
         """Reconstruction of x, or of `(x, condition)`: its code, decoded."""

@@ -3,7 +3,7 @@
 import functools
 import itertools
 
-from keras_vae import conditions, initializers, networks, objectives, posteriors, priors
+from keras_vae import conditions, initializers, networks, objectives, posteriors
 from keras_vae.models.model import VAE
 
 
@@ -81,40 +81,6 @@ def vae(
         condition=condition,
         seed=seed,
         name=name or "vae",
-    )
-
-
-def autoencoder(
-    input_shape=(28, 28, 1),
-    latent_dim=32,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name=None,
-    **options,
-):
-    """Autoencoder: -log p(x|z) of a code z without noise, and no prior.
-
-    Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural
-    Networks", 2006. It samples once a prior is fitted to its codes:
-    `model.with_fitted_prior(x)`.
-
-    Args: as `vae`, without `beta` and `condition`.
-    """
-    *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
-    encoder, decoder = networks.build(
-        network, input_shape, latent_dim, units, None, seed, **options
-    )
-    return VAE(
-        encoder,
-        decoder,
-        posteriors.Point(latent_dim, seed=posterior_seed),
-        prior=priors.NoPrior(latent_dim),
-        likelihood=likelihood,
-        objective=objectives.Reconstruction(),
-        seed=seed,
-        name=name or "autoencoder",
     )
 
 

@@ -7,6 +7,7 @@
 * `minimize(fn, optimizer, variables)`: one gradient step on
   `fn() -> (loss, aux)`, which returns `(loss, aux)`;
 * `compile_function(fn)`: a fast function of arrays for inference;
+* `vector_jacobian(fn, x, vectors)`: vᵀ ∂fn(x)/∂x, which can itself be differentiated;
 * `fit` and `evaluate` on JAX also give back the weights that an error would destroy.
 """
 

@@ -102,6 +102,10 @@ class TrainStep:
             variable.assign(value)
         return loss, aux
 
+    def vector_jacobian(self, fn, x, vectors):
+        _, pull_back = jax.vjp(fn, x)
+        return pull_back(vectors)[0]
+
     def _unique_variables(self):
         return list({id(v): v for v in self.variables + self.metrics_variables}.values())
 

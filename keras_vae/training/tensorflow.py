@@ -26,6 +26,12 @@ class TrainStep:
         optimizer.apply(gradients, variables)
         return loss, aux
 
+    def vector_jacobian(self, fn, x, vectors):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = fn(x)
+        return tape.gradient(y, x, output_gradients=vectors)
+
     def compile_function(self, fn):
         graph = tf.function(fn, autograph=False)
         return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))

@@ -24,6 +24,14 @@ class TrainStep:
             optimizer.apply(gradients, variables)
         return loss, aux
 
+    def vector_jacobian(self, fn, x, vectors):
+        # Outside training there is no second derivative to be had, nor its memory wanted.
+        second = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (product,) = torch.autograd.grad(fn(x), x, vectors, create_graph=second)
+        return product
+
     def compile_function(self, fn):
         def call(*arrays):
             with torch.no_grad():

@@ -1,0 +1,154 @@
+"""Corruptions T(x): what a denoising autoencoder sees in place of the data.
+
+A corruption is a function of data and noise: `transform(x, noise)`. In training the
+model's own seed draws the noise; `corrupt(x, seed)` draws it with NumPy, the same on
+every backend, to measure and to show.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+
+class Corruption:
+    """Base class."""
+
+    # Whether noise is standard normal, or uniform in [0, 1).
+    normal = False
+
+    def transform(self, x, noise):
+        """Data corrupted by noise of its shape, tensors in and out."""
+        raise NotImplementedError
+
+    def noise(self, shape, seed):
+        """What `transform` takes, from an int or a `keras.random.SeedGenerator`."""
+        draw = keras.random.normal if self.normal else keras.random.uniform
+        return draw(shape, dtype="float32", seed=seed)
+
+    def __call__(self, x, seed):
+        """Corrupted data: tensors in and out, inside a training step."""
+        return self.transform(x, self.noise(ops.shape(x), seed))
+
+    def corrupt(self, x, seed=0):
+        """Corrupted data: NumPy in and out, the same on every backend.
+
+        Args:
+            x: data `(n, ...)`.
+            seed: an int or a `numpy.random.Generator`.
+
+        Returns:
+            float32 array of the shape of x.
+        """
+        x, rng = np.asarray(x, "float32"), np.random.default_rng(seed)
+        draw = rng.standard_normal if self.normal else rng.random
+        return ops.convert_to_numpy(self.transform(x, draw(x.shape, "float32")))
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@register
+class Gaussian(Corruption):
+    """x + σ ε: normal noise on every value, which may leave the data's range.
+
+    Args:
+        stddev: σ, at least 0.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    normal = True
+
+    def __init__(self, stddev=0.3):
+        if not 0.0 <= stddev < math.inf:
+            raise ValueError(f"`stddev` must be at least 0 and finite. Received: stddev={stddev!r}")
+        self.stddev = float(stddev)
+
+    def transform(self, x, noise):
+        return x + self.stddev * noise
+
+    def get_config(self):
+        return {"stddev": self.stddev}
+
+
+@register
+class Masking(Corruption):
+    """Each value is 0 with a probability, and else as it was.
+
+    Args:
+        rate: the probability, from 0 to 1.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    def __init__(self, rate=0.25):
+        self.rate = _probability(rate)
+
+    def transform(self, x, noise):
+        return ops.where(noise < self.rate, 0.0, x)
+
+    def get_config(self):
+        return {"rate": self.rate}
+
+
+@register
+class SaltAndPepper(Corruption):
+    """Each value is replaced with a probability, by `low` or by `high` equally often.
+
+    Args:
+        rate: the probability, from 0 to 1.
+        low, high: the two values.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    def __init__(self, rate=0.25, low=0.0, high=1.0):
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(
+                f"`low` must be below `high`, both finite. Received: low={low!r}, high={high!r}"
+            )
+        self.rate, self.low, self.high = _probability(rate), float(low), float(high)
+
+    def transform(self, x, noise):
+        replaced = ops.where(noise < 0.5 * self.rate, self.low, self.high)
+        return ops.where(noise < self.rate, replaced, x)
+
+    def get_config(self):
+        return {"rate": self.rate, "low": self.low, "high": self.high}
+
+
+def _probability(rate):
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"`rate` must be from 0 to 1. Received: rate={rate!r}")
+    return float(rate)
+
+
+def get(identifier):
+    """A corruption from its name, itself or its Keras configuration.
+
+    Args:
+        identifier: "gaussian", "masking", "salt_and_pepper", a `Corruption`, or the dict
+            that `keras.saving.serialize_keras_object` makes of one.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    named = {"gaussian": Gaussian, "masking": Masking, "salt_and_pepper": SaltAndPepper}
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, Corruption):
+        return identifier
+    if not isinstance(identifier, str) or identifier not in named:
+        raise ValueError(
+            f"`corruption` must be one of {sorted(named)} or a Corruption. "
+            f"Received: corruption={identifier!r}"
+        )
+    return named[identifier]()

@@ -209,7 +209,8 @@ class _Matched(Objective):
     """-log p(x|z) + weight · a distance between the batch's codes and the prior's."""
 
     def _prior_codes(self, evidence):
-        return evidence.p.transform(evidence.normal(ops.shape(evidence.z)[1:]))
+        shape = (ops.shape(evidence.z)[1], evidence.p.noise_dim)
+        return evidence.p.transform(evidence.normal(shape))
 
 
 @register

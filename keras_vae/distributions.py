@@ -36,6 +36,11 @@ class Distribution:
         """The one value that stands for the distribution: its mean, unless said."""
         return self.mean
 
+    @property
+    def noise_dim(self):
+        """Numbers of noise that one event is made of: as many as it has, unless said."""
+        return self.center.shape[-1]
+
     def noise(self, samples, seed):
         """What `transform` takes: standard normal noise, unless said.
 
@@ -327,6 +332,10 @@ class Transformed(Distribution):
     @property
     def center(self):
         return self._through(self.base.mean)[0]
+
+    @property
+    def noise_dim(self):
+        return self.base.noise_dim
 
     def noise(self, samples, seed):
         return self.base.noise(samples, seed)

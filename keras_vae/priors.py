@@ -21,6 +21,14 @@ class Prior(keras.layers.Layer):
         self.latent_dim = latent_dim
         self.built = True
 
+    @property
+    def noise_dim(self):
+        """Normal numbers that `distribution(...).transform` makes one code of."""
+        return self.latent_dim
+
+    def attach(self, model):
+        """Called with the model that the prior becomes part of; nothing, unless said."""
+
     def distribution(self, condition=None):
         """p(z) or p(z|y) as a distribution with parameters `(d,)` or `(n, d)`."""
         raise NotImplementedError
@@ -36,7 +44,7 @@ class Prior(keras.layers.Layer):
         Returns:
             NumPy array `(n, d)`, float32.
         """
-        noise = rng.standard_normal((n, self.latent_dim), dtype="float32")
+        noise = rng.standard_normal((n, self.noise_dim), dtype="float32")
         return ops.convert_to_numpy(self.distribution(condition).transform(noise))
 
     def get_config(self):

@@ -34,6 +34,7 @@ TINY = {
     "cvae": {"num_classes": 3},
     "dfc_vae": {"features": features, "feature_layers": ["first", "second"]},
     "dip_vae": {"kind": "ii"},
+    "flow_prior_vae": {"couplings": 2, "hidden_units": 8},
     "flow_vae": {"flows": 2},
     "full_covariance_vae": {},
     "iaf_vae": {"steps": 2, "hidden_units": 8, "context_dim": 3},
@@ -42,9 +43,11 @@ TINY = {
     "joint_vae": {"classes": 3},
     "logcosh_vae": {},
     "miwae": {"samples": 4},
+    "mixture_vae": {"components": 3},
     "ms_ssim_vae": {"input_shape": (12, 12, 1)},
     "swae": {},
     "vae": {},
+    "vamp_vae": {"components": 5},
     "wae_mmd": {},
 }
 

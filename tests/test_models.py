@@ -130,9 +130,12 @@ def test_what_is_exported_is_the_model(trained):
     """No signature skips a flow or takes a mean for a code."""
     name, model, x, y, _ = trained
     given = {"image": x[:3], "condition": None if y is None else y[:3].astype("int32")}
-    code = np.random.default_rng(0).standard_normal((3, model.latent_dim), "float32")
+    rng = np.random.default_rng(0)
     for signature in signatures(model).values():
-        arrays = {k: given.get(k, code) for k in signature.inputs}
+        arrays = {
+            k: given.get(k, rng.standard_normal((3, *tensor.shape), "float32"))
+            for k, tensor in signature.inputs.items()
+        }
         found = signature.call(**{k: ops.convert_to_tensor(v) for k, v in arrays.items()})
         expected = signature.reference(**arrays)
         assert set(found) == set(expected) == set(signature.outputs)

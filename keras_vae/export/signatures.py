@@ -120,7 +120,8 @@ def _continuous(model):
     x, mean_of_x = _data(model)
     codes = (model.latent_dim,)
     z = {"z": Tensor(codes, "float32", "code")}
-    noise = {"noise": Tensor(codes, "float32", "standard normal noise, drawn anew for each sample")}
+    meaning = "standard normal noise, drawn anew for each sample"
+    noise = {"noise": Tensor((model.prior.noise_dim,), "float32", meaning)}
     q = {"mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep")}
     if isinstance(model.posterior_layer, DiagonalNormal):
         q["log_var"] = Tensor(codes, "float32", "log-variance of q(z|x)")

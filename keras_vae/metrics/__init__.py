@@ -5,6 +5,7 @@ from keras_vae.metrics.attributes import (
     attribute_control,
     sampled_attributes,
 )
+from keras_vae.metrics.clusters import cluster_probabilities, clustering_accuracy
 from keras_vae.metrics.codes import CodebookUsage, codebook_usage
 from keras_vae.metrics.collapse import (
     CollapseReport,
@@ -22,6 +23,8 @@ __all__ = [
     "Estimate",
     "active_units",
     "attribute_control",
+    "cluster_probabilities",
+    "clustering_accuracy",
     "codebook_usage",
     "collapse_report",
     "elbo",

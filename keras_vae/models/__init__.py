@@ -17,6 +17,7 @@ from keras_vae.models.by_posterior import (
     iaf_vae,
     joint_vae,
 )
+from keras_vae.models.by_prior import flow_prior_vae, mixture_vae, vamp_vae
 from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.missing import MIWAE, mark_missing, miwae
 from keras_vae.models.model import VAE
@@ -36,6 +37,7 @@ __all__ = [
     "cvae",
     "dfc_vae",
     "dip_vae",
+    "flow_prior_vae",
     "flow_vae",
     "full_covariance_vae",
     "iaf_vae",
@@ -45,9 +47,11 @@ __all__ = [
     "logcosh_vae",
     "mark_missing",
     "miwae",
+    "mixture_vae",
     "ms_ssim_vae",
     "swae",
     "vae",
+    "vamp_vae",
     "vq_vae",
     "wae_mmd",
 ]

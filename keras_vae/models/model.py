@@ -84,6 +84,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         self.directions = directions
         self.seed = seed
         self._check_parts()
+        self.prior.attach(self)
         # A loaded part is built already.
         if not posterior.built:
             posterior.build(encoder.output_shape)

@@ -3,6 +3,7 @@
 from keras_vae import (
     aggregate,
     autoregressive,
+    auxiliary,
     categorical,
     conditions,
     datasets,
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "aggregate",
     "autoregressive",
+    "auxiliary",
     "categorical",
     "conditions",
     "datasets",

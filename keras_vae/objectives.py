@@ -32,6 +32,8 @@ class Evidence(NamedTuple):
         training: whether schedules run.
         normal: function from a shape to standard normal noise, for objectives that
             draw.
+        discriminator: function from codes `(..., d)` to log-odds `(...)` that they are
+            codes, and not ones with shuffled dimensions; None without one.
     """
 
     x: object
@@ -43,6 +45,7 @@ class Evidence(NamedTuple):
     step: object
     training: bool
     normal: Callable
+    discriminator: Callable | None = None
 
     @property
     def log_ratio(self):

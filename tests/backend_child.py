@@ -141,7 +141,7 @@ def terms(folder):
     for name in TINY:
         model = make(name)
         x, y = data(name)
-        noise = np.random.default_rng(0).standard_normal((4, len(x), model.latent_dim), "float32")
+        noise = np.random.default_rng(0).standard_normal((4, len(x), model.noise_dim), "float32")
         for training in (False, True):
             loss, named = model.objective(evidence(model, x, y, noise, training))
             for term, values in {"loss": loss, **named}.items():

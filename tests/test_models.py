@@ -118,7 +118,7 @@ def test_files(trained, tmp_path):
     again = loaded.fit(x[:7], None if y is None else y[:7], verbose=0).history
     assert np.isfinite(again["loss"]).all()
     # The objective and its schedules came back: the loss of equal noise is the same.
-    noise = np.random.default_rng(0).standard_normal((4, len(x), model.latent_dim), "float32")
+    noise = np.random.default_rng(0).standard_normal((4, len(x), model.noise_dim), "float32")
     losses = [
         array(m.objective(evidence(m, x, y, noise, training=True))[0])
         for m in (model, zoo.load(tmp_path / "preset"))
@@ -153,7 +153,7 @@ def test_convolutions_and_mixed_precision(name, policy):
     noise = np.random.default_rng(0).standard_normal((4, len(x), 20), "float32")
 
     def first_loss(model):
-        found = evidence(model, x, y, noise[:, :, : model.latent_dim], training=False)
+        found = evidence(model, x, y, noise[:, :, : model.noise_dim], training=False)
         assert keras.backend.standardize_dtype(found.log_px.dtype) == "float32"
         assert keras.backend.standardize_dtype(found.z.dtype) == "float32"
         return array(model.objective(found)[0])

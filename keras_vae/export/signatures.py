@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from keras import ops
 
+from keras_vae.conditions import Labels
 from keras_vae.models.quantized import VQVAE
 from keras_vae.posteriors import DiagonalNormal
 
@@ -142,7 +143,8 @@ def _continuous(model):
         return {data: model.likelihood.mean(model.generate(z, condition))}
 
     def reconstruct(condition=None, **inputs):
-        return decode(posterior(condition, inputs).center, condition)
+        x = inputs[data]
+        return {data: model.call(x if condition is None else (x, condition))}
 
     def sample(noise, condition=None):
         return decode(_prior(model, condition).transform(noise), condition)
@@ -175,10 +177,10 @@ def _prior(model, condition):
 
 
 def _condition(condition):
-    kind = type(condition).__name__.lower()
-    if kind == "labels":
-        return Tensor((), "int32", f"label from 0 to {condition.dim - 1}")
-    return Tensor((condition.dim,), "float32", kind)
+    if isinstance(condition, Labels):
+        missing = ", or -1: the most probable one" if condition.optional else ""
+        return Tensor((), "int32", f"label from 0 to {condition.dim - 1}{missing}")
+    return Tensor((condition.dim,), "float32", type(condition).__name__.lower())
 
 
 def describe(tensors, batch_size):

@@ -1,5 +1,6 @@
 """The model and every paper by name."""
 
+from keras_vae.models.auxiliary import AuxiliaryVAE, auxiliary_vae
 from keras_vae.models.by_likelihood import dfc_vae, logcosh_vae, ms_ssim_vae
 from keras_vae.models.by_objective import (
     annealed_vae,
@@ -19,24 +20,29 @@ from keras_vae.models.by_posterior import (
 )
 from keras_vae.models.by_prior import flow_prior_vae, mixture_vae, vamp_vae
 from keras_vae.models.controlled import ControlledVAE
+from keras_vae.models.factor import FactorVAE, factor_vae
 from keras_vae.models.missing import MIWAE, mark_missing, miwae
 from keras_vae.models.model import VAE
 from keras_vae.models.quantized import VQVAE, vq_vae
 from keras_vae.models.variants import autoencoder, beta_vae, cvae, vae
 
 __all__ = [
+    "AuxiliaryVAE",
     "ControlledVAE",
+    "FactorVAE",
     "MIWAE",
     "VAE",
     "VQVAE",
     "annealed_vae",
     "autoencoder",
+    "auxiliary_vae",
     "beta_tc_vae",
     "beta_vae",
     "categorical_vae",
     "cvae",
     "dfc_vae",
     "dip_vae",
+    "factor_vae",
     "flow_prior_vae",
     "flow_vae",
     "full_covariance_vae",

@@ -104,6 +104,11 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         return self.posterior_layer.latent_dim
 
     @property
+    def noise_dim(self):
+        """Standard normal numbers that one sample of everything latent is made of."""
+        return self.latent_dim
+
+    @property
     def data_shape(self):
         """Shape of one example, without the batch axis."""
         return tuple(self.decoder.output_shape[1:])

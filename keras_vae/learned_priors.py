@@ -72,7 +72,8 @@ class Mixture(distributions.Distribution):
         Of all q(k) that do not depend on z it is the one for which KL(q(z|x) q(k) ||
         p(z, k)) is least.
         """
-        return ops.softmax(self.scores(q), axis=-1)
+        scores = self.scores(q)
+        return ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
 
     def joint_kl(self, q):
         """That least KL(q(z|x) q(k) || p(z, k)) = -log Σ_k w_k exp(-KL(q || component k)).

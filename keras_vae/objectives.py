@@ -128,10 +128,14 @@ class ELBO(Objective):
 
     def __call__(self, evidence):
         beta = schedules.evaluate(self.beta, evidence.step, evidence.training)
-        reconstruction, kl = evidence.reconstruction, evidence.kl
+        reconstruction, kl = evidence.reconstruction, self.divergence(evidence)
         pressed = ops.maximum(ops.mean(kl), self.free_bits) if self.free_bits else kl
         loss = reconstruction + beta * pressed
         return loss, {"reconstruction_loss": reconstruction, "kl_loss": kl}
+
+    def divergence(self, evidence):
+        """What is weighted by β, `(n,)` nats."""
+        return evidence.kl
 
     def get_config(self):
         return {

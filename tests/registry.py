@@ -47,6 +47,7 @@ TINY = {
     "miwae": {"samples": 4},
     "mixture_vae": {"components": 3},
     "ms_ssim_vae": {"input_shape": (12, 12, 1)},
+    "structured_vae": {"components": 3, "iterations": 2},
     "swae": {},
     "vae": {},
     "vamp_vae": {"components": 5},

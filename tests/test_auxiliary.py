@@ -235,6 +235,8 @@ class TestLabels:
         known = model.encode(x, condition=most)
         np.testing.assert_array_equal(model.encode(x), known)
         mixed = np.where(y >= 0, y, most)
+        np.testing.assert_array_equal(model.all_labels(x), most)
+        np.testing.assert_array_equal(model.all_labels(x, y), mixed)
         np.testing.assert_array_equal(
             model.encode(x, condition=y), model.encode(x, condition=mixed)
         )
@@ -267,6 +269,8 @@ class TestLabels:
         for condition in (None, -1, [0, -1, 2]):
             with pytest.raises(ValueError, match="decoded with a label.*Received: [13] of 3"):
                 model.decode(np.zeros((3, D)), condition=condition)
+            with pytest.raises(ValueError, match="decoded with a label"):
+                model.log_px(np.zeros((3, 6)), np.zeros((3, D)), condition=condition)
 
     def test_labels_may_come_in_every_way_that_fit_takes(self, images):
         y = np.where(np.arange(64) % 4, -1, np.arange(64) % 3)
@@ -309,6 +313,15 @@ class TestLabels:
         loaded = zoo.load(tmp_path / "preset")
         np.testing.assert_array_equal(loaded.classify(images), model.classify(images))
         assert loaded.condition.optional and loaded.condition.dim == C
+
+    def test_a_report_of_collapse_takes_the_labels_that_codes_were_found_with(self, rng, data):
+        model, (x, y) = small(rng), data
+        for condition in (None, y):
+            report = metrics.collapse_report(model, x, condition)
+            labels = model.all_labels(x, condition)
+            z = model.encode(x, condition=condition)
+            expected = model.log_px(x, z, condition=labels).mean()
+            assert report.own == pytest.approx(expected, rel=1e-5)
 
     def test_the_auxiliary_variable_is_trained(self, images):
         model = tiny()

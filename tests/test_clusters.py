@@ -62,3 +62,21 @@ def test_probabilities_are_those_of_the_kl(images):
     kl = 0.5 * (np.exp(q.log_var)[:, None] + squared - 1 - q.log_var[:, None]).sum(-1)
     expected = np.exp(-kl) / np.exp(-kl).sum(-1, keepdims=True)
     np.testing.assert_allclose(metrics.cluster_probabilities(model, images), expected, rtol=1e-4)
+
+
+def test_total_correlation_of_a_normal(rng):
+    rho = 0.8
+    factor = np.linalg.cholesky([[1.0, rho], [rho, 1.0]])
+    z = rng.normal(size=(200_000, 2)) @ factor.T * [1.0, 7.0] + [3.0, -1.0]
+    expected = -0.5 * np.log(1 - rho**2)
+    assert metrics.normal_total_correlation(z) == pytest.approx(expected, abs=0.01)
+    # The posteriors' own noise makes codes less correlated.
+    noisy = metrics.normal_total_correlation(z / [1.0, 7.0], np.ones_like(z))
+    assert noisy == pytest.approx(-0.5 * np.log(1 - (rho / 2) ** 2), abs=0.01)
+    apart = rng.normal(size=(200_000, 3))
+    assert metrics.normal_total_correlation(apart) == pytest.approx(0.0, abs=1e-3)
+    assert metrics.normal_total_correlation(apart[:, :1]) == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(ValueError, match=r"Received: shape \(2, 3\)"):
+        metrics.normal_total_correlation(apart[:2])
+    with pytest.raises(ValueError, match="Received: 1 of 3 that do not"):
+        metrics.normal_total_correlation(apart * [1, 0, 1])

@@ -5,7 +5,11 @@ from keras_vae.metrics.attributes import (
     attribute_control,
     sampled_attributes,
 )
-from keras_vae.metrics.clusters import cluster_probabilities, clustering_accuracy
+from keras_vae.metrics.clusters import (
+    cluster_probabilities,
+    clustering_accuracy,
+    normal_total_correlation,
+)
 from keras_vae.metrics.codes import CodebookUsage, codebook_usage
 from keras_vae.metrics.collapse import (
     CollapseReport,
@@ -32,6 +36,7 @@ __all__ = [
     "kl_per_dimension",
     "log_likelihood",
     "ms_ssim",
+    "normal_total_correlation",
     "psnr",
     "sampled_attributes",
 ]

@@ -106,3 +106,39 @@ def assignment(costs):
     found = np.empty(n, int)
     found[row_of[:n]] = np.arange(n)
     return found
+
+
+def normal_total_correlation(mean, variance=None):
+    """Total correlation of a normal with the covariance of the codes, in nats.
+
+    ½ (Σ_j log C_jj - log det C), C = Cov[mean] + E[diag(variance)] of q(z) = E_x q(z|x).
+    0 where dimensions are uncorrelated; what is not linear between them goes unseen.
+
+    Args:
+        mean: posterior means `(n, d)`, more examples than dimensions.
+        variance: posterior variances `(n, d)`; None for codes that are points.
+
+    Returns:
+        A number, at least 0.
+
+    Raises:
+        ValueError: too few codes, or a dimension that does not vary.
+    """
+    mean = np.asarray(mean, "float64")
+    if mean.ndim != 2 or len(mean) <= mean.shape[1]:
+        raise ValueError(
+            "`mean` must be codes (n, d) of more examples than dimensions. "
+            f"Received: shape {mean.shape}"
+        )
+    covariance = np.atleast_2d(np.cov(mean.T, bias=True))
+    if variance is not None:
+        covariance = covariance + np.diag(np.mean(np.asarray(variance, "float64"), axis=0))
+    own = np.diag(covariance)
+    if not (own > 0).all():
+        raise ValueError(
+            "Every dimension must vary. Received: "
+            f"{int((own <= 0).sum())} of {len(own)} that do not"
+        )
+    scale = np.sqrt(own)
+    sign, log_det = np.linalg.slogdet(covariance / np.outer(scale, scale))
+    return float(max(-0.5 * log_det, 0.0)) if sign > 0 else float("inf")

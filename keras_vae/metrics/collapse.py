@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vae.metrics import likelihood
+
 
 def kl_per_dimension(model, x, condition=None):
     """Mean KL(q(z_i|x) || p(z_i)) of every latent dimension.
@@ -16,14 +18,29 @@ def kl_per_dimension(model, x, condition=None):
 
     Returns:
         `(d,)` float64, nats; its sum is the mean KL if the prior is diagonal.
+
+    Raises:
+        ValueError: the divergence is no sum over dimensions: the posterior is a flow, or
+            the prior a mixture or a flow. `metrics.elbo` gives it as a whole.
     """
-    return _mean_kl(model, model.posterior(x, condition), condition)
+    found = _mean_kl(model, model.posterior(x, condition), condition)
+    if found is None:
+        raise ValueError(
+            "The dimensions of this code have no KL of their own: `metrics.elbo` gives that "
+            f"of the whole code. Received: posterior={type(model.posterior_layer).__name__}, "
+            f"prior={type(model.prior).__name__}"
+        )
+    return found
 
 
 def _mean_kl(model, q, condition):
-    p = model.prior_of(condition, len(q.mean))
+    """KL per dimension, or None where there is none."""
+    p = model.prior_of(condition, len(q.center))
     p = p.marginals() if hasattr(p, "marginals") else p
-    return q.kl_each(p).astype("float64").mean(axis=0)
+    try:
+        return q.kl_each(p).astype("float64").mean(axis=0)
+    except NotImplementedError:
+        return None
 
 
 def active_units(model, x, condition=None, threshold=0.01):
@@ -58,14 +75,17 @@ class CollapseReport:
     """What `collapse_report` found; `str()` says it in words.
 
     Attributes:
-        kl: KL per dimension, `(d,)` nats.
+        kl: KL per dimension, `(d,)` nats; None where dimensions have none of their own.
+        total_kl: mean KL of the whole code, nats; from samples where no closed form is
+            known.
         active: active units, `(d,)` bool.
         own: mean log p(x|z) with each example's own code, nats.
         swapped: the same with another example's code, nats.
         verdict: "healthy", "partial" or "collapsed".
     """
 
-    kl: np.ndarray
+    kl: np.ndarray | None
+    total_kl: float
     active: np.ndarray
     own: float
     swapped: float
@@ -77,14 +97,14 @@ class CollapseReport:
         return self.own - self.swapped
 
     def __str__(self):
-        d, active = len(self.kl), int(self.active.sum())
+        d, active = len(self.active), int(self.active.sum())
         lines = [
             {
                 "healthy": "No posterior collapse: the decoder uses the code.",
                 "partial": "Partial posterior collapse: part of the code is unused.",
                 "collapsed": "Posterior collapse: the decoder ignores the code z.",
             }[self.verdict],
-            f"{active} of {d} latent dimensions are active; KL {self.kl.sum():.2f} nats in all.",
+            f"{active} of {d} latent dimensions are active; KL {self.total_kl:.2f} nats in all.",
             "With another example's code the data is "
             f"{self.used:.2f} nats less likely ({self.own:.2f} to {self.swapped:.2f}).",
         ]
@@ -110,7 +130,7 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
 
     Two symptoms are measured: latent dimensions whose posterior does not vary
     with x, and how much likelihood is lost when every example is decoded from
-    another one's posterior mean. A code counts as ignored when that costs
+    another one's code. A code counts as ignored when that costs
     less than 1 % of log p(x|z), or 0.1 nats, whichever is more.
 
     Args:
@@ -118,7 +138,7 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
         x: data `(n, ...)`, at least two examples; a few hundred are enough.
         condition: conditions of a conditional model, kept with their data.
         threshold: see `active_units`.
-        seed: int, for dynamic binarisation.
+        seed: int, for dynamic binarisation, and for a KL from samples.
 
     Returns:
         `CollapseReport`.
@@ -127,16 +147,21 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
         ValueError: fewer than two examples.
     """
     x = model.likelihood.observe_numpy(np.asarray(x, "float32"), np.random.default_rng(seed))
+    if model.condition is not None and model.condition.optional:
+        # Codes are decoded with the labels that they were found with.
+        condition = model.all_labels(x, condition)
     q = model.posterior(x, condition)
-    active = _active(q.mean, threshold)
+    codes = q.center
+    active = _active(codes, threshold)
     kl = _mean_kl(model, q, condition)
-    own = _mean_log_px(model, x, q.mean, condition)
-    swapped = _mean_log_px(model, x, np.roll(q.mean, 1, axis=0), condition)
+    total = likelihood._kl(model, x, condition, 1, np.random.default_rng([seed, 1])).mean()
+    own = _mean_log_px(model, x, codes, condition)
+    swapped = _mean_log_px(model, x, np.roll(codes, 1, axis=0), condition)
     if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):
         verdict = "collapsed"
     else:
         verdict = "healthy" if active.all() else "partial"
-    return CollapseReport(kl, active, own, swapped, verdict)
+    return CollapseReport(kl, float(total), active, own, swapped, verdict)
 
 
 def _mean_log_px(model, x, z, condition):

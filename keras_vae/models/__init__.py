@@ -1,6 +1,7 @@
 """The model and every paper by name."""
 
-from keras_vae.models.auxiliary import AuxiliaryVAE, auxiliary_vae
+from keras_vae.models.auxiliary import AuxiliaryVAE
+from keras_vae.models.by_latents import auxiliary_vae, structured_vae
 from keras_vae.models.by_likelihood import dfc_vae, logcosh_vae, ms_ssim_vae
 from keras_vae.models.by_objective import (
     annealed_vae,
@@ -24,6 +25,7 @@ from keras_vae.models.factor import FactorVAE, factor_vae
 from keras_vae.models.missing import MIWAE, mark_missing, miwae
 from keras_vae.models.model import VAE
 from keras_vae.models.quantized import VQVAE, vq_vae
+from keras_vae.models.structured import StructuredVAE
 from keras_vae.models.variants import autoencoder, beta_vae, cvae, vae
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "ControlledVAE",
     "FactorVAE",
     "MIWAE",
+    "StructuredVAE",
     "VAE",
     "VQVAE",
     "annealed_vae",
@@ -55,6 +58,7 @@ __all__ = [
     "miwae",
     "mixture_vae",
     "ms_ssim_vae",
+    "structured_vae",
     "swae",
     "vae",
     "vamp_vae",

@@ -1,13 +1,10 @@
 """Auxiliary deep generative models: another latent variable, and labels for a few."""
 
-import functools
-import itertools
-
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import auxiliary, conditions, initializers, networks, posteriors
+from keras_vae import auxiliary
 from keras_vae.categorical import _one_hot_of_largest
 from keras_vae.models import checks
 from keras_vae.models.model import VAE
@@ -131,22 +128,47 @@ class AuxiliaryVAE(VAE):
             )
         return self._batched("classify", batch_size, checks.data(self, x))
 
+    def all_labels(self, x, condition=None):
+        """The labels with which `encode` and `reconstruct` take x.
+
+        Args:
+            x: data `(n, ...)`.
+            condition: labels `(n,)`, -1 where there is none; None for none at all.
+
+        Returns:
+            `(n,)` int32: as given, elsewhere the most probable class.
+        """
+        x, condition = self._checked(x, condition)
+        return np.where(condition < 0, self.classify(x).argmax(axis=-1), condition)
+
     def decode(self, z, condition=None, batch_size=256):
         """Means of p(x|y,z), as `VAE.decode`; every code needs its label.
 
         Raises:
             ValueError: labels that are missing.
         """
-        if self.condition is not None:
-            z = checks.codes(self, z)
-            condition = checks.condition(self, condition, len(z))
-            if (condition < 0).any():
-                raise ValueError(
-                    "A code is decoded with a label: give `condition`, integers from 0 to "
-                    f"{self.condition.dim - 1}. Received: {int((condition < 0).sum())} of "
-                    f"{len(z)} without"
-                )
-        return super().decode(z, condition, batch_size)
+        return super().decode(z, self._with_labels(z, condition), batch_size)
+
+    def log_px(self, x, z, condition=None, batch_size=256):
+        """log p(x|y,z), as `VAE.log_px`; every code needs its label.
+
+        Raises:
+            ValueError: labels that are missing.
+        """
+        return super().log_px(x, z, self._with_labels(z, condition), batch_size)
+
+    def _with_labels(self, z, condition):
+        if self.condition is None:
+            return condition
+        n = len(checks.codes(self, z))
+        condition = checks.condition(self, condition, n)
+        missing = int((condition < 0).sum())
+        if missing:
+            raise ValueError(
+                "A code is decoded with a label: give `condition`, integers from 0 to "
+                f"{self.condition.dim - 1}. Received: {missing} of {n} without"
+            )
+        return condition
 
     def sample(self, n, condition=None, seed=None, batch_size=256):
         """New data, as `VAE.sample`; a label that is not given is drawn like the code."""
@@ -235,7 +257,7 @@ class AuxiliaryVAE(VAE):
         noise_z = ops.reshape(noise[..., self.auxiliary_dim :], (-1, self.latent_dim))
         q = self.posterior_layer.distribution(*self._encoded_with(rows, a, y, training))
         z, log_qz = q.transform_and_log_prob(ops.repeat(noise_z, classes, axis=0))
-        p = self.prior.distribution()
+        p = self.prior.distribution(y)
         log_ratio_z = log_qz - p.log_prob(z)
         try:
             kl = q.kl(p)
@@ -281,9 +303,12 @@ class AuxiliaryVAE(VAE):
         own = {"classify": _classify, "bound_terms": _bound_terms}
         return own[name] if name in own else super()._tensor_function(name)
 
+    def _own_arguments(self):
+        return {name: getattr(self, name) for name in OTHERS}
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        others = {name: serialize(getattr(self, name)) for name in OTHERS}
+        others = {name: serialize(part) for name, part in self._own_arguments().items()}
         return {**super().get_config(), **others}
 
     @classmethod
@@ -304,88 +329,3 @@ def _bound_terms(model, noise, x, condition=None):
     evidence = model.evidence(x, condition, noise=noise)
     divergence = evidence.expected(evidence.kl_z + evidence.log_ratio_a) + evidence.label
     return evidence.expected(evidence.log_px), divergence
-
-
-def auxiliary_vae(
-    input_shape=(28, 28, 1),
-    latent_dim=100,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="auxiliary_vae",
-    *,
-    auxiliary_dim=None,
-    num_classes=None,
-    condition_names=None,
-    classification=1.0,
-    beta=1.0,
-    prior=None,
-    **options,
-):
-    """Auxiliary VAE: -E_q[log p(x|z) + log p(a|x,z) + log p(z) - log q(a|x) - log q(z|a,x)].
-
-    Maaløe et al., "Auxiliary Deep Generative Models", 2016. With `num_classes` it is the
-    semi-supervised one: `fit(x, y)` with labels, -1 where there is none, and
-    `classify(x)`. See `AuxiliaryVAE` and `auxiliary.Auxiliary`. Dense networks are
-    500-500 by default; neither batch normalisation nor skip connections are the paper's.
-
-    Args: as `vae`, without `condition`, `posterior` and `objective`, and
-        auxiliary_dim: number of dimensions of a; those of z by default.
-        num_classes: C, labels are integers below it; None for a model without labels.
-        condition_names: a name for each class, optional.
-        classification: α, the weight of -log q(y|a,x) of labelled examples.
-        beta: weight of the terms of z and a, a number or a `schedules.Schedule`.
-
-    Returns:
-        A built `AuxiliaryVAE`.
-
-    Raises:
-        ValueError: as `vae`; a value that is out of range.
-    """
-    if network == "dense" and units is None:
-        units = (500, 500)
-    auxiliary_dim = latent_dim if auxiliary_dim is None else auxiliary_dim
-    checks.count(auxiliary_dim, "auxiliary_dim")
-    condition = None
-    if num_classes is not None:
-        condition = conditions.OptionalLabels(num_classes, condition_names)
-    classes = 0 if condition is None else num_classes
-    seeds = itertools.islice(initializers.seeds(seed), 8)
-    build = functools.partial(networks.build, network, input_shape, latent_dim, units)
-
-    def encoder(beside, part):
-        found, _ = build(beside or None, next(seeds), **options)
-        found.name = part
-        return found
-
-    def normal(dim, part):
-        return posteriors.DiagonalNormal(dim, seed=next(seeds), name=part)
-
-    auxiliary_encoder = encoder(0, "auxiliary_encoder")
-    main_encoder = encoder(auxiliary_dim + classes, "encoder")
-    auxiliary_decoder = encoder(latent_dim + classes, "auxiliary_decoder")
-    _, decoder = build(classes or None, next(seeds), **options)
-    classifier = None
-    if classes:
-        features = encoder(auxiliary_dim, "features")
-        logits = keras.layers.Dense(
-            classes, kernel_initializer=initializers.GlorotUniform(seed), dtype="float32"
-        )
-        classifier = keras.Model(features.inputs, logits(features.output), name="classifier")
-    return AuxiliaryVAE(
-        main_encoder,
-        decoder,
-        normal(latent_dim, "posterior"),
-        prior=prior,
-        likelihood=likelihood,
-        objective=auxiliary.Auxiliary(classification, beta, bool(classes)),
-        condition=condition,
-        seed=seed,
-        name=name,
-        auxiliary_encoder=auxiliary_encoder,
-        auxiliary_posterior=normal(auxiliary_dim, "auxiliary_posterior"),
-        auxiliary_decoder=auxiliary_decoder,
-        auxiliary_prior=normal(auxiliary_dim, "auxiliary_prior"),
-        classifier=classifier,
-    )

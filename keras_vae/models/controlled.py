@@ -152,6 +152,9 @@ class ControlledVAE(VAE):
             name="cvae",
         )
 
+    def _with(self, **changed):
+        return self.plain()._with(**changed)
+
     def update(self, x, y=None, sample_weight=None):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)

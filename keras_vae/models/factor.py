@@ -184,12 +184,15 @@ class FactorVAE(VAE):
             optimizer.build(self.discriminator.trainable_variables)
             self.discriminator_optimizer = optimizer
 
-    def get_config(self):
+    def _own_arguments(self):
         return {
-            **super().get_config(),
-            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "discriminator": self.discriminator,
             "discriminator_learning_rate": self.discriminator_learning_rate,
         }
+
+    def get_config(self):
+        found = keras.saving.serialize_keras_object(self.discriminator)
+        return {**super().get_config(), **self._own_arguments(), "discriminator": found}
 
     @classmethod
     def from_config(cls, config):

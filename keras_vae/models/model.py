@@ -259,18 +259,7 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
         if self.condition is not None:
             encoded = ops.convert_to_numpy(self.condition.encode(checks.condition(self, y, len(x))))
         prior.fit(q.mean, q.variance, encoded)
-        return VAE(
-            self.encoder,
-            self.decoder,
-            self.posterior_layer,
-            prior,
-            self.likelihood,
-            self.objective,
-            self.condition,
-            self.seed,
-            self.directions,
-            name=self.name,
-        )
+        return self._with(prior=prior)
 
     def with_directions(self, x, y, names):
         """The same parts with directions of attributes in the latent space.
@@ -293,17 +282,17 @@ class VAE(Inference, Fitting, Saving, TrainStep, keras.Model):
             )
         found = Directions(self.latent_dim, names)
         found.fit(self.encode(x), y)
-        return VAE(
-            self.encoder,
-            self.decoder,
-            self.posterior_layer,
-            self.prior,
-            self.likelihood,
-            self.objective,
-            seed=self.seed,
-            directions=found,
-            name=self.name,
-        )
+        return self._with(directions=found)
+
+    def _with(self, **changed):
+        """A model of the same kind and parts but those that are given."""
+        parts = {name: self._part(name) for name in PARTS}
+        arguments = {**parts, **self._own_arguments(), **changed}
+        return type(self)(**arguments, seed=self.seed, name=self.name)
+
+    def _own_arguments(self):
+        """What the constructor takes besides the parts."""
+        return {}
 
     def call(self, inputs, training=False):
         """Reconstruction of x, or of `(x, condition)`: its code, decoded."""

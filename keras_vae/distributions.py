@@ -416,10 +416,13 @@ class Product(Distribution):
         super().__init__(1)
         self.parts = parts
 
-    def _split(self, values):
+    @property
+    def noise_dim(self):
+        return sum(part.noise_dim for part in self.parts)
+
+    def _split(self, values, sizes):
         start, pieces = 0, []
-        for part in self.parts:
-            size = part.center.shape[-1]
+        for size in sizes:
             pieces.append(values[..., start : start + size])
             start += size
         return zip(self.parts, pieces, strict=True)
@@ -433,11 +436,13 @@ class Product(Distribution):
         return ops.concatenate([part.center for part in self.parts], axis=-1)
 
     def transform(self, noise):
-        pieces = [part.transform(piece) for part, piece in self._split(noise)]
+        sizes = [part.noise_dim for part in self.parts]
+        pieces = [part.transform(piece) for part, piece in self._split(noise, sizes)]
         return ops.concatenate(pieces, axis=-1)
 
     def log_prob(self, x):
-        return sum(part.log_prob(piece) for part, piece in self._split(x))
+        sizes = [part.center.shape[-1] for part in self.parts]
+        return sum(part.log_prob(piece) for part, piece in self._split(x, sizes))
 
     def kl_each(self, other):
         pairs = zip(self.parts, distribution_of(other).parts, strict=True)

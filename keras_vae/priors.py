@@ -207,6 +207,10 @@ class ProductPrior(Prior):
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
 
+    @property
+    def noise_dim(self):
+        return sum(part.noise_dim for part in self.parts)
+
     def distribution(self, condition=None):
         return distributions.Product([part.distribution(condition) for part in self.parts])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import SHAPE
 
-from keras_vae import metrics, models
+from keras_vae import learned_priors, metrics, models
 from keras_vae.metrics import clusters
 
 pytestmark = pytest.mark.once
@@ -53,6 +53,17 @@ def test_bad_arguments(rng):
     model = models.vae(SHAPE, 2, units=(4,))
     with pytest.raises(ValueError, match="mixture prior.*Received: prior=StandardNormal"):
         metrics.cluster_probabilities(model, rng.random((3, *SHAPE)).astype("float32"))
+
+
+def test_a_conditional_model_has_clusters_too(images):
+    prior = learned_priors.LearnedMixture(2, 3, seed=0)
+    model = models.cvae(SHAPE, 2, units=(8,), num_classes=2, prior=prior, seed=0)
+    y = np.arange(64) % 2
+    found = metrics.cluster_probabilities(model, images, y)
+    assert found.shape == (64, 3)
+    assert np.abs(found - metrics.cluster_probabilities(model, images, 1 - y)).max() > 1e-4
+    with pytest.raises(ValueError, match="conditional"):
+        metrics.cluster_probabilities(model, images)
 
 
 def test_probabilities_are_those_of_the_kl(images):

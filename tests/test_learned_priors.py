@@ -8,7 +8,17 @@ from autodiff import gradient, jacobian
 from conftest import SHAPE, array, make_images
 from keras import ops
 
-from keras_vae import aggregate, categorical, flows, learned_priors, likelihoods, metrics, models
+from keras_vae import (
+    aggregate,
+    categorical,
+    flows,
+    learned_priors,
+    likelihoods,
+    metrics,
+    models,
+    priors,
+    zoo,
+)
 
 N = 100_000
 
@@ -223,6 +233,21 @@ class TestLearnedMixture:
         )
         assert array(terms["mmd_loss"])[0] == pytest.approx(float(array(expected)), rel=1e-5)
 
+    def test_it_may_be_a_part_of_a_product(self, rng):
+        """Its noise is one wider than its code; the other parts' is where it should be."""
+        parts = randomised(learned_priors.LearnedMixture(2, 3), rng), priors.StandardNormal(2)
+        product = priors.ProductPrior(parts)
+        noise = rng.standard_normal((9, 5)).astype("float32")
+        z = array(product.distribution().transform(tensor(noise)))
+        np.testing.assert_allclose(z[:, 2:], noise[:, 3:], rtol=1e-6)
+        expected = array(parts[0].distribution().transform(tensor(noise[:, :3])))
+        np.testing.assert_allclose(z[:, :2], expected, rtol=1e-6)
+        found = array(product.distribution().log_prob(tensor(z)))
+        normal = reference.normal_log_prob(z[:, 2:], 0.0, 0.0).sum(-1)
+        own = array(parts[0].distribution().log_prob(tensor(z[:, :2])))
+        np.testing.assert_allclose(found, own + normal, rtol=1e-5)
+        assert product.sample(3, np.random.default_rng(0)).shape == (3, 4)
+
     def test_bad_arguments(self):
         for components in (0, 2.5):
             with pytest.raises(ValueError, match=f"Received: components={components}"):
@@ -403,3 +428,25 @@ class TestBounds:
         terms = metrics.elbo(model, x, samples=50)
         assert terms["elbo"].mean < exact.mean()
         assert terms["reconstruction"].mean == pytest.approx(terms["elbo"].mean + terms["kl"].mean)
+
+
+@pytest.mark.parametrize("name", ["mixture_vae", "vamp_vae", "flow_prior_vae"])
+def test_what_was_learned_of_the_prior_is_saved(name, images, tmp_path):
+    """The same samples from every kind of file, and not those of a fresh prior."""
+    options = {"couplings": 2} if name == "flow_prior_vae" else {"components": 3}
+    model = getattr(models, name)(SHAPE, 2, units=(8,), seed=0, **options)
+    fresh = model.prior.sample(20, np.random.default_rng(0))
+    model.compile(keras.optimizers.Adam(0.05))
+    model.fit(images, epochs=3, verbose=0)
+    codes = model.prior.sample(20, np.random.default_rng(0))
+    assert np.abs(codes - fresh).max() > 0.05
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    zoo.save(model, tmp_path / "preset")
+    other = getattr(models, name)(SHAPE, 2, units=(8,), seed=1, **options)
+    other.load_weights(tmp_path / "m.weights.h5")
+    for loaded in (
+        keras.saving.load_model(tmp_path / "m.keras"), zoo.load(tmp_path / "preset"), other
+    ):  # fmt: skip
+        np.testing.assert_array_equal(loaded.prior.sample(20, np.random.default_rng(0)), codes)
+        np.testing.assert_array_equal(loaded.sample(5, seed=1), model.sample(5, seed=1))

@@ -6,7 +6,7 @@ from keras import ops
 from keras_vae import distributions
 
 
-def cluster_probabilities(model, x, batch_size=256):
+def cluster_probabilities(model, x, condition=None, batch_size=256):
     """Which component of its mixture prior a model takes each example to be of.
 
     q(k|x) ∝ w_k exp(-KL(q(z|x) || component k)): of all distributions of k that do not
@@ -16,6 +16,7 @@ def cluster_probabilities(model, x, batch_size=256):
         model: a `VAE` whose prior is a mixture (`mixture_vae`, `vamp_vae`,
             `structured_vae`) and whose posterior is a diagonal normal.
         x: data `(n, ...)`.
+        condition: conditions of a conditional model.
         batch_size: rows a compiled call.
 
     Returns:
@@ -24,8 +25,7 @@ def cluster_probabilities(model, x, batch_size=256):
     Raises:
         ValueError: another prior or posterior, or what `encode` refuses.
     """
-    p = model.prior_of(n=len(x)) if model.condition is None else None
-    q = model.posterior(x, batch_size=batch_size)
+    q, p = model.posterior(x, condition, batch_size), model.prior_of(condition, len(x))
     if not hasattr(p, "responsibilities") or not hasattr(q, "log_var"):
         raise ValueError(
             "Clusters are the components of a mixture prior: use `models.mixture_vae` or "

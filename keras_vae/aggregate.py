@@ -124,6 +124,41 @@ class TotalCorrelation(Objective):
 
 
 @register
+class DensityRatio(Objective):
+    """-log p(x|z) + KL + γ log D(z) / (1 - D(z)), Kim & Mnih 2018.
+
+    D(z) is the probability that a discriminator gives z to be a code rather than one
+    with shuffled dimensions: where it is right, the mean of its log-odds is the total
+    correlation KL(q(z) || Π q(z_j)). See `models.FactorVAE`, which trains it.
+
+    Args:
+        gamma: γ, at least 0.
+
+    Raises:
+        ValueError: negative γ; when called, a model without discriminator.
+    """
+
+    terms = ("reconstruction_loss", "kl_loss", "tc_loss")
+
+    def __init__(self, gamma=6.4):
+        self.gamma = at_least_0("gamma", gamma)
+
+    def __call__(self, evidence):
+        if evidence.discriminator is None:
+            raise ValueError(
+                "This objective needs a model with a discriminator: `models.FactorVAE`. "
+                "Received: discriminator=None"
+            )
+        correlation = ops.mean(evidence.discriminator(evidence.z), axis=0)
+        reconstruction, kl = evidence.reconstruction, evidence.kl
+        loss = reconstruction + kl + self.gamma * correlation
+        return loss, dict(zip(self.terms, (reconstruction, kl, correlation), strict=True))
+
+    def get_config(self):
+        return {"gamma": self.gamma}
+
+
+@register
 class DIP(Objective):
     """-log p(x|z) + KL + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², Kumar et al. 2018.
 
@@ -209,7 +244,8 @@ class _Matched(Objective):
     """-log p(x|z) + weight · a distance between the batch's codes and the prior's."""
 
     def _prior_codes(self, evidence):
-        return evidence.p.transform(evidence.normal(ops.shape(evidence.z)[1:]))
+        shape = (ops.shape(evidence.z)[1], evidence.p.noise_dim)
+        return evidence.p.transform(evidence.normal(shape))
 
 
 @register

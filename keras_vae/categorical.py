@@ -12,17 +12,28 @@ _TAIL = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 _TAIL_SCALE = 0.3275911
 
 
-def gumbel(noise):
-    """Gumbel noise, -log(-log Φ(ε)), from standard normal noise ε.
-
-    So that all noise of codes is normal, whatever the posterior.
-    """
+def _tail(noise):
+    """1 - Φ(|ε|), by which a standard normal number is farther from 0 on one side."""
     x = ops.abs(noise) / math.sqrt(2.0)
     t = 1.0 / (1.0 + _TAIL_SCALE * x)
     total = 0.0
     for coefficient in reversed(_TAIL):
         total = t * (total + coefficient)
-    tail = ops.maximum(0.5 * total * ops.exp(-x * x), 1e-12)
+    return ops.maximum(0.5 * total * ops.exp(-x * x), 1e-12)
+
+
+def normal_cdf(noise):
+    """Φ(ε), the probability of a standard normal number below ε, to 1e-7."""
+    tail = _tail(noise)
+    return ops.where(noise < 0.0, tail, 1.0 - tail)
+
+
+def gumbel(noise):
+    """Gumbel noise, -log(-log Φ(ε)), from standard normal noise ε.
+
+    So that all noise of codes is normal, whatever the posterior.
+    """
+    tail = _tail(noise)
     # 1 - tail would round to 1 far above 0.
     above = ops.where(tail < 1e-3, tail * (1.0 + 0.5 * tail), -ops.log(1.0 - tail))
     return -ops.log(ops.where(noise < 0.0, -ops.log(tail), above))

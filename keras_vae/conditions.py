@@ -15,7 +15,10 @@ class Condition:
     Attributes:
         dim: length of the vector that encoder and decoder see.
         names: a tuple of names, one for each class or attribute, or None.
+        optional: whether examples may have none.
     """
+
+    optional = False
 
     def __init__(self, dim, names):
         if not isinstance(dim, int) or dim < 1:
@@ -95,6 +98,29 @@ class Labels(Condition):
 
     def get_config(self):
         return {"num_classes": self.num_classes, "names": self.names}
+
+
+@register
+class OptionalLabels(Labels):
+    """Labels that may be missing: -1, whose vector is all zeros.
+
+    Args: as `Labels`.
+    """
+
+    optional = True
+
+    def check(self, y, n):
+        y = np.asarray(y)
+        missing = y == -1 if y.dtype.kind in "if" else np.zeros(y.shape, bool)
+        # Those that are there are checked as any labels.
+        found = super().check(np.where(missing, 0, y).astype(y.dtype), n)
+        return np.where(missing.reshape(-1), -1, found).astype("int32")
+
+    def encode(self, y):
+        table = ops.concatenate(
+            [ops.zeros((1, self.num_classes), "float32"), ops.eye(self.num_classes)]
+        )
+        return ops.take(table, ops.cast(ops.reshape(y, (-1,)), "int32") + 1, axis=0)
 
 
 @register

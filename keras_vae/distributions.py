@@ -36,6 +36,11 @@ class Distribution:
         """The one value that stands for the distribution: its mean, unless said."""
         return self.mean
 
+    @property
+    def noise_dim(self):
+        """Numbers of noise that one event is made of: as many as it has, unless said."""
+        return self.center.shape[-1]
+
     def noise(self, samples, seed):
         """What `transform` takes: standard normal noise, unless said.
 
@@ -328,6 +333,10 @@ class Transformed(Distribution):
     def center(self):
         return self._through(self.base.mean)[0]
 
+    @property
+    def noise_dim(self):
+        return self.base.noise_dim
+
     def noise(self, samples, seed):
         return self.base.noise(samples, seed)
 
@@ -407,10 +416,13 @@ class Product(Distribution):
         super().__init__(1)
         self.parts = parts
 
-    def _split(self, values):
+    @property
+    def noise_dim(self):
+        return sum(part.noise_dim for part in self.parts)
+
+    def _split(self, values, sizes):
         start, pieces = 0, []
-        for part in self.parts:
-            size = part.center.shape[-1]
+        for size in sizes:
             pieces.append(values[..., start : start + size])
             start += size
         return zip(self.parts, pieces, strict=True)
@@ -424,11 +436,13 @@ class Product(Distribution):
         return ops.concatenate([part.center for part in self.parts], axis=-1)
 
     def transform(self, noise):
-        pieces = [part.transform(piece) for part, piece in self._split(noise)]
+        sizes = [part.noise_dim for part in self.parts]
+        pieces = [part.transform(piece) for part, piece in self._split(noise, sizes)]
         return ops.concatenate(pieces, axis=-1)
 
     def log_prob(self, x):
-        return sum(part.log_prob(piece) for part, piece in self._split(x))
+        sizes = [part.center.shape[-1] for part in self.parts]
+        return sum(part.log_prob(piece) for part, piece in self._split(x, sizes))
 
     def kl_each(self, other):
         pairs = zip(self.parts, distribution_of(other).parts, strict=True)

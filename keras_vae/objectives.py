@@ -36,6 +36,8 @@ class Evidence(NamedTuple):
             see `contraction.squared_jacobian`.
         hidden: function that gives the values of the encoder's hidden layers; see
             `sparsity.hidden`.
+        discriminator: function from codes `(..., d)` to log-odds `(...)` that they are
+            codes, and not ones with shuffled dimensions; None without one.
     """
 
     x: object
@@ -49,6 +51,7 @@ class Evidence(NamedTuple):
     normal: Callable
     squared_jacobian: Callable | None = None
     hidden: Callable | None = None
+    discriminator: Callable | None = None
 
     @property
     def log_ratio(self):
@@ -131,10 +134,14 @@ class ELBO(Objective):
 
     def __call__(self, evidence):
         beta = schedules.evaluate(self.beta, evidence.step, evidence.training)
-        reconstruction, kl = evidence.reconstruction, evidence.kl
+        reconstruction, kl = evidence.reconstruction, self.divergence(evidence)
         pressed = ops.maximum(ops.mean(kl), self.free_bits) if self.free_bits else kl
         loss = reconstruction + beta * pressed
         return loss, {"reconstruction_loss": reconstruction, "kl_loss": kl}
+
+    def divergence(self, evidence):
+        """What is weighted by β, `(n,)` nats."""
+        return evidence.kl
 
     def get_config(self):
         return {

@@ -27,6 +27,14 @@ class Prior(keras.layers.Layer):
         self.latent_dim = latent_dim
         self.built = True
 
+    @property
+    def noise_dim(self):
+        """Normal numbers that `distribution(...).transform` makes one code of."""
+        return self.latent_dim
+
+    def attach(self, model):
+        """Called with the model that the prior becomes part of; nothing, unless said."""
+
     def distribution(self, condition=None):
         """p(z) or p(z|y) as a distribution with parameters `(d,)` or `(n, d)`."""
         raise NotImplementedError
@@ -42,7 +50,7 @@ class Prior(keras.layers.Layer):
         Returns:
             NumPy array `(n, d)`, float32.
         """
-        noise = rng.standard_normal((n, self.latent_dim), dtype="float32")
+        noise = rng.standard_normal((n, self.noise_dim), dtype="float32")
         return ops.convert_to_numpy(self.distribution(condition).transform(noise))
 
     def get_config(self):
@@ -206,6 +214,10 @@ class ProductPrior(Prior):
     def __init__(self, parts, **kwargs):
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
+
+    @property
+    def noise_dim(self):
+        return sum(part.noise_dim for part in self.parts)
 
     def distribution(self, condition=None):
         return distributions.Product([part.distribution(condition) for part in self.parts])

@@ -10,6 +10,8 @@ from registry import TINY, data, evidence, make
 from keras_vae import models, posteriors, zoo
 from tools.demo import digits
 
+# Priors that are learned, and labels that are drawn.
+SAMPLED = ("auxiliary_vae", "flow_prior_vae", "mixture_vae", "structured_vae", "vamp_vae")
 BACKENDS = ("tensorflow", "jax", "torch")
 HERE = keras.backend.backend()
 
@@ -144,7 +146,7 @@ def terms(folder):
     for name in TINY:
         model = make(name)
         x, y = data(name)
-        noise = np.random.default_rng(0).standard_normal((4, len(x), model.latent_dim), "float32")
+        noise = np.random.default_rng(0).standard_normal((4, len(x), model.noise_dim), "float32")
         for training in (False, True):
             loss, named = model.objective(evidence(model, x, y, noise, training))
             for term, values in {"loss": loss, **named}.items():
@@ -153,6 +155,21 @@ def terms(folder):
     np.savez(folder / f"{HERE}_terms.npz", **found)
 
 
+def samples(folder):
+    """Samples of every model that has a prior, and what sets some apart."""
+    found = {}
+    for name in SAMPLED:
+        model = make(name)
+        prior = model.prior
+        rng = np.random.default_rng(0)
+        prior.set_weights([0.5 * rng.normal(size=w.shape) for w in prior.get_weights()])
+        found[f"{name}.codes"] = prior.sample(50, np.random.default_rng(1))
+        found[f"{name}.pictures"] = model.sample(20, seed=2)
+        if hasattr(model, "classify"):
+            found[f"{name}.classes"] = model.classify(data(name)[0])
+    np.savez(folder / f"{HERE}_samples.npz", **found)
+
+
 if __name__ == "__main__":
-    commands = {"save": save, "load": load, "load_vq": load_vq, "terms": terms}
+    commands = {"save": save, "load": load, "load_vq": load_vq, "terms": terms, "samples": samples}
     commands[sys.argv[1]](Path(sys.argv[2]))

@@ -91,6 +91,18 @@ def test_every_term_agrees(terms, name):
             np.testing.assert_allclose(other[key], first[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
+def test_samples_of_learned_priors_agree(tmp_path):
+    """The same seed draws the same components, codes, labels and pictures."""
+    for backend in BACKENDS:
+        child(backend, "samples", tmp_path)
+    first, *others = (dict(np.load(tmp_path / f"{b}_samples.npz")) for b in BACKENDS)
+    assert len(first) == 11
+    for key, values in first.items():
+        assert np.std(values, axis=0).max() > 1e-4, key
+        for other in others:
+            np.testing.assert_allclose(other[key], values, rtol=1e-5, atol=1e-5, err_msg=key)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_weights_move_to_every_other_backend_and_training_goes_on(saved, backend):
     rows = [line.split() for line in child(backend, "load", saved).splitlines() if " " in line]

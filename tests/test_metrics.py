@@ -106,3 +106,51 @@ def test_conditional_models_are_measured_with_their_conditions(images):
     assert terms["elbo"].mean < 0
     with pytest.raises(ValueError, match="conditional"):
         metrics.log_likelihood(model, images, samples=2)
+
+
+class TestWithoutAClosedForm:
+    """Flows and learned priors: the KL as a whole, and none of single dimensions."""
+
+    @pytest.mark.parametrize(
+        "make, options",
+        [
+            (models.flow_vae, {"flows": 2}),
+            (models.iaf_vae, {"steps": 1}),
+            (models.mixture_vae, {"components": 3}),
+            (models.vamp_vae, {"components": 3, "likelihood": "bernoulli"}),
+            (models.flow_prior_vae, {"couplings": 2}),
+            (models.structured_vae, {"components": 3}),
+        ],
+    )
+    def test_the_report_has_the_whole_kl(self, make, options, images):
+        model = make(SHAPE, 3, units=(8,), seed=0, **options)
+        with pytest.raises(ValueError, match="no KL of their own.*Received: posterior="):
+            metrics.kl_per_dimension(model, images)
+        report = metrics.collapse_report(model, images)
+        assert report.kl is None and report.active.shape == (3,)
+        several = metrics.elbo(model, images, samples=50)["kl"].mean
+        assert report.total_kl == pytest.approx(several, abs=0.5)
+        assert f"KL {report.total_kl:.2f} nats in all" in str(report)
+        assert report.own == pytest.approx(
+            model.log_px(images, model.encode(images)).mean(), rel=1e-5
+        )
+
+    def test_a_full_covariance_has_both_and_the_whole_is_more(self, images):
+        model = models.full_covariance_vae(SHAPE, 3, units=(8,), seed=0)
+        weights = model.posterior_layer.get_weights()
+        model.posterior_layer.set_weights([2 * w for w in weights])
+        report = metrics.collapse_report(model, images)
+        exact = array(model.posterior(images).kl(model.prior)).mean()
+        assert report.total_kl == pytest.approx(exact, rel=1e-5)
+        assert 0 < report.kl.sum() < report.total_kl
+
+    def test_the_whole_kl_of_a_diagonal_normal_is_the_sum(self, images):
+        report = metrics.collapse_report(models.vae(SHAPE, 3, units=(8,), seed=0), images)
+        assert report.total_kl == pytest.approx(report.kl.sum(), rel=1e-5)
+
+    def test_categorical_codes_are_decoded_as_they_are(self, images):
+        model = models.categorical_vae(SHAPE, 2, units=(8,), classes=3, seed=0)
+        report = metrics.collapse_report(model, images)
+        assert report.own == pytest.approx(
+            model.log_px(images, model.encode(images)).mean(), rel=1e-5
+        )

@@ -125,7 +125,7 @@ def test_files(trained, tmp_path):
     again = loaded.fit(x[:7], None if y is None else y[:7], verbose=0).history
     assert np.isfinite(again["loss"]).all()
     # The objective and its schedules came back: the loss of equal noise is the same.
-    noise = np.random.default_rng(0).standard_normal((4, len(x), model.latent_dim), "float32")
+    noise = np.random.default_rng(0).standard_normal((4, len(x), model.noise_dim), "float32")
     losses = [
         array(m.objective(evidence(m, x, y, noise, training=True))[0])
         for m in (model, zoo.load(tmp_path / "preset"))
@@ -137,9 +137,12 @@ def test_what_is_exported_is_the_model(trained):
     """No signature skips a flow or takes a mean for a code."""
     name, model, x, y, _ = trained
     given = {"image": x[:3], "condition": None if y is None else y[:3].astype("int32")}
-    code = np.random.default_rng(0).standard_normal((3, model.latent_dim), "float32")
+    rng = np.random.default_rng(0)
     for signature in signatures(model).values():
-        arrays = {k: given.get(k, code) for k in signature.inputs}
+        arrays = {
+            k: given.get(k, rng.standard_normal((3, *tensor.shape), "float32"))
+            for k, tensor in signature.inputs.items()
+        }
         found = signature.call(**{k: ops.convert_to_tensor(v) for k, v in arrays.items()})
         expected = signature.reference(**arrays)
         assert set(found) == set(expected) == set(signature.outputs)
@@ -157,7 +160,7 @@ def test_convolutions_and_mixed_precision(name, policy):
     noise = np.random.default_rng(0).standard_normal((4, len(x), 20), "float32")
 
     def first_loss(model):
-        found = evidence(model, x, y, noise[:, :, : model.latent_dim], training=False)
+        found = evidence(model, x, y, noise[:, :, : model.noise_dim], training=False)
         assert keras.backend.standardize_dtype(found.log_px.dtype) == "float32"
         assert keras.backend.standardize_dtype(found.z.dtype) == "float32"
         return array(model.objective(found)[0])

@@ -103,7 +103,8 @@ def _draw_data(model, recipe, picture):
         x[second],
         condition=own(first),
     )
-    if model.latent_dim == 2:
+    # Of a conditional model there is a plane for every condition.
+    if model.latent_dim == 2 and condition is None:
         picture("manifold.png", "The latent plane, decoded.", plots.manifold, model)
     if condition is None:
         picture(

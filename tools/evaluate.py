@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae import _atomic, conditions, likelihoods, metrics, posteriors, zoo
 
-from . import attributes, autoencoders, card, codes, faces, frechet, recipes
+from . import attributes, autoencoders, card, codes, faces, frechet, recipes, structure
 from .classifier import classifier, probabilities
 
 
@@ -73,6 +73,7 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
             f"training split, reads {100 * accuracy:.2f} % of the test split"
         )
         found.append(metric)
+    found += structure.measured(model, recipe, x, split, entry)
     if isinstance(model.condition, conditions.Attributes):
         found += _control(model, x, y, seed, entry)
     if faces.are_photographs(recipe["data"]):

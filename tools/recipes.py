@@ -54,16 +54,49 @@ def build(recipe, steps_per_epoch=None):
 
 
 def data(recipe, split, model, limit=None):
-    """`(x, condition)` of a split; the condition is None where none is used."""
+    """`(x, condition)` of a split; the condition is None where none is used.
+
+    A model that can do without labels is given those of its recipe's `labels` training
+    examples, and elsewhere none.
+    """
     x, y = datasets.load(recipe["data"], split, limit=limit)
-    return x, (None if model.condition is None else y)
+    if model.condition is None:
+        return x, None
+    if not model.condition.optional:
+        return x, y
+    if split != "train":
+        return x, np.full(len(x), -1)
+    return few_labels(x, y, **recipe["training"]["labels"])
+
+
+def few_labels(x, y, number, repeats=1, seed=0):
+    """Data of which `number` examples keep their label, equally many of each class.
+
+    Args:
+        x, y: data and integer labels.
+        number: how many; all, where there are fewer.
+        repeats: how often those are in the data besides, so that a batch has some.
+        seed: of which they are.
+
+    Returns:
+        `(x, y)`, with -1 for a label that is not told.
+    """
+    classes = np.unique(y)
+    order = np.random.default_rng(seed).permutation(len(y))
+    each = [order[y[order] == k][: number // len(classes)] for k in classes]
+    chosen = np.concatenate(each)
+    told = np.full(len(y), -1)
+    told[chosen] = y[chosen]
+    again = np.tile(chosen, repeats)
+    return np.concatenate([x, x[again]]), np.concatenate([told, y[again]])
 
 
 def shown(recipe, model, n):
     """`(x, condition)` that may be kept in a preset: test data, or what it drew itself."""
     if faces.are_photographs(recipe["data"]):
         return faces.drawn(model, n)
-    return data(recipe, "test", model, limit=n)
+    x, y = datasets.load(recipe["data"], "test", limit=n)
+    return x, (None if model.condition is None else y)
 
 
 def controlled(model, x, y, control):

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import _atomic, datasets, zoo
+from keras_vae import _atomic, datasets, models, zoo
 
 from . import card, recipes
 
@@ -133,6 +133,9 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
         best.best = last.best
         model = scaffold.plain()
+    if isinstance(model, models.FactorVAE):
+        # Its discriminator is several times as large, and has nothing more to do.
+        model = model.plain()
     model.set_weights([rounded(w) for w in model.get_weights()])
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from keras import ops
 
+from keras_vae.conditions import Labels
 from keras_vae.models.quantized import VQVAE
 from keras_vae.posteriors import DiagonalNormal
 from keras_vae.sparsity import SparsePoint
@@ -130,7 +131,8 @@ def _continuous(model):
     x, mean_of_x = _data(model)
     codes = (model.latent_dim,)
     z = {"z": Tensor(codes, "float32", "code")}
-    noise = {"noise": Tensor(codes, "float32", "standard normal noise, drawn anew for each sample")}
+    meaning = "standard normal noise, drawn anew for each sample"
+    noise = {"noise": Tensor((model.prior.noise_dim,), "float32", meaning)}
     q = {"mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep")}
     if isinstance(model.posterior_layer, DiagonalNormal):
         q["log_var"] = Tensor(codes, "float32", "log-variance of q(z|x)")
@@ -151,7 +153,8 @@ def _continuous(model):
         return {data: model.likelihood.mean(model.generate(z, condition))}
 
     def reconstruct(condition=None, **inputs):
-        return decode(posterior(condition, inputs).center, condition)
+        x = inputs[data]
+        return {data: model.call(x if condition is None else (x, condition))}
 
     def sample(noise, condition=None):
         return decode(_prior(model, condition).transform(noise), condition)
@@ -188,10 +191,10 @@ def _prior(model, condition):
 
 
 def _condition(condition):
-    kind = type(condition).__name__.lower()
-    if kind == "labels":
-        return Tensor((), "int32", f"label from 0 to {condition.dim - 1}")
-    return Tensor((condition.dim,), "float32", kind)
+    if isinstance(condition, Labels):
+        missing = ", or -1: the most probable one" if condition.optional else ""
+        return Tensor((), "int32", f"label from 0 to {condition.dim - 1}{missing}")
+    return Tensor((condition.dim,), "float32", type(condition).__name__.lower())
 
 
 def describe(tensors, batch_size):

@@ -6,6 +6,11 @@ from keras_vae.metrics.attributes import (
     sampled_attributes,
 )
 from keras_vae.metrics.autoencoders import active_share, squared_jacobian
+from keras_vae.metrics.clusters import (
+    cluster_probabilities,
+    clustering_accuracy,
+    normal_total_correlation,
+)
 from keras_vae.metrics.codes import CodebookUsage, codebook_usage
 from keras_vae.metrics.collapse import (
     CollapseReport,
@@ -24,6 +29,8 @@ __all__ = [
     "active_share",
     "active_units",
     "attribute_control",
+    "cluster_probabilities",
+    "clustering_accuracy",
     "codebook_usage",
     "collapse_report",
     "elbo",
@@ -31,6 +38,7 @@ __all__ = [
     "kl_per_dimension",
     "log_likelihood",
     "ms_ssim",
+    "normal_total_correlation",
     "psnr",
     "sampled_attributes",
     "squared_jacobian",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vae.mixtures import GaussianMixture
+from keras_vae.metrics import likelihood
 
 
 def kl_per_dimension(model, x, condition=None):
@@ -20,26 +20,29 @@ def kl_per_dimension(model, x, condition=None):
         `(d,)` float64, nats; its sum is the mean KL if the prior is diagonal.
 
     Raises:
-        ValueError: codes without noise, or a prior whose dimensions are not normal.
+        ValueError: the divergence is no sum over dimensions: the posterior is a flow, or
+            the prior a mixture or a flow. `metrics.elbo` gives it as a whole.
     """
-    if not _has_kl(model):
+    found = _mean_kl(model, model.posterior(x, condition), condition)
+    if found is None:
         raise ValueError(
-            "There is no KL of single dimensions: it needs a posterior with a density and a "
-            "prior of one normal. Measure `active_units`. Received: "
-            f"posterior={type(model.posterior_layer).__name__}, prior={type(model.prior).__name__}"
+            "The dimensions of this code have no KL of their own: `metrics.elbo` gives that "
+            f"of the whole code. Received: posterior={type(model.posterior_layer).__name__}, "
+            f"prior={type(model.prior).__name__}"
         )
-    return _mean_kl(model, model.posterior(x, condition), condition)
-
-
-def _has_kl(model):
-    # Of a mixture the single dimensions have no divergence in closed form.
-    return model.posterior_layer.has_density and not isinstance(model.prior, GaussianMixture)
+    return found
 
 
 def _mean_kl(model, q, condition):
-    p = model.prior_of(condition, len(q.mean))
+    """KL per dimension, or None where there is none."""
+    if not model.posterior_layer.has_density:
+        return None
+    p = model.prior_of(condition, len(q.center))
     p = p.marginals() if hasattr(p, "marginals") else p
-    return q.kl_each(p).astype("float64").mean(axis=0)
+    try:
+        return q.kl_each(p).astype("float64").mean(axis=0)
+    except NotImplementedError:
+        return None
 
 
 def active_units(model, x, condition=None, threshold=0.01):
@@ -74,8 +77,9 @@ class CollapseReport:
     """What `collapse_report` found; `str()` says it in words.
 
     Attributes:
-        kl: KL per dimension, `(d,)` nats; None where there is none, as of a code
-            without noise.
+        kl: KL per dimension, `(d,)` nats; None where dimensions have none of their own.
+        total_kl: mean KL of the whole code, nats; from samples where no closed form is
+            known; None of a code without noise.
         active: active units, `(d,)` bool.
         own: mean log p(x|z) with each example's own code, nats.
         swapped: the same with another example's code, nats.
@@ -83,6 +87,7 @@ class CollapseReport:
     """
 
     kl: np.ndarray | None
+    total_kl: float | None
     active: np.ndarray
     own: float
     swapped: float
@@ -95,7 +100,7 @@ class CollapseReport:
 
     def __str__(self):
         d, active = len(self.active), int(self.active.sum())
-        total = "n/a" if self.kl is None else f"{self.kl.sum():.2f} nats in all"
+        total = "n/a" if self.total_kl is None else f"{self.total_kl:.2f} nats in all"
         lines = [
             {
                 "healthy": "No posterior collapse: the decoder uses the code.",
@@ -128,7 +133,7 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
 
     Two symptoms are measured: latent dimensions whose posterior does not vary
     with x, and how much likelihood is lost when every example is decoded from
-    another one's posterior mean. A code counts as ignored when that costs
+    another one's code. A code counts as ignored when that costs
     less than 1 % of log p(x|z), or 0.1 nats, whichever is more.
 
     Args:
@@ -136,7 +141,7 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
         x: data `(n, ...)`, at least two examples; a few hundred are enough.
         condition: conditions of a conditional model, kept with their data.
         threshold: see `active_units`.
-        seed: int, for dynamic binarisation.
+        seed: int, for dynamic binarisation, and for a KL from samples.
 
     Returns:
         `CollapseReport`.
@@ -145,16 +150,23 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
         ValueError: fewer than two examples.
     """
     x = model.likelihood.observe_numpy(np.asarray(x, "float32"), np.random.default_rng(seed))
+    if model.condition is not None and model.condition.optional:
+        # Codes are decoded with the labels that they were found with.
+        condition = model.all_labels(x, condition)
     q = model.posterior(x, condition)
-    active = _active(q.mean, threshold)
-    kl = _mean_kl(model, q, condition) if _has_kl(model) else None
-    own = _mean_log_px(model, x, q.mean, condition)
-    swapped = _mean_log_px(model, x, np.roll(q.mean, 1, axis=0), condition)
+    codes = q.center
+    active = _active(codes, threshold)
+    kl = _mean_kl(model, q, condition)
+    total = None
+    if model.posterior_layer.has_density:
+        total = likelihood._kl(model, x, condition, 1, np.random.default_rng([seed, 1])).mean()
+    own = _mean_log_px(model, x, codes, condition)
+    swapped = _mean_log_px(model, x, np.roll(codes, 1, axis=0), condition)
     if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):
         verdict = "collapsed"
     else:
         verdict = "healthy" if active.all() else "partial"
-    return CollapseReport(kl, active, own, swapped, verdict)
+    return CollapseReport(kl, float(total), active, own, swapped, verdict)
 
 
 def _mean_log_px(model, x, z, condition):

@@ -64,6 +64,8 @@ def elbo(model, x, condition=None, samples=1, seed=0, verbose="auto"):
     Returns:
         dict of `Estimate`: `elbo`, `reconstruction`, `kl`.
     """
+    if hasattr(model, "bound_terms"):
+        return _bound_of_terms(model, x, condition, samples, seed)
     bound = np.zeros(len(x), "float64")
     for k in range(samples):
         # With one sample the importance-weighted bound is the ELBO's own estimate.
@@ -77,6 +79,17 @@ def elbo(model, x, condition=None, samples=1, seed=0, verbose="auto"):
         "elbo": _estimate(bound, samples),
         "reconstruction": _estimate(bound + kl, samples),
         "kl": _estimate(kl, samples),
+    }
+
+
+def _bound_of_terms(model, x, condition, samples, seed):
+    """`elbo` of a model with more latent variables than z."""
+    each = [model.bound_terms(x, condition, seed=[seed, k]) for k in range(samples)]
+    reconstruction, divergence = np.mean(each, axis=0)
+    return {
+        "elbo": _estimate(reconstruction - divergence, samples),
+        "reconstruction": _estimate(reconstruction, samples),
+        "kl": _estimate(divergence, samples),
     }
 
 

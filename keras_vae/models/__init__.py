@@ -7,6 +7,8 @@ from keras_vae.models.autoencoders import (
     denoising_autoencoder,
     sparse_autoencoder,
 )
+from keras_vae.models.auxiliary import AuxiliaryVAE
+from keras_vae.models.by_latents import auxiliary_vae, structured_vae
 from keras_vae.models.by_likelihood import dfc_vae, logcosh_vae, ms_ssim_vae
 from keras_vae.models.by_objective import (
     annealed_vae,
@@ -24,20 +26,27 @@ from keras_vae.models.by_posterior import (
     iaf_vae,
     joint_vae,
 )
+from keras_vae.models.by_prior import flow_prior_vae, mixture_vae, vamp_vae
 from keras_vae.models.controlled import ControlledVAE
+from keras_vae.models.factor import FactorVAE, factor_vae
 from keras_vae.models.missing import MIWAE, mark_missing, miwae
 from keras_vae.models.model import VAE
 from keras_vae.models.quantized import VQVAE, vq_vae
+from keras_vae.models.structured import StructuredVAE
 from keras_vae.models.variants import beta_vae, cvae, vae
 
 __all__ = [
+    "AuxiliaryVAE",
     "ControlledVAE",
     "DenoisingAutoencoder",
+    "FactorVAE",
     "MIWAE",
+    "StructuredVAE",
     "VAE",
     "VQVAE",
     "annealed_vae",
     "autoencoder",
+    "auxiliary_vae",
     "beta_tc_vae",
     "beta_vae",
     "categorical_vae",
@@ -46,6 +55,8 @@ __all__ = [
     "denoising_autoencoder",
     "dfc_vae",
     "dip_vae",
+    "factor_vae",
+    "flow_prior_vae",
     "flow_vae",
     "full_covariance_vae",
     "iaf_vae",
@@ -55,10 +66,13 @@ __all__ = [
     "logcosh_vae",
     "mark_missing",
     "miwae",
+    "mixture_vae",
     "ms_ssim_vae",
     "sparse_autoencoder",
+    "structured_vae",
     "swae",
     "vae",
+    "vamp_vae",
     "vq_vae",
     "wae_mmd",
 ]

@@ -62,8 +62,8 @@ class DenoisingAutoencoder(VAE):
         condition = checks.condition(self, condition, len(x))
         return self._batched("rebuild", batch_size, x, condition)
 
-    def _with(self, **parts):
-        return super()._with(**{"corruption": self.corruption, **parts})
+    def _own_arguments(self):
+        return {"corruption": self.corruption}
 
     def get_config(self):
         corrupted = keras.saving.serialize_keras_object(self.corruption)

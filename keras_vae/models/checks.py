@@ -57,6 +57,40 @@ def quantized_parts_fit(model):
     _same_data_shape(model)
 
 
+def auxiliary_parts_fit(model):
+    """`parts_fit` of an `AuxiliaryVAE`, whose networks see more than the data."""
+    d, extra, condition = model.latent_dim, model.auxiliary_dim, model.condition
+    if model.prior.latent_dim != d:
+        raise ValueError(
+            "Posterior and prior must have the same number of latent dimensions. "
+            f"Received: {d} and {model.prior.latent_dim}"
+        )
+    classes = 0 if condition is None else condition.dim
+    if bool(classes) != (model.classifier is not None) or (classes and not condition.optional):
+        raise ValueError(
+            "A classifier comes with `conditions.OptionalLabels`, and these with it. Received: "
+            f"condition={type(condition).__name__}, classifier={model.classifier}"
+        )
+    if classes and getattr(model.likelihood, "variance", None) == "optimal":
+        raise ValueError(
+            "Every example is decoded as each class, so that no variance can be fitted to "
+            "the batch: use 'normal'. Received: likelihood=Normal('optimal')"
+        )
+    data = tuple(model.auxiliary_encoder.inputs[0].shape[1:])
+    wanted = {
+        "encoder": [data, (extra + classes,)],
+        "decoder": [(d,), (classes,)] if classes else [(d,)],
+        "auxiliary_encoder": [data],
+        "auxiliary_decoder": [data, (d + classes,)],
+        **({"classifier": [data, (extra,)]} if classes else {}),
+    }
+    for part, shapes in wanted.items():
+        found = [tuple(tensor.shape[1:]) for tensor in getattr(model, part).inputs]
+        if found != shapes:
+            raise ValueError(f"The {part} must take inputs of shapes {shapes}. Received: {found}")
+    _same_data_shape(model)
+
+
 def bound_exists(model):
     """Raises a ValueError where a model gives no bound on log p(x)."""
     if not model.posterior_layer.has_density:
@@ -160,6 +194,8 @@ def condition(model, y, n, name="condition"):
                 f"Received: {name} of type {type(y).__name__}"
             )
         return None
+    if y is None and model.condition.optional:
+        return np.full((n,), -1, "int32")
     if y is None:
         raise ValueError(
             f"This model is conditional: give `{name}`, "

@@ -159,8 +159,8 @@ class ControlledVAE(VAE):
             name="cvae",
         )
 
-    def _with(self, **parts):
-        return self.plain()._with(**parts)
+    def _with(self, **changed):
+        return self.plain()._with(**changed)
 
     def update(self, x, y=None, sample_weight=None):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)

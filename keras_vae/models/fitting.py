@@ -178,7 +178,8 @@ class Fitting:
         x = checks.data(self, x, name="the first batch")
         clean = self._clean_condition(y, len(x))
         # What was spread over the examples here will not be so in the step.
-        if self.condition is not None and np.size(clean) != checks.array(y, "y").size:
+        given = self.condition is not None and y is not None
+        if given and np.size(clean) != checks.array(y, "y").size:
             raise ValueError(
                 f"`y` of the first batch must have shape {clean.shape}. "
                 f"Received: shape {tuple(y.shape)}"

@@ -262,7 +262,7 @@ class Inference:
             y = None if condition is None else condition[start : start + images]
             for done in range(0, samples, chunk):
                 k = min(chunk, samples - done)
-                noise = rng.standard_normal((k, images, self.latent_dim), "float32")
+                noise = rng.standard_normal((k, images, self.noise_dim), "float32")
                 part = self._padded(name, images, (batch, y), noise=noise)
                 found = part if isinstance(part, tuple) else (part,)
                 yield slice(start, start + len(batch)), found

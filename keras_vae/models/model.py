@@ -87,6 +87,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         self.directions = directions
         self.seed = seed
         self._check_parts()
+        self.prior.attach(self)
         # A loaded part is built already.
         if not posterior.built:
             posterior.build(encoder.output_shape)
@@ -104,6 +105,11 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
     def latent_dim(self):
         """Number of latent dimensions."""
         return self.posterior_layer.latent_dim
+
+    @property
+    def noise_dim(self):
+        """Standard normal numbers that one sample of everything latent is made of."""
+        return self.latent_dim
 
     @property
     def data_shape(self):
@@ -276,10 +282,15 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         found.fit(self.encode(x), y)
         return self._with(directions=found)
 
-    def _with(self, **parts):
-        """The same model with other parts."""
-        mine = {name: self._part(name) for name in PARTS}
-        return type(self)(**{**mine, **parts}, seed=self.seed, name=self.name)
+    def _with(self, **changed):
+        """A model of the same kind and parts but those that are given."""
+        parts = {name: self._part(name) for name in PARTS}
+        arguments = {**parts, **self._own_arguments(), **changed}
+        return type(self)(**arguments, seed=self.seed, name=self.name)
+
+    def _own_arguments(self):
+        """What the constructor takes besides the parts."""
+        return {}
 
     def call(self, inputs, training=False):
         """Reconstruction of x, or of `(x, condition)`: its code, decoded."""

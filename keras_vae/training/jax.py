@@ -32,7 +32,9 @@ class TrainStep:
         """
         optimizer = getattr(self, "optimizer", None)
         slots = optimizer.variables if optimizer else []
-        saved = [(v, v._value) for v in (*self._unique_variables(), *slots)]
+        # A model with a second optimizer names its slots among what is not trained.
+        kept = (*self._unique_variables(), *self.non_trainable_variables, *slots)
+        saved = [(v, v._value) for v in kept]
         try:
             yield
         except BaseException:

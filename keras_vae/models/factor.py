@@ -1,0 +1,263 @@
+"""FactorVAE: a second network that tells codes from ones whose dimensions are shuffled."""
+
+import functools
+import itertools
+
+import keras
+from keras import ops
+
+from keras_vae import aggregate, initializers
+from keras_vae.models.model import VAE, _mean, _one_each
+from keras_vae.models.variants import vae
+from keras_vae.objectives import ELBO
+
+register = keras.saving.register_keras_serializable("keras_vae")
+
+
+def permuted(z, noise):
+    """Codes whose every dimension is shuffled over the batch by itself.
+
+    They are drawn from the product of the marginals of q(z): each dimension's values are
+    those that were there, the dimensions have nothing to do with each other.
+
+    Args:
+        z: codes `(n, d)`.
+        noise: numbers `(n, d)`, whose order in each column is the shuffle.
+    """
+    return ops.take_along_axis(z, ops.argsort(noise, axis=0), axis=0)
+
+
+@register
+class FactorVAE(VAE):
+    """A VAE and a discriminator that is trained in turn with it.
+
+    Kim & Mnih, "Disentangling by Factorising", 2018. After each step of the VAE the
+    discriminator takes one of its own, with its own Adam: it tells codes of one half of
+    the batch from codes of the other half whose dimensions are shuffled. (The paper
+    draws two batches; here the VAE learns from both halves.) No gradient of either
+    reaches the other's weights.
+
+    Args:
+        discriminator: model from codes `(n, d)` to a logit `(n, 1)` of being a code and
+            not shuffled.
+        discriminator_learning_rate: of its Adam, β₁ = 0.5, β₂ = 0.9.
+        others: as `VAE`, with the objective `aggregate.DensityRatio()` by default.
+
+    Raises:
+        ValueError: a part does not fit another.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        posterior,
+        prior=None,
+        likelihood="bernoulli",
+        objective=None,
+        condition=None,
+        seed=None,
+        directions=None,
+        *,
+        discriminator,
+        discriminator_learning_rate=1e-4,
+        **kwargs,
+    ):
+        super().__init__(
+            encoder,
+            decoder,
+            posterior,
+            prior,
+            likelihood,
+            objective or aggregate.DensityRatio(),
+            condition,
+            seed,
+            directions,
+            **kwargs,
+        )
+        shapes = discriminator.input_shape[1:], discriminator.output_shape[1:]
+        if shapes != ((self.latent_dim,), (1,)):
+            raise ValueError(
+                f"The discriminator must take codes ({self.latent_dim},) and give one logit. "
+                f"Received: shapes {shapes[0]} and {shapes[1]}"
+            )
+        self.discriminator = discriminator
+        self.discriminator_learning_rate = discriminator_learning_rate
+        # Made when training begins, so that a preset holds none of its moments.
+        self.discriminator_optimizer = None
+
+    @property
+    def trainable_variables(self):
+        # The optimizer of `compile` must not touch the discriminator, which has its own.
+        rival = {id(v) for v in self.discriminator.variables}
+        return [v for v in super().trainable_variables if id(v) not in rival]
+
+    @property
+    def trainable_weights(self):
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self):
+        # What a step may change besides: JAX hands it over and takes it back.
+        optimizer = self.discriminator_optimizer
+        return [
+            *super().non_trainable_variables,
+            *self.discriminator.trainable_variables,
+            *(optimizer.variables if optimizer else ()),
+        ]
+
+    def plain(self):
+        """A `VAE` of the same parts, with the same weights and without discriminator."""
+        return VAE(
+            self.encoder,
+            self.decoder,
+            self.posterior_layer,
+            self.prior,
+            self.likelihood,
+            ELBO(),
+            self.condition,
+            self.seed,
+            self.directions,
+            name="vae",
+        )
+
+    def evidence(self, x, condition=None, training=False, noise=None):
+        found = super().evidence(x, condition, training, noise)
+        return found._replace(discriminator=self.logits)
+
+    def logits(self, z):
+        """log D(z) - log(1 - D(z)) of codes `(..., d)`: tensors `(...)`, nats."""
+        flat = self.discriminator(ops.reshape(z, (-1, self.latent_dim)))
+        return ops.reshape(ops.cast(flat, "float32"), ops.shape(z)[:-1])
+
+    def update(self, x, y=None, sample_weight=None):
+        sample_weight = _one_each(sample_weight)
+        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+
+        def loss_and_codes():
+            evidence = self.evidence(x, self._condition_of(y), training=True)
+            losses, terms = self.objective(evidence)
+            return _mean(losses, sample_weight) + sum(self.losses), (terms, evidence.z[0])
+
+        loss, (terms, z) = self.minimize(loss_and_codes, self.optimizer, self.trainable_variables)
+        z = ops.stop_gradient(z)
+        noise = self._normal(ops.shape(z))
+        self.minimize(
+            lambda: (self.discriminator_loss(z, noise), ()),
+            self.discriminator_optimizer,
+            self.discriminator.trainable_variables,
+        )
+        self.step.assign(self.step + 1)
+        return self._log(loss, terms, x, sample_weight)
+
+    def discriminator_loss(self, z, noise):
+        """Cross-entropy of telling the first half of codes from the shuffled second.
+
+        -½ (mean log D(z) + mean log(1 - D(shuffled z'))); of an odd number the one in
+        the middle is in both halves.
+
+        Args:
+            z: codes `(n, d)`.
+            noise: `(n, d)`, see `permuted`.
+
+        Returns:
+            A scalar, nats.
+        """
+        n = ops.shape(z)[0]
+        codes, others = z[: n - n // 2], z[n // 2 :]
+        shuffled = permuted(others, noise[n // 2 :])
+        told = ops.mean(ops.softplus(-self.logits(codes)))
+        return 0.5 * (told + ops.mean(ops.softplus(self.logits(shuffled))))
+
+    def _ready_to_train(self):
+        super()._ready_to_train()
+        self._make_optimizer()
+
+    def compile_from_config(self, config):
+        # A loaded model goes on with the moments that are in the file.
+        super().compile_from_config(config)
+        self._make_optimizer()
+
+    def _make_optimizer(self):
+        if self.discriminator_optimizer is None:
+            optimizer = keras.optimizers.Adam(self.discriminator_learning_rate, 0.5, 0.9)
+            optimizer.build(self.discriminator.trainable_variables)
+            self.discriminator_optimizer = optimizer
+
+    def _own_arguments(self):
+        return {
+            "discriminator": self.discriminator,
+            "discriminator_learning_rate": self.discriminator_learning_rate,
+        }
+
+    def get_config(self):
+        found = keras.saving.serialize_keras_object(self.discriminator)
+        return {**super().get_config(), **self._own_arguments(), "discriminator": found}
+
+    @classmethod
+    def from_config(cls, config):
+        found = keras.saving.deserialize_keras_object(config["discriminator"])
+        return super().from_config({**config, "discriminator": found})
+
+
+def discriminator_network(latent_dim, units, seed=None):
+    """Dense layers of leaky ReLUs from codes to one logit, float32 under every policy."""
+    seeds = initializers.seeds(seed)
+
+    def dense(width):
+        initializer = initializers.GlorotUniform(next(seeds))
+        return keras.layers.Dense(width, kernel_initializer=initializer, dtype="float32")
+
+    inputs = keras.Input((latent_dim,), name="code")
+    x = inputs
+    for width in units:
+        x = keras.layers.LeakyReLU(0.2, dtype="float32")(dense(width)(x))
+    return keras.Model(inputs, dense(1)(x), name="discriminator")
+
+
+def factor_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=10,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name="factor_vae",
+    *,
+    gamma=6.4,
+    discriminator_units=(1000,) * 6,
+    discriminator_learning_rate=1e-4,
+    **options,
+):
+    """FactorVAE: -log p(x|z) + KL + γ E[log D(z) - log(1 - D(z))].
+
+    Kim & Mnih, "Disentangling by Factorising", 2018. The last term estimates the total
+    correlation KL(q(z) || Π q(z_j)); see `FactorVAE`. γ = 0 is the plain `vae`. It needs
+    batches, the larger the better; one of one is finite, but teaches nothing of it.
+
+    Args: as `vae`, and
+        gamma: γ, at least 0.
+        discriminator_units: widths of the discriminator's layers.
+        discriminator_learning_rate: of its optimizer.
+
+    Returns:
+        A built `FactorVAE`.
+
+    Raises:
+        ValueError: as `vae`; a negative γ, or widths that are no positive integers.
+    """
+    widths = tuple(discriminator_units)
+    if any(not isinstance(n, int) or n < 1 for n in widths):
+        raise ValueError(
+            f"`discriminator_units` must be positive integers. Received: {discriminator_units!r}"
+        )
+    *_, own = itertools.islice(initializers.seeds(seed), 5)
+    model_class = functools.partial(
+        FactorVAE,
+        discriminator=discriminator_network(latent_dim, widths, own),
+        discriminator_learning_rate=discriminator_learning_rate,
+    )
+    return vae(
+        input_shape, latent_dim, network, units, likelihood, seed, name,
+        objective=aggregate.DensityRatio(gamma), model_class=model_class, **options,
+    )  # fmt: skip

@@ -217,6 +217,9 @@ class GatedPixelCNN(keras.layers.Layer):
         logits = ops.reshape(self._read(chosen), (-1, self.num_codes))
         return ops.cast(ops.top_k(logits + ops.convert_to_tensor(noise), 1)[1], "int32")[..., 0]
 
+    def attach(self, model):
+        """As of `priors.Prior`: nothing of the model is needed here."""
+
     def sample(self, n, rng, condition=None, temperature=1.0, compiled=getattr):
         """Draws maps of codes, with NumPy's noise: the same on every backend.
 

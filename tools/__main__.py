@@ -68,7 +68,8 @@ def parser():
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.epilog = PHONE
     command.add_argument("preset", nargs="?", help=f"{name}, or of a .keras file")
-    command.add_argument("--all", action="store_true", help="every preset, every variant; a table")
+    text = "every variant of every preset, or of those that match 'celeba_*'; a table"
+    command.add_argument("--all", nargs="?", const="*", metavar="PATTERN", help=text)
     command.add_argument("--format", default="tflite", choices=("tflite", "saved_model", "onnx"))
     command.add_argument("--quantize", choices=("float16", "dynamic", "int8"))
     command.add_argument("--out", help="file or folder to write; with --all the folder for all")

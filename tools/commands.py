@@ -65,7 +65,7 @@ def export(arguments):
     if arguments.all == bool(arguments.preset):
         raise ValueError("Give a preset's name or path, or --all.")
     if arguments.all:
-        return export_all(arguments.out, arguments.limit, arguments.record)
+        return export_all(arguments.out, arguments.limit, arguments.record, arguments.all)
     run_export(
         arguments.preset,
         arguments.format,

@@ -72,19 +72,20 @@ def default_name(name, format, quantize):
     return f"{stem}.tflite" if format == "tflite" else f"{stem}_{format}"
 
 
-def export_all(out=None, limit=None, record=False):
+def export_all(out=None, limit=None, record=False, pattern="*"):
     """Every preset in every variant; prints a table, returns an exit status.
 
     Args:
         out: folder for the files; "exports" by default.
         limit: compare on the first examples only.
         record: put the figures into the presets' metadata and cards.
+        pattern: of the presets' names.
     """
     out = Path(out or "exports")
     if record and limit is not None:
         raise ValueError("Figures of a part of the split are not for a card: leave --limit out.")
     status, table = 0, []
-    for name in zoo.list_models():
+    for name in zoo.list_models(pattern):
         rows = []
         for format, quantize in VARIANTS:
             path = out / default_name(name, format, quantize)

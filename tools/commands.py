@@ -62,7 +62,7 @@ def evaluate(arguments):
 
 def export(arguments):
     """`export`."""
-    if arguments.all == bool(arguments.preset):
+    if bool(arguments.all) == bool(arguments.preset):
         raise ValueError("Give a preset's name or path, or --all.")
     if arguments.all:
         return export_all(arguments.out, arguments.limit, arguments.record, arguments.all)

@@ -407,6 +407,12 @@ class TestGolden:
                 check_golden(other, path / "golden.npz")
 
 
+@pytest.mark.once
+def test_all_presets_together_are_small():
+    folders = map(zoo.folder, zoo.list_models())
+    assert sum(f.stat().st_size for folder in folders for f in folder.iterdir()) <= 60e6
+
+
 @pytest.mark.parametrize("name", zoo.list_models())
 class TestPackaged:
     def test_it_reproduces_its_golden_values_on_this_backend(self, name):

@@ -29,6 +29,10 @@ def distances(data, x, sets, entry):
     The validation split is one of them, as what a perfect model would reach.
     """
     features, what = features_of(data)
+    width = features.output_shape[-1]
+    if len(x) <= width:
+        print(f"No Fréchet distance: it needs more than {width} examples, and these are {len(x)}.")
+        return []
     others, _ = datasets.load(data, "validation")
     found = []
     for name, pictures in {**sets, "the validation split": others}.items():

@@ -27,7 +27,8 @@ def kl_per_dimension(model, x, condition=None):
     if found is None:
         raise ValueError(
             "The dimensions of this code have no KL of their own: `metrics.elbo` gives that "
-            f"of the whole code. Received: posterior={type(model.posterior_layer).__name__}, "
+            "of the whole code, where it has a density; `metrics.active_units` says which of "
+            f"them are used. Received: posterior={type(model.posterior_layer).__name__}, "
             f"prior={type(model.prior).__name__}"
         )
     return found

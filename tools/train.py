@@ -124,14 +124,12 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
-    if "control" in training:
-        control = {**training, **training["control"]}
-        if limit:
-            control["epochs"] = min(control["epochs"], epochs)
+    controls = _controls(training, limit and epochs)
+    for control in controls:
         scaffold = recipes.controlled(model, x, y, control)
-        (runs / "control").mkdir(exist_ok=True)
-        last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
-        best.best = last.best
+        folder = runs / control["name"]
+        folder.mkdir(exist_ok=True)
+        best.best = _fit(scaffold, x, y, validation, control, folder, last=True).best
         model = scaffold.plain()
     if isinstance(model, models.FactorVAE):
         # Its discriminator is several times as large, and has nothing more to do.
@@ -156,7 +154,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "licence": recipe["licence"],
         "training": {
             "epochs": epochs,
-            **({"control_epochs": control["epochs"]} if "control" in training else {}),
+            **({"control_epochs": sum(c["epochs"] for c in controls)} if controls else {}),
             "best_epoch": best.best["epoch"],
             "validation_loss": round(best.best["val_loss"], 3),
             **({"prior": best.best["prior"]} if "prior" in best.best else {}),
@@ -168,7 +166,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "metrics": [],
     }
     kept = {recipes.RECIPE: zoo.dump_json(recipe)}
-    for log in ("log.csv", "control/log.csv", "prior/log.csv"):
+    logs = [f"{control['name']}/log.csv" for control in controls]
+    for log in ("log.csv", "prior/log.csv", *logs):
         if (runs / log).is_file():
             kept[log.replace("/", "_")] = (runs / log).read_text()
     if out.is_dir() and (out / zoo.METADATA).is_file():
@@ -177,6 +176,18 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     card.write(out)
     shutil.rmtree(runs, ignore_errors=True)
     return out
+
+
+def _controls(training, limit):
+    """Settings of each phase that teaches a model to obey; a later one says what differs."""
+    phases = training.get("control", [])
+    found, settings = [], training
+    for i, phase in enumerate(phases if isinstance(phases, list) else [phases]):
+        weights = {**settings.get("weights", {}), **phase.get("weights", {})}
+        settings = {**settings, **phase, "weights": weights}
+        epochs = min(settings["epochs"], limit) if limit else settings["epochs"]
+        found.append({**settings, "epochs": epochs, "name": f"control_{i + 1}"})
+    return found
 
 
 def rounded(values, bits=11):

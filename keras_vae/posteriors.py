@@ -22,7 +22,10 @@ def bounded(raw, bound):
     A log-variance that can run away overflows in `exp` and takes the weights
     with it; a hard clip would stop its gradient.
     """
-    return bound * ops.tanh(raw / bound)
+    # A file of float16 rounds 1 / bound, and every value by as much: what it is rounded
+    # by is taken off again. (A difference, as a sum of products would be merged.)
+    rounded = float(np.float16(1.0 / bound))
+    return bound * ops.tanh(rounded * raw - (rounded - 1.0 / bound) * raw)
 
 
 class Posterior(keras.layers.Layer):

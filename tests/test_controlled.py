@@ -230,10 +230,6 @@ class TestControlled:
         missed = np.log1p(np.exp(-sign * reading[1][:, 0])) + 0.5 * np.log(2)
         np.testing.assert_allclose(array(control), missed, rtol=1e-4)
         np.testing.assert_array_equal(array(read), sign * reading[1][:, 0] > 0)
-        scaffold.saturating = True
-        tensors = map(ops.convert_to_tensor, (y, asked, before, after, np.zeros_like(y)))
-        missed = 1 - 1 / (1 + np.exp(-sign * reading[1][:, 0])) + 0.25
-        np.testing.assert_allclose(array(scaffold._obeyed(*tensors)[0]), missed, rtol=1e-4)
         assert n % k == 0
 
     def test_only_what_should_learn_learns(self, faces):

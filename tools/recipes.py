@@ -110,7 +110,6 @@ def controlled(model, x, y, control):
         y.mean(axis=0),
         focus=focus,
         weights=control["weights"],
-        saturating=control.get("saturating", False),
         colours=np.cov(x.reshape(-1, x.shape[-1]).T) if control.get("colours") else None,
         seed=model.seed,
     )

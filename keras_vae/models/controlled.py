@@ -62,9 +62,6 @@ class ControlledVAE(VAE):
             change then costs the more, the rarer pixels differ in that way, as
             from brown to green: by the ratio of the largest standard deviation to
             that way's. Without it every change of colour costs alike.
-        saturating: whether an attribute that is not read costs alike however far it
-            is, 1 - p in place of -log p: what is nearly read is mended first, and what
-            is hopeless is given up rather than forced. For a last phase.
         rivals_learning_rate: of adversary and critic.
 
     Raises:
@@ -82,7 +79,6 @@ class ControlledVAE(VAE):
         border=8,
         border_cost=10.0,
         colours=None,
-        saturating=False,
         rivals_learning_rate=5e-4,
         seed=None,
     ):
@@ -118,7 +114,6 @@ class ControlledVAE(VAE):
         self.frequencies = np.clip(frequencies, 0.01, 0.99)
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
-        self.saturating = saturating
         self.change_costs = _change_costs(self.data_shape, border, border_cost)
         self.colour_costs = _colour_costs(self.data_shape[-1], colours)
         # Decodings are soft already, and softening would cost most of a step.
@@ -261,8 +256,7 @@ class ControlledVAE(VAE):
         order = ops.argsort(rows)
         before = ops.take(ops.concatenate(before), order, axis=0)
         after = ops.take(ops.concatenate(after), order, axis=0)
-        cost = ops.sigmoid if self.saturating else ops.softplus
-        missed = cost(-sign * after) + 0.5 * cost(-sign * learned)
+        missed = ops.softplus(-sign * after) + 0.5 * ops.softplus(-sign * learned)
         control = ops.sum(flipped * missed, axis=-1)
         # Not a divergence, which forgives small moves: there are many of them, and
         # near the threshold each is another reading.

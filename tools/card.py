@@ -33,11 +33,7 @@ def _draw(folder):
         _draw_faces(model, picture)
     else:
         _draw_data(model, recipe, picture)
-    for file, caption in (
-        ("log.csv", "Training."),
-        ("control_1_log.csv", "Second phase."),
-        ("control_2_log.csv", "Third phase."),
-    ):
+    for file, caption in (("log.csv", "Training."), ("control_log.csv", "Second phase.")):
         if (folder / file).is_file():
             history = np.genfromtxt(folder / file, delimiter=",", names=True)
             columns = {n: np.atleast_1d(history[n]) for n in history.dtype.names}

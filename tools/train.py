@@ -124,12 +124,14 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
-    controls = _controls(training, limit and epochs)
-    for control in controls:
+    if "control" in training:
+        control = {**training, **training["control"]}
+        if limit:
+            control["epochs"] = min(control["epochs"], epochs)
         scaffold = recipes.controlled(model, x, y, control)
-        folder = runs / control["name"]
-        folder.mkdir(exist_ok=True)
-        best.best = _fit(scaffold, x, y, validation, control, folder, last=True).best
+        (runs / "control").mkdir(exist_ok=True)
+        last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
+        best.best = last.best
         model = scaffold.plain()
     if isinstance(model, models.FactorVAE):
         # Its discriminator is several times as large, and has nothing more to do.
@@ -154,7 +156,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "licence": recipe["licence"],
         "training": {
             "epochs": epochs,
-            **({"control_epochs": sum(c["epochs"] for c in controls)} if controls else {}),
+            **({"control_epochs": control["epochs"]} if "control" in training else {}),
             "best_epoch": best.best["epoch"],
             "validation_loss": round(best.best["val_loss"], 3),
             **({"prior": best.best["prior"]} if "prior" in best.best else {}),
@@ -166,8 +168,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "metrics": [],
     }
     kept = {recipes.RECIPE: zoo.dump_json(recipe)}
-    logs = [f"{control['name']}/log.csv" for control in controls]
-    for log in ("log.csv", "prior/log.csv", *logs):
+    for log in ("log.csv", "control/log.csv", "prior/log.csv"):
         if (runs / log).is_file():
             kept[log.replace("/", "_")] = (runs / log).read_text()
     if out.is_dir() and (out / zoo.METADATA).is_file():
@@ -176,18 +177,6 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     card.write(out)
     shutil.rmtree(runs, ignore_errors=True)
     return out
-
-
-def _controls(training, limit):
-    """Settings of each phase that teaches a model to obey; a later one says what differs."""
-    phases = training.get("control", [])
-    found, settings = [], training
-    for i, phase in enumerate(phases if isinstance(phases, list) else [phases]):
-        weights = {**settings.get("weights", {}), **phase.get("weights", {})}
-        settings = {**settings, **phase, "weights": weights}
-        epochs = min(settings["epochs"], limit) if limit else settings["epochs"]
-        found.append({**settings, "epochs": epochs, "name": f"control_{i + 1}"})
-    return found
 
 
 def rounded(values, bits=11):

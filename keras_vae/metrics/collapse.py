@@ -160,14 +160,15 @@ def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
     kl = _mean_kl(model, q, condition)
     total = None
     if model.posterior_layer.has_density:
-        total = likelihood._kl(model, x, condition, 1, np.random.default_rng([seed, 1])).mean()
+        rng = np.random.default_rng([seed, 1])
+        total = float(likelihood._kl(model, x, condition, 1, rng).mean())
     own = _mean_log_px(model, x, codes, condition)
     swapped = _mean_log_px(model, x, np.roll(codes, 1, axis=0), condition)
     if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):
         verdict = "collapsed"
     else:
         verdict = "healthy" if active.all() else "partial"
-    return CollapseReport(kl, float(total), active, own, swapped, verdict)
+    return CollapseReport(kl, total, active, own, swapped, verdict)
 
 
 def _mean_log_px(model, x, z, condition):

@@ -112,9 +112,13 @@ def data(name, n=15):
 def evidence(model, x, y, noise, training):
     """One forward pass with all noise given."""
     y = None if y is None else ops.convert_to_tensor(y)
-    if hasattr(model, "corruption"):
-        model.corruption.noise = _fixed_uniform
+    corruption = getattr(model, "corruption", None)
+    if corruption is not None:
+        corruption.noise = _fixed_uniform
     found = model.evidence(ops.convert_to_tensor(x), y, training, noise)
+    if corruption is not None:
+        # Only here: what follows may train the model, and draws for itself.
+        del corruption.noise
     fixed = {"normal": _fixed_normal, "step": 3}
     return found._replace(**{k: v for k, v in fixed.items() if k in found._fields})
 

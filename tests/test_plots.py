@@ -65,6 +65,10 @@ class FakeModel:
         codes[:, :, dim] = values
         return np.stack([self.decode(z) for z in codes])
 
+    def edit(self, x, condition=None, **changes):
+        self.calls.append(("edit", condition, changes))
+        return self.reconstruct(x) * 0.5
+
     def called(self, name):
         return [call[1:] for call in self.calls if call[0] == name]
 
@@ -570,6 +574,13 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_attributes_are_added_one_at_a_time():
+    model, x = FakeModel(), random_images(2)
+    figure = plots.attributes(model, x, ["Smiling", "Wearing_Hat"])
+    np.testing.assert_allclose(tile(figure, 1, 0), 1 - x[1, ..., 0], atol=1e-6)
+    assert model.called("edit") == [(None, {"Smiling": 1.0}), (None, {"Wearing_Hat": 1.0})]
+
+
 ALL = {
     "image_grid": lambda **k: plots.image_grid(random_images(3), **k),
     "reconstructions": lambda **k: plots.reconstructions(FakeModel(), random_images(3), **k),
@@ -583,6 +594,7 @@ ALL = {
         FakeModel(), random_images(1), random_images(1), **k
     ),
     "traversal": lambda **k: plots.traversal(FakeModel(), **k),
+    "attributes": lambda **k: plots.attributes(FakeModel(), random_images(2), ["Smiling"], **k),
     "training_curves": lambda **k: plots.training_curves({"loss": [2, 1]}, **k),
     "latent_kl": lambda **k: plots.latent_kl([1, 2], **k),
 }

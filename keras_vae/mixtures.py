@@ -102,6 +102,17 @@ def fit(x, components=10, seed=0, iterations=200, tolerance=1e-4, regularization
         shares = np.exp(joint - total[:, None])
 
 
+def responsibilities(x, found):
+    """p(k|x), of which normal each point is, `(n, k)` float64.
+
+    Args:
+        x: points `(n, d)`.
+        found: a `Fit`.
+    """
+    joint, _ = _joint(np.asarray(x, "float64"), found.weights, found.means, found.factors, 0.0)
+    return np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
+
+
 def _start(x, components, rng):
     """Means chosen by k-means++: far from each other, with a chance for all."""
     means = [x[rng.integers(len(x))]]

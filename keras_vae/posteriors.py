@@ -211,7 +211,8 @@ class Extended(Posterior):
 class FullCovariance(Extended):
     """q(z|x) = N(mean, L Lᵀ), L = mask · L' + diag(σ), Kingma & Welling 2019, §2.5.1.
 
-    The mask keeps what is below the diagonal of L', so that log|L| = Σ log σ_i.
+    The mask keeps what is below the diagonal of L', so that log|L| = Σ log σ_i. L' starts
+    as 0, and q as the diagonal normal.
 
     Args:
         latent_dim: number of latent dimensions d; L' has d² entries.
@@ -221,6 +222,8 @@ class FullCovariance(Extended):
 
     def __init__(self, latent_dim, log_var_bound=10.0, seed=None, **kwargs):
         super().__init__(latent_dim, latent_dim**2, log_var_bound, seed, **kwargs)
+        # At random, a dimension would start with noise of all those before it.
+        self.extra.kernel_initializer = keras.initializers.Zeros()
 
     def distribution(self, mean, log_var, lower):
         """The `MultivariateNormal` that these parameters describe."""

@@ -399,6 +399,8 @@ class TestBounds:
         )  # fmt: skip
         layer = model.posterior_layer
         layer.set_weights([0.3 * w for w in layer.get_weights()])
+        if make is models.full_covariance_vae:  # what is below its diagonal starts as 0
+            layer.extra.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.extra.weights])
         model.decoder.set_weights([weights.T, bias])
         x = rng.normal(size=(6, 2)) @ weights.T + bias + variance**0.5 * rng.normal(size=(6, 5))
         x = x.astype("float32")

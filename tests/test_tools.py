@@ -10,7 +10,8 @@ import pytest
 
 from keras_vae import _atomic, datasets, models, zoo
 from tools import __main__ as cli
-from tools import codes, evaluate, frechet, phone, readme, recipes
+from tools import classifier as judges
+from tools import evaluate, frechet, phone, readme, recipes
 from tools import train as training
 from tools.demo import digits
 
@@ -53,7 +54,8 @@ PICTURES = {
 
 @pytest.fixture
 def offline(monkeypatch):
-    """`datasets.load` from the packaged digits: splits of 800, 100, 100."""
+    """`datasets.load` from the packaged digits: splits of 800, 100, 100; and a judge of them
+    that has learnt nothing, which it returns."""
     x, y = digits()
     parts = {"train": slice(0, 800), "validation": slice(800, 900), "test": slice(900, 1000)}
 
@@ -62,6 +64,13 @@ def offline(monkeypatch):
         return datasets.Data(x[parts[split]][:limit], y[parts[split]][:limit])
 
     monkeypatch.setattr(datasets, "load", load)
+    judge = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    judge.add(keras.layers.Dense(10, activation="softmax"))
+    for tool in (judges, evaluate, frechet):
+        monkeypatch.setattr(tool, "classifier", lambda data: (judge, 0.5))
+    return judge
 
 
 @pytest.fixture
@@ -248,14 +257,9 @@ class TestQuantized:
         training.train(codes_folder)
         assert seen == [("prior", 2)]
 
-    def test_its_figures_are_those_of_the_model(self, codes_folder, monkeypatch):
+    def test_its_figures_are_those_of_the_model(self, codes_folder, offline):
         training.train(codes_folder, epochs=1)
-        judge = keras.Sequential(
-            [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
-        )
-        judge.add(keras.layers.Dense(10, activation="softmax"))
-        for tool in (codes, frechet):
-            monkeypatch.setattr(tool, "classifier", lambda data: (judge, 0.5))
+        judge = offline
         evaluate.evaluate(codes_folder)
         model, (x, y) = zoo.load(codes_folder), datasets.load("mnist", "test")
         found = {m["title"]: m["value"] for m in zoo.info(codes_folder)["metrics"]}

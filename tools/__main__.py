@@ -35,7 +35,10 @@ def parser():
     command.add_argument("pattern", nargs="?", default="*", help="such as 'mnist_*'")
     add("info", "Say what a preset is and what was measured.", name)
 
-    command = add("train", "Rebuild a preset from its recipe.", name)
+    command = add("train", "Rebuild a preset from its recipe; with --all the zoo.")
+    command.add_argument("preset", nargs="?", help=name)
+    text = "train, measure and export every preset, or those that match 'mnist_*'"
+    command.add_argument("--all", nargs="?", const="*", metavar="PATTERN", help=text)
     command.add_argument("--out", help="folder to write (default: the preset's own)")
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
     command.add_argument("--restart", action="store_true", help="forget earlier epochs")

@@ -7,7 +7,7 @@ import numpy as np
 from keras_vae import _atomic, datasets, plots, priors, zoo
 from keras_vae.models import DenoisingAutoencoder
 
-from . import autoencoders, codes, faces, recipes
+from . import autoencoders, codes, faces, imputation, recipes
 
 
 def write(folder):
@@ -93,6 +93,9 @@ def _draw_data(model, recipe, picture):
     if isinstance(model, DenoisingAutoencoder):
         caption = "Test images, the same corrupted, and what is made of that."
         picture("denoised.png", caption, autoencoders.draw_denoised, model, x[few])
+    if recipe["training"].get("missing"):
+        caption = "Test images, what the model is shown of them (gaps in grey), and what it makes."
+        picture("imputed.png", caption, imputation.draw, model, recipe, x[few])
     first, second = _pairs(y)
     picture(
         "interpolation.png",
@@ -234,6 +237,8 @@ def _use(info, recipe):
         use = "codes = model.encode(x)\n"
     if recipe["model"]["function"] == "denoising_autoencoder":
         use += "clean = model.denoise(model.corruption.corrupt(x, seed=0))\n"
+    if recipe["training"].get("missing"):
+        use += "whole = model.impute(x)  # NaN where a value is missing\n"
     return use + ("smiling = model.edit(x, Smiling=1)\n" if directions else "")
 
 

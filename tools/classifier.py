@@ -9,6 +9,9 @@ import numpy as np
 from keras_vae import _atomic, datasets
 from keras_vae.layers import SpaceToDepth
 
+# What a sample must reach to be called a member of its data set's classes.
+CONFIDENT = 0.9
+
 
 def classifier(data, epochs=8):
     """A small convolutional classifier, trained once and kept in Keras' cache folder.
@@ -44,6 +47,43 @@ def convolutions(data):
 def probabilities(model, x):
     """Class probabilities `(n, classes)`, NumPy."""
     return model.predict(np.asarray(x), batch_size=500, verbose=0)
+
+
+def judged(drawn, asked, x, data, entry):
+    """What a classifier of real images makes of samples.
+
+    Args:
+        drawn: samples.
+        asked: the labels that they were asked for, or None.
+        x: real images of the split, for comparison.
+        data: name of a data set with integer labels.
+        entry: makes an entry of the metadata; see `evaluate.evaluate`.
+
+    Returns:
+        List of entries.
+    """
+    judge, accuracy = classifier(data)
+    read = probabilities(judge, drawn)
+    real = probabilities(judge, x)
+    how = (
+        f"{len(drawn)} samples, judged by a classifier that was trained on the training split and "
+        f"reads {100 * accuracy:.2f} % of the test split; "
+    )
+    called = 100 * (read.max(-1) >= CONFIDENT).mean()
+    control = f"real images {100 * (real.max(-1) >= CONFIDENT).mean():.1f} %, "
+    found = [
+        entry(
+            f"samples called one class with {100 * CONFIDENT:.0f} % confidence",
+            called,
+            unit="%",
+            digits=1,
+            how=how + control,
+        )
+    ]
+    if asked is not None:
+        agreed = 100 * (read.argmax(-1) == asked).mean()
+        found.append(entry("asked label read by a classifier", agreed, unit="%", digits=1, how=how))
+    return found
 
 
 def _trained(data, epochs):

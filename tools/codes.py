@@ -6,10 +6,7 @@ from keras_vae import conditions, datasets, metrics, plots
 from keras_vae.metrics.pictures import scales_of
 
 from . import frechet, recipes
-from .classifier import classifier, probabilities
-
-# What a sample must reach to be called a member of its data set's classes.
-CONFIDENT = 0.9
+from .classifier import judged
 
 
 def measured(model, x, y, data, entry, seed=0, samples=None):
@@ -54,35 +51,9 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
         asked = np.arange(n) % model.condition.num_classes
     drawn = model.sample(n, condition=asked, seed=seed)
     if datasets.info(data).classes:
-        found += _judged(drawn, asked, x, data, entry)
+        found += judged(drawn, asked, x, data, entry)
     sets = {"samples": drawn, "reconstructions": rebuilt}
     return found + frechet.distances(data, x, sets, entry)
-
-
-def _judged(drawn, asked, x, data, entry):
-    """What a classifier of real images makes of samples."""
-    judge, accuracy = classifier(data)
-    read = probabilities(judge, drawn)
-    real = probabilities(judge, x)
-    how = (
-        f"{len(drawn)} samples, judged by a classifier that was trained on the training split and "
-        f"reads {100 * accuracy:.2f} % of the test split; "
-    )
-    called = 100 * (read.max(-1) >= CONFIDENT).mean()
-    control = f"real images {100 * (real.max(-1) >= CONFIDENT).mean():.1f} %, "
-    found = [
-        entry(
-            f"samples called one class with {100 * CONFIDENT:.0f} % confidence",
-            called,
-            unit="%",
-            digits=1,
-            how=how + control,
-        )
-    ]
-    if asked is not None:
-        agreed = 100 * (read.argmax(-1) == asked).mean()
-        found.append(entry("asked label read by a classifier", agreed, unit="%", digits=1, how=how))
-    return found
 
 
 def _error(values):

@@ -16,6 +16,7 @@ from .demo import digits
 from .evaluate import evaluate as run_evaluate
 from .export import export as run_export
 from .export import export_all
+from .rebuild import rebuild
 from .train import train as run_train
 
 
@@ -35,6 +36,11 @@ def info(arguments):
 
 def train(arguments):
     """`train`."""
+    _one_or_all(arguments)
+    if arguments.all:
+        if arguments.out:
+            raise ValueError("--all writes each preset into its own folder: leave --out out.")
+        return rebuild(arguments.all, arguments.restart, arguments.epochs, arguments.limit)
     print(f"Backend: {keras.backend.backend()}")
     out = run_train(
         arguments.preset,
@@ -62,8 +68,7 @@ def evaluate(arguments):
 
 def export(arguments):
     """`export`."""
-    if bool(arguments.all) == bool(arguments.preset):
-        raise ValueError("Give a preset's name or path, or --all.")
+    _one_or_all(arguments)
     if arguments.all:
         return export_all(arguments.out, arguments.limit, arguments.record, arguments.all)
     run_export(
@@ -141,6 +146,11 @@ def demo(arguments):
     """`demo`."""
     run_demo(Path(arguments.out))
     return 0
+
+
+def _one_or_all(arguments):
+    if bool(arguments.all) == bool(arguments.preset):
+        raise ValueError("Give a preset's name or path, or --all.")
 
 
 def _draw(arguments, kind, draw, model, *data, **options):

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from keras_vae import _atomic, conditions, likelihoods, metrics, posteriors, zoo
+from keras_vae import _atomic, conditions, datasets, likelihoods, metrics, posteriors, priors, zoo
+from keras_vae.metrics.pictures import scales_of
 
-from . import attributes, autoencoders, card, codes, faces, frechet, recipes, structure
-from .classifier import classifier, probabilities
+from . import attributes, autoencoders, card, codes, faces, frechet, imputation, recipes, structure
+from .classifier import classifier, judged, probabilities
 
 
 def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
@@ -59,7 +60,8 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         return found
     variational = not isinstance(model.posterior_layer, posteriors.Point)
     found = _bounds(model, x, y, samples, seed, entry) if variational else []
-    error = np.mean(np.square(model.reconstruct(x, y) - x))
+    # Where values are missing, of those that are not.
+    error = np.nanmean(np.square(model.reconstruct(x, y) - x))
     found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
     active = metrics.active_units(model, x, y)
     found.append(entry(f"active units of {model.latent_dim}", active.sum(), unit="", digits=0))
@@ -74,12 +76,11 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         )
         found.append(metric)
     found += structure.measured(model, recipe, x, split, entry)
+    found += imputation.measured(model, recipe, x, split, entry, seed)
     if isinstance(model.condition, conditions.Attributes):
         found += _control(model, x, y, seed, entry)
-    if faces.are_photographs(recipe["data"]):
-        sets = {"samples": model.sample(len(x), condition=y, seed=seed)}
-        sets["reconstructions"] = model.reconstruct(x, y)
-        found += frechet.distances(recipe["data"], x, sets, entry)
+    found += _looks(model, recipe["data"], x, y, entry, seed)
+    found += _baseline(recipe["evaluation"], split)
     for metric in found:
         print(zoo.describe_metric(metric))
     if variational:
@@ -143,8 +144,40 @@ def _control(model, x, y, seed, entry):
     return found
 
 
+def _looks(model, data, x, y, entry, seed):
+    """How near reconstructions and samples come to the split's pictures."""
+    if np.isnan(x).any():
+        return []
+    rebuilt = model.reconstruct(x, y)
+    scales = scales_of(*model.data_shape[:2])
+    similar = metrics.ms_ssim(x, np.clip(rebuilt, 0, 1)).mean()
+    found = [entry(f"MS-SSIM ({scales} scales)", similar, unit="", digits=4)]
+    sets = {"reconstructions": rebuilt}
+    if not isinstance(model.prior, priors.NoPrior):
+        asked = None if model.condition is None or model.condition.optional else y
+        sets["samples"] = model.sample(len(x), condition=asked, seed=seed)
+        if datasets.info(data).classes:
+            found += judged(sets["samples"], None, x, data, entry)
+    return found + frechet.distances(data, x, sets, entry)
+
+
+def _baseline(settings, split):
+    """The figure of another preset that this one is held against, as it was measured."""
+    title, name = settings.get("headline"), settings.get("baseline")
+    if name is None:
+        return []
+    metrics_of = zoo.info(name)["metrics"] if name in zoo.list_models() else ()
+    for metric in metrics_of:
+        if metric["title"] == title and metric["split"] == split:
+            return [{**metric, "title": f"{title} of {name}"}]
+    print(f"Not compared with {name}: it has no {title!r} of the {split} split yet.")
+    return []
+
+
 def _what_is_scored(likelihood):
     """Only binary pixels have a likelihood that papers can be compared by."""
+    if isinstance(likelihood, likelihoods.Observed):
+        return " (pixels that are shown)"
     if isinstance(likelihood, likelihoods.Normal):
         return " (density of grey pixels)"
     return "" if likelihood.dynamic else " (cross-entropy of grey pixels)"

@@ -6,12 +6,18 @@ from pathlib import Path
 from keras_vae import zoo
 from keras_vae._atomic import write_text
 
-from . import phone
+from . import phone, recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADS = {
-    "README.md": "| preset | what it is | parameters, size | test NLL (nats) or error | by |",
-    "README.es.md": "| modelo | qué es | parámetros, tamaño | NLL (nats) o error | medido con |",
+    "README.md": (
+        "| preset | what it is, what it is for | paper | objective | parameters, size "
+        "| test NLL in nats, or error; what it is for |"
+    ),
+    "README.es.md": (
+        "| modelo | qué es, para qué sirve | artículo | objetivo | parámetros, tamaño "
+        "| NLL de prueba en nats, o error; lo que importa en él |"
+    ),
 }
 
 
@@ -21,7 +27,7 @@ def readme():
         path = ROOT / name
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-            table = "\n".join([head, "|---|---|---|---|---|", *map(_row, zoo.list_models())])
+            table = "\n".join([head, "|---|---|---|---|---|---|", *map(_row, zoo.list_models())])
             text = replaced(text, "zoo", table)
             write_text(path, replaced(text, "phone", phone.markdown()))
 
@@ -32,19 +38,40 @@ def replaced(text, mark, content):
     return re.sub(pattern, lambda m: m[1] + content + "\n" + m[2], text, flags=re.DOTALL)
 
 
-def _figure(metrics, title):
-    return next((m for m in metrics if m["title"].startswith(title)), None)
-
-
 def _row(name):
     info = zoo.info(name)
-    figure = _figure(info["metrics"], "NLL") or _figure(info["metrics"], "reconstruction MSE")
-    value, command = "-", "-"
-    if figure:
-        error = figure["standard_error"]
-        value = f"{figure['value']:.{figure['digits']}f}" + (f" ± {error:.2f}" if error else "")
-        value = f"{value} {figure['title'].removeprefix('NLL').strip()}".strip()
-        command = f"`{figure['command']}` ({figure['how']})"
+    recipe = recipes.read(zoo.folder(name))
     size = f"{info['parameters']:,}, {info['bytes'] / 1e6:.1f} MB"
-    cells = (f"[`{name}`](zoo/{name}/README.md)", info["description"], size, value, command)
+    # A bar would end the cell.
+    objective = f"`{recipes.objective(recipe)}`".replace("|", r"\|")
+    what = f"{info['description']} {recipe.get('purpose', '')}".strip()
+    cells = (
+        f"[`{name}`](zoo/{name}/README.md)", what, info["paper"], objective, size,
+        "; ".join(map(_said, _figures(info, recipe))) or "-",
+    )  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _figures(info, recipe):
+    """The bound or the error of a preset, what it is for, and what that is held against."""
+    test = [m for m in info["metrics"] if m["split"] == "test"]
+    title = recipe["evaluation"].get("headline", "")
+
+    def first(test_of):
+        return next(filter(test_of, test), None)
+
+    general = first(lambda m: m["title"].startswith("NLL")) or first(
+        lambda m: m["title"] == "reconstruction MSE"
+    )
+    own = first(lambda m: m["title"] == title)
+    others = [m for m in test if title and m["title"].startswith(f"{title} of ")]
+    found = [m for m in (general, own, *others) if m]
+    return [m for i, m in enumerate(found) if m not in found[:i]]
+
+
+def _said(metric):
+    error = f" ± {metric['standard_error']:.2f}" if metric["standard_error"] else ""
+    unit = metric["unit"] if metric["unit"] == "dB" or metric["unit"] == "%" else ""
+    value = f"{metric['value']:.{metric['digits']}f}{error} {unit}".strip()
+    samples = f", K = {metric['samples']}" if metric["title"].startswith("NLL") else ""
+    return f"{metric['title']} {value} (n = {metric['n']}{samples})"

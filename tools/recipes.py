@@ -1,5 +1,6 @@
 """Recipes: what it takes to rebuild a preset, as data."""
 
+import fnmatch
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from keras_vae import datasets, models, objectives, schedules, zoo
 
-from . import attributes, faces
+from . import attributes, faces, imputation
 from .classifier import convolutions
 
 RECIPE = "recipe.json"
@@ -40,6 +41,18 @@ def read(folder):
         raise ValueError(f"The recipe {path} is not JSON: {error}") from None
 
 
+def names(pattern="*"):
+    """Names of the packaged recipes, sorted; their presets may be yet to be trained."""
+    found = {path.parent.name for root in zoo._FOLDERS for path in root.glob(f"*/{RECIPE}")}
+    return sorted(fnmatch.filter(found, pattern))
+
+
+def objective(recipe):
+    """What a recipe's model minimises: the formula in its function's first line."""
+    first = getattr(models, recipe["model"]["function"]).__doc__.partition("\n")[0]
+    return first.partition(": ")[2].removesuffix(".")
+
+
 def build(recipe, steps_per_epoch=None):
     """A fresh model; with `steps_per_epoch` its KL warm-up is wired too."""
     arguments = dict(recipe["model"]["arguments"])
@@ -57,9 +70,12 @@ def data(recipe, split, model, limit=None):
     """`(x, condition)` of a split; the condition is None where none is used.
 
     A model that can do without labels is given those of its recipe's `labels` training
-    examples, and elsewhere none.
+    examples, and elsewhere none. With `missing` in the recipe's training that share of
+    all values is NaN.
     """
     x, y = datasets.load(recipe["data"], split, limit=limit)
+    if recipe["training"].get("missing"):
+        x = imputation.with_gaps(x, recipe["training"]["missing"], split)
     if model.condition is None:
         return x, None
     if not model.condition.optional:
@@ -104,10 +120,12 @@ def controlled(model, x, y, control):
     model.objective = objectives.ELBO(beta=control["beta"])
     focus = np.full(model.condition.dim, control["others_share"], "float32")
     focus[[model.condition.index(name) for name in control["attributes"]]] = 1.0
+    classifiers = [attributes.classifier(name) for name in attributes.TRAINS]
     return models.ControlledVAE(
         model,
-        [attributes.classifier(name) for name in attributes.TRAINS],
+        classifiers,
         y.mean(axis=0),
+        scales=[attributes.logits(c, x[:2000]).std(axis=0) for c in classifiers],
         focus=focus,
         weights=control["weights"],
         colours=np.cov(x.reshape(-1, x.shape[-1]).T) if control.get("colours") else None,

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from keras_vae import datasets, learned_priors, metrics, models
+from keras_vae import datasets, learned_priors, metrics, mixtures, models, posteriors
+
+from . import recipes
+
+TOTAL_CORRELATION = "total correlation"
+# Training examples whose codes a mixture is fitted to.
+FITTED = 10_000
 
 
 def measured(model, recipe, x, split, entry):
@@ -10,7 +16,9 @@ def measured(model, recipe, x, split, entry):
 
     Args:
         model: a loaded preset.
-        recipe: its recipe.
+        recipe: its recipe; with `clusters` in its `evaluation` a mixture of so many
+            normals is fitted to the codes of training examples, and the total
+            correlation of codes is measured where it is its `headline`.
         x: examples of the split.
         split: name of the split, whose labels are read here and nowhere else.
         entry: makes an entry of the metadata; see `evaluate.evaluate`.
@@ -18,20 +26,24 @@ def measured(model, recipe, x, split, entry):
     Returns:
         List of entries.
     """
-    found = []
+    settings, found = recipe["evaluation"], []
     if isinstance(model.prior, learned_priors.LearnedMixture):
-        found += _clusters(model, _labels(recipe, split, len(x)), x, entry)
+        clusters = metrics.cluster_probabilities(model, x).argmax(-1)
+        number = model.prior.components
+        found += _clusters(clusters, number, recipe, split, entry, "components of the prior")
+    symbol = _symbol(model, x)
+    if symbol is not None:
+        chosen, number = symbol.argmax(-1), symbol.shape[-1]
+        found += _clusters(chosen, number, recipe, split, entry, "values of the symbol")
+    if settings.get("clusters"):
+        found += _fitted_clusters(model, settings["clusters"], x, recipe, split, entry)
     if isinstance(model, models.AuxiliaryVAE) and model.classifier is not None:
-        wrong = model.classify(x).argmax(-1) != _labels(recipe, split, len(x))
-        error = 100 * wrong.std() / len(x) ** 0.5
-        count = recipe["training"]["labels"]["number"]
-        title = f"error of the classifier, {count} labels"
-        found.append(entry(title, 100 * wrong.mean(), error, "%", digits=2))
-    if recipe["model"]["function"] in ("factor_vae", "beta_tc_vae"):
+        found += _few_labels(model, recipe, x, split, entry)
+    if settings.get("headline") == TOTAL_CORRELATION:
         q = model.posterior(x)
         total = metrics.normal_total_correlation(q.mean, q.variance)
         how = "of a normal with the covariance of the codes, "
-        found.append(entry("total correlation", total, how=how, digits=3))
+        found.append(entry(TOTAL_CORRELATION, total, how=how, digits=3))
     return found
 
 
@@ -40,9 +52,49 @@ def _labels(recipe, split, n):
     return np.asarray(y, "int64")
 
 
-def _clusters(model, labels, x, entry):
-    clusters = metrics.cluster_probabilities(model, x).argmax(-1)
-    used = len(np.unique(clusters))
+def _clusters(clusters, number, recipe, split, entry, what):
+    labels = _labels(recipe, split, len(clusters))
     accuracy = 100 * metrics.clustering_accuracy(clusters, labels)
-    how = f"{used} of {model.prior.components} components, each matched with one label, "
+    used = len(np.unique(clusters))
+    how = f"{used} of {number} {what}, each matched with one label, "
     return [entry("clustering accuracy", accuracy, unit="%", digits=1, how=how)]
+
+
+def _symbol(model, x):
+    """Probabilities of the values of a model's one symbol; None where it has not one."""
+    start = 0
+    for part in getattr(model.posterior_layer, "parts", ()):
+        if isinstance(part, posteriors.Categorical) and part.num_variables == 1:
+            return model.encode(x)[:, start : start + part.latent_dim]
+        start += part.latent_dim
+    return None
+
+
+def _fitted_clusters(model, number, x, recipe, split, entry):
+    """What clusters there are in codes of a model that was not made to have any."""
+    train, _ = datasets.load(recipe["data"], "train", limit=FITTED)
+    mixture = mixtures.fit(model.encode(train), number, seed=0)
+    clusters = mixtures.responsibilities(model.encode(x), mixture).argmax(-1)
+    what = f"normals fitted to the codes of {len(train)} training examples"
+    return _clusters(clusters, number, recipe, split, entry, what)
+
+
+def _few_labels(model, recipe, x, split, entry):
+    """The error of a classifier that was told few labels, and of the nearest of those."""
+    labels = _labels(recipe, split, len(x))
+    train, y = datasets.load(recipe["data"], "train")
+    settings = recipe["training"]["labels"]
+    _, told = recipes.few_labels(train, y, **settings)
+    known = np.flatnonzero(told[: len(y)] >= 0)
+    examples, pixels = (a.reshape(len(a), -1) for a in (train[known], x))
+    # Squared distances, but for what is the same for all examples.
+    distances = np.square(examples).sum(-1) - 2 * pixels @ examples.T
+    found = []
+    for who, read in (
+        ("the classifier", model.classify(x).argmax(-1)),
+        ("the nearest of those examples", y[known][distances.argmin(-1)]),
+    ):
+        wrong = 100.0 * (read != labels)
+        title = f"error of {who}, {settings['number']} labels"
+        found.append(entry(title, wrong.mean(), wrong.std() / len(x) ** 0.5, "%", digits=2))
+    return found

@@ -130,7 +130,7 @@ def sparse_autoencoder(
     layer_weights=None,
     **options,
 ):
-    """Sparse autoencoder: few units of a wide code are active at a time.
+    """Sparse autoencoder: -log p(x|z), of z the k largest |z_j| kept, or + λ Σ_j sparsity(z_j).
 
     "k": the k largest units of a linear code are kept, the others are 0 (Makhzani &
     Frey, "k-Sparse Autoencoders", 2013). "l1": + λ Σ|z_j|; "l2": + λ Σ z_j²; "kl":

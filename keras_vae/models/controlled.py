@@ -43,16 +43,19 @@ class ControlledVAE(VAE):
     Manipulating Images by Sliding Attributes", 2017.
 
     Logged besides the ELBO's terms, before their weights: `control_loss`,
-    `change_loss`, `hiding_loss`, `realism_loss` in nats, `others_loss`, the summed
-    change of the probabilities that classifiers give to all other attributes,
-    and `asked_and_read`, the part of changed attributes that the classifiers
-    read as asked.
+    `change_loss`, `hiding_loss`, `realism_loss` in nats, `others_loss`, about how
+    many other attributes are read differently, and `asked_and_read`, the part of
+    changed attributes that the classifiers read as asked.
 
     Args:
         vae: the `VAE` whose parts are trained; its condition are `Attributes`.
         classifiers: frozen models from pictures to logits `(n, c)`; each reads
             its share of every batch.
         frequencies: `(c,)`, how often each attribute is present in the data.
+        scales: for each classifier `(c,)`, the standard deviation of its logits on
+            data: the unit in which others' moves are measured. A classifier is
+            never sure of a chin's shape, and yet reads it one way or the other.
+            All 4 by default, where moved probabilities are what is summed.
         focus: weights `(c,)` of how often an attribute is changed; both of its
             directions are changed equally often. All alike by default.
         weights: of the terms, those of `WEIGHTS`; all 1 by default.
@@ -74,6 +77,7 @@ class ControlledVAE(VAE):
         vae,
         classifiers,
         frequencies,
+        scales=None,
         focus=None,
         weights=None,
         border=8,
@@ -112,6 +116,7 @@ class ControlledVAE(VAE):
         for classifier in self.classifiers:
             classifier.trainable = False
         self.frequencies = np.clip(frequencies, 0.01, 0.99)
+        self.slopes = _slopes(scales, len(self.classifiers), c)
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
         self.change_costs = _change_costs(self.data_shape, border, border_cost)
@@ -249,18 +254,19 @@ class ControlledVAE(VAE):
         sign = 2.0 * asked - 1.0
         # Every classifier reads its share; concatenated, rows are in another order.
         rows = ops.concatenate([ops.arange(ops.shape(y)[0])[i::k] for i in range(k)])
-        before, after = [], []
-        for i, classifier in enumerate(self.classifiers):
-            before.append(classifier(plain[i::k], training=False))
+        moved, after = [], []
+        for i, (classifier, slopes) in enumerate(zip(self.classifiers, self.slopes, strict=True)):
+            slopes = ops.convert_to_tensor(slopes)
+            before = ops.stop_gradient(classifier(plain[i::k], training=False))
             after.append(classifier(edited[i::k], training=False))
+            # Not a divergence, which forgives small moves: there are many of them, and
+            # near the threshold each is another reading.
+            moved.append(ops.abs(ops.sigmoid(slopes * after[-1]) - ops.sigmoid(slopes * before)))
         order = ops.argsort(rows)
-        before = ops.take(ops.concatenate(before), order, axis=0)
         after = ops.take(ops.concatenate(after), order, axis=0)
+        moved = ops.take(ops.concatenate(moved), order, axis=0)
         missed = ops.softplus(-sign * after) + 0.5 * ops.softplus(-sign * learned)
         control = ops.sum(flipped * missed, axis=-1)
-        # Not a divergence, which forgives small moves: there are many of them, and
-        # near the threshold each is another reading.
-        moved = ops.abs(ops.sigmoid(after) - ops.sigmoid(ops.stop_gradient(before)))
         others = ops.sum((1.0 - flipped) * moved, axis=-1)
         read = ops.sum(flipped * ops.cast(sign * after > 0, "float32"), axis=-1)
         return control, others, read
@@ -286,6 +292,21 @@ class ControlledVAE(VAE):
         told = ops.sum(ops.softplus(-real[:n]) + ops.softplus(real[n:]), axis=-1)
         found = missed(self.adversary(codes), y, balance)
         return found + missed(read[:n], y[::2], balance[::2]) + ops.mean(told)
+
+
+def _slopes(scales, k, c):
+    """What logits are multiplied by before others' moves are measured, `(k, c)`."""
+    if scales is None:
+        return np.ones((k, c), "float32")
+    scales = np.asarray(scales, "float32")
+    if scales.shape != (k, c) or not (scales > 0).all():
+        raise ValueError(
+            f"`scales` must hold {c} positive numbers for each of {k} classifiers. "
+            f"Received: shape {scales.shape}"
+        )
+    # At a slope of 4 standard deviations half of the readings of one classifier are
+    # about as sharp as another classifier would tell them apart.
+    return 4.0 / scales
 
 
 def _undecided(logits):

@@ -145,21 +145,35 @@ def real(name, model):
     return halves if model.condition else [half[0] for half in halves]
 
 
-VARIANTS = [
-    pytest.param(format, quantize, marks=() if which == "all" else pytest.mark.once)
-    for format, quantize, which in (
-        ("tflite", None, "all"),
-        ("saved_model", None, "one"),
-        ("tflite", "float16", "one"),
-        ("tflite", "dynamic", "one"),
-        ("tflite", "int8", "one"),
-    )
-]
+def variants():
+    """Presets with formats and quantizations.
+
+    Of presets that differ in their weights alone the first is exported in every
+    variant, and in float32 on every backend; the others once, in float32.
+    """
+    found, known = [], set()
+    for name in zoo.list_models():
+        recipe = recipes.read(zoo.folder(name))
+        arguments = recipe["model"]["arguments"]
+        kind = (recipe["data"], arguments.get("network", "dense"), zoo.info(name)["condition"])
+        kind += ("codes" in zoo.info(name),)
+        found.append(pytest.param(name, "tflite", None, marks=[pytest.mark.once][: kind in known]))
+        if kind not in known:
+            found += [
+                pytest.param(name, format, quantize, marks=pytest.mark.once)
+                for format, quantize in (
+                    ("saved_model", None),
+                    ("tflite", "float16"),
+                    ("tflite", "dynamic"),
+                    ("tflite", "int8"),
+                )
+            ]
+        known.add(kind)
+    return found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format, quantize", VARIANTS)
-@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize("name, format, quantize", variants())
 def test_presets_pass_their_report(name, format, quantize, tmp_path):
     calibration, data = real(name, zoo.load(name))
     if format == "saved_model":

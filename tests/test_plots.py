@@ -15,6 +15,7 @@ from keras_vae.plots import _figures, charts
 
 pytest.importorskip("matplotlib")
 from matplotlib import colormaps, image  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.colors import to_hex, to_rgba  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
@@ -560,18 +561,32 @@ def test_saved_size_is_the_figures(tmp_path):
     assert (tmp_path / "manifold.png").stat().st_size < 60_000
 
 
-def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
-    def fail(self, path, **_):
-        pathlib.Path(path).write_text("half")
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch, kind):
+    def fail(path, *_, **__):
+        path.write_text("half")
         raise OSError("disk full")
 
-    path = tmp_path / "figure.png"
+    path = tmp_path / f"figure.{kind}"
     path.write_text("old")
-    monkeypatch.setattr(Figure, "savefig", fail)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
+    if kind == "pdf":
+        monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: fail(path))
     with pytest.raises(OSError, match="disk full"):
         plots.image_grid(random_images(1), path=path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_colours_of_a_chart_are_those_that_were_drawn(tmp_path):
+    """Fewer of them, for a smaller file: none is off by more than the eye would tell."""
+    figure = plots.latent_kl(np.linspace(0.1, 3, 12), path=tmp_path / "kl.png")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())[..., :3] / 255.0
+    saved = image.imread(tmp_path / "kl.png")[..., :3]
+    assert saved.shape == drawn.shape
+    assert np.abs(saved - drawn).max() <= 0.05
 
 
 def test_attributes_are_added_one_at_a_time():

@@ -69,7 +69,7 @@ def latent_scatter(model, x, labels, condition=None, path=None, class_names=None
         colours = matplotlib.colormaps["tab10"](np.arange(len(names)))
     else:
         colours = matplotlib.colormaps["turbo"](np.linspace(0, 1, len(names)))
-    figure = _figures.new_figure(7, 6)
+    figure = _figures.new_figure(7, 6, chart=True)
     axes = figure.add_subplot()
     # One collection in the order of the data: drawn class by class, the last one hides
     # the others.
@@ -127,7 +127,7 @@ def training_curves(history, path=None):
 
     columns = 2 if len(names) == 4 else min(len(names), 3)
     rows = math.ceil(len(names) / columns)
-    figure = _figures.new_figure(max(3.6 * columns, 5), 2.8 * rows + 0.4)
+    figure = _figures.new_figure(max(3.6 * columns, 5), 2.8 * rows + 0.4, chart=True)
     legend = {}
     for i, name in enumerate(names, 1):
         axes = figure.add_subplot(rows, columns, i)
@@ -190,7 +190,7 @@ def latent_kl(kl_per_dimension, threshold=0.01, path=None):
     order = np.argsort(-kl, kind="stable")
     active = kl[order] > threshold
 
-    figure = _figures.new_figure(float(np.clip(0.22 * len(kl), 5, 10)), 3.4)
+    figure = _figures.new_figure(float(np.clip(0.22 * len(kl), 5, 10)), 3.4, chart=True)
     axes = figure.add_subplot()
     axes.bar(
         np.arange(len(kl)),

@@ -209,19 +209,24 @@ class TestControlled:
         with pytest.raises(ValueError, match="covariance of full rank.*Received"):
             controlled(colours=np.ones((3, 3)))
 
-    def test_other_readings_that_move_are_counted(self, faces):
-        """Σ |p after - p before| of what was not asked, by a classifier known in full."""
+    @pytest.mark.parametrize("scales", [None, np.linspace(0.2, 3.0, 10).reshape(2, 5)])
+    def test_other_readings_that_move_are_counted(self, faces, scales):
+        """Σ |p after - p before| of what was not asked, by a classifier known in full;
+        with scales, p is the sigmoid of four times the logit in their unit."""
         y = faces[1][:4]
         asked = y.copy()
         asked[:, 0] = 1 - y[:, 0]
-        scaffold = controlled()
+        scaffold = controlled(scales=scales)
         before, after = faces[0][:4], faces[0][4:8]
         k, n = len(scaffold.classifiers), len(y)
         reading = np.zeros((2, *y.shape))
+        slopes = np.ones(y.shape)
         for i, read in enumerate(scaffold.classifiers):
+            if scales is not None:
+                slopes[i::k] = 4 / scales[i]
             for j, pictures in enumerate((before, after)):
                 reading[j, i::k] = array(read(pictures))[i::k]
-        p = 1 / (1 + np.exp(-reading))
+        p = 1 / (1 + np.exp(-slopes * reading))
         expected = np.abs(p[1] - p[0])[:, 1:].sum(-1)
         tensors = map(ops.convert_to_tensor, (y, asked, before, after, np.zeros_like(y)))
         control, others, read = scaffold._obeyed(*tensors)
@@ -300,6 +305,9 @@ class TestControlled:
         np.testing.assert_allclose(found, [0.0, sum(each)], atol=1e-6)
 
     def test_what_it_refuses(self):
+        for scales in (np.ones(5), np.zeros((2, 5))):
+            with pytest.raises(ValueError, match="5 positive numbers for each of 2 classifiers"):
+                controlled(scales=scales)
         with pytest.raises(ValueError, match="At least one classifier"):
             controlled(classifiers=[])
         with pytest.raises(ValueError, match="must be numbers of at least 0"):

@@ -44,13 +44,18 @@ RECIPE = {
         "mirror": True,
         "fitted_prior": True,
         "verbose": 0,
-        "control": {
-            "epochs": 1,
-            "beta": 2.0,
-            "attributes": ["Smiling", "Male"],
-            "others_share": 0.1,
-            "weights": {"control": 10.0},
-        },
+        "control": [
+            {
+                "epochs": 1,
+                "beta": 2.0,
+                "attributes": ["Smiling", "Male"],
+                "others_share": 0.1,
+                "weights": {"control": 10.0},
+                "classifiers": attributes.TRAINS[:count],
+                "focus": {"Male": 2.0},
+            }
+            for count in (2, 3)
+        ],
     },
     "evaluation": {"samples": 3},
 }
@@ -91,7 +96,7 @@ def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tm
     model, info = zoo.load(path), zoo.info(path)
     assert type(model).__name__ == "VAE" and isinstance(model.prior, priors.LinearNormal)
     assert np.abs(keras.ops.convert_to_numpy(model.prior.slope)).max() > 0
-    assert info["training"]["epochs"] == 2 and info["training"]["control_epochs"] == 1
+    assert info["training"]["epochs"] == 2 and info["training"]["control_epochs"] == 2
     assert not any("classifier" in w.path or "critic" in w.path for w in model.weights)
     with np.load(path / "golden.npz") as golden:
         np.testing.assert_array_equal(golden["condition"], faces.attributes(8))
@@ -102,6 +107,7 @@ def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tm
             assert distance.min() > 0.05
     card = (path / "README.md").read_text()
     assert "attributes.png" in card and "reconstructions.png" not in card
+    assert "control_training.png" in card and "control_2_training.png" in card
     found = {m["title"]: m["value"] for m in evaluate.evaluate(path)}
     assert 0 <= found["asked attribute read, mean of both directions"] <= 100
     assert {f"{name} read when switched on" for name in faces.SWITCHED} <= set(found)

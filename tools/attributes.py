@@ -14,17 +14,17 @@ from keras_vae import datasets
 from keras_vae.layers import Augment, SpaceToDepth
 
 MEASURES = "measures"
-TRAINS = ("trains_a", "trains_b")
+TRAINS = ("trains_a", "trains_b", "trains_c", "trains_d")
 # Channels, kernel and stride of the one that measures.
 _STAGES = ((32, 5, 2), (64, 3, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1), (256, 3, 2))
-_SEEDS = {MEASURES: 100, "trains_a": 1, "trains_b": 2}
+_SEEDS = {MEASURES: 100, "trains_a": 1, "trains_b": 2, "trains_c": 3, "trains_d": 4}
 
 
 def classifier(name, data="celeb_a_64", epochs=None):
     """An attribute classifier, trained once and kept in Keras' cache folder.
 
     Args:
-        name: "measures", "trains_a" or "trains_b".
+        name: "measures", or one of `TRAINS`.
         data: name of a data set with attributes.
         epochs: passes over the training split, if it must be trained; 5 for the one
             that measures and 8 for the others by default.
@@ -83,6 +83,19 @@ def _network(name, shape, attributes):
             x = layers.LeakyReLU(0.1)(x)
         x = layers.Dropout(0.4)(layers.Flatten()(x))
         x = layers.Dense(256, activation="relu")(x)
+    elif name == "trains_c":
+        for width, stride in ((32, 2), (64, 2), (96, 1), (128, 2), (256, 2)):
+            x = layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(x)
+            x = layers.Activation("elu")(layers.BatchNormalization()(x))
+        x = layers.GlobalAveragePooling2D()(x)
+        x = layers.Dense(256, activation="elu")(x)
+    elif name == "trains_d":
+        x = layers.Conv2D(32, 7, 2, padding="same", activation="relu")(x)
+        for width in (64, 96, 128):
+            x = layers.MaxPooling2D(2)(x)
+            x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+        x = layers.Dropout(0.4)(layers.Flatten()(x))
+        x = layers.Dense(192, activation="relu")(x)
     else:
         x = SpaceToDepth(4)(x)
         for width, stride in ((64, 1), (128, 2), (128, 1), (192, 2)):

@@ -9,6 +9,12 @@ from keras_vae.models import DenoisingAutoencoder
 
 from . import autoencoders, codes, faces, imputation, recipes
 
+LOGS = {
+    "log.csv": "Training.",
+    "control_log.csv": "Second phase.",
+    "control_2_log.csv": "Third phase.",
+}
+
 
 def write(folder):
     """Draws the pictures that a preset's kind asks for and writes its card."""
@@ -33,7 +39,7 @@ def _draw(folder):
         _draw_faces(model, picture)
     else:
         _draw_data(model, recipe, picture)
-    for file, caption in (("log.csv", "Training."), ("control_log.csv", "Second phase.")):
+    for file, caption in LOGS.items():
         if (folder / file).is_file():
             history = np.genfromtxt(folder / file, delimiter=",", names=True)
             columns = {n: np.atleast_1d(history[n]) for n in history.dtype.names}

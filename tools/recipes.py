@@ -4,6 +4,7 @@ import fnmatch
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_vae import datasets, models, objectives, schedules, zoo
@@ -55,7 +56,10 @@ def objective(recipe):
 
 def build(recipe, steps_per_epoch=None):
     """A fresh model; with `steps_per_epoch` its KL warm-up is wired too."""
-    arguments = dict(recipe["model"]["arguments"])
+    arguments = {
+        name: keras.saving.deserialize_keras_object(value) if _is_an_object(value) else value
+        for name, value in recipe["model"]["arguments"].items()
+    }
     if arguments.get("features") == "classifier":
         arguments["features"] = convolutions(recipe["data"])
     warmup = recipe["training"].get("warmup_epochs", 0)
@@ -64,6 +68,10 @@ def build(recipe, steps_per_epoch=None):
             0.0, arguments.get("beta", 1.0), warmup * steps_per_epoch
         )
     return getattr(models, recipe["model"]["function"])(**arguments)
+
+
+def _is_an_object(value):
+    return isinstance(value, dict) and "class_name" in value
 
 
 def data(recipe, split, model, limit=None):
@@ -115,12 +123,22 @@ def shown(recipe, model, n):
     return x, (None if model.condition is None else y)
 
 
+def phases(training):
+    """The phases of training in which a model is taught to obey, one after another."""
+    control = training.get("control", [])
+    control = [control] if isinstance(control, dict) else control
+    return [{**training, **settings} for settings in control]
+
+
 def controlled(model, x, y, control):
     """The model in the scaffold that teaches it to obey its attributes."""
     model.objective = objectives.ELBO(beta=control["beta"])
     focus = np.full(model.condition.dim, control["others_share"], "float32")
     focus[[model.condition.index(name) for name in control["attributes"]]] = 1.0
-    classifiers = [attributes.classifier(name) for name in attributes.TRAINS]
+    for name, share in control.get("focus", {}).items():
+        focus[model.condition.index(name)] = share
+    names = control.get("classifiers", attributes.TRAINS)
+    classifiers = [attributes.classifier(name) for name in names]
     return models.ControlledVAE(
         model,
         classifiers,

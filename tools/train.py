@@ -124,14 +124,15 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
-    if "control" in training:
-        control = {**training, **training["control"]}
+    control_epochs = 0
+    for number, control in enumerate(recipes.phases(training), start=1):
         if limit:
             control["epochs"] = min(control["epochs"], epochs)
         scaffold = recipes.controlled(model, x, y, control)
-        (runs / "control").mkdir(exist_ok=True)
-        last = _fit(scaffold, x, y, validation, control, runs / "control", last=True)
-        best.best = last.best
+        folder = runs / ("control" if number == 1 else f"control_{number}")
+        folder.mkdir(exist_ok=True)
+        best.best = _fit(scaffold, x, y, validation, control, folder, last=True).best
+        control_epochs += control["epochs"]
         model = scaffold.plain()
     if isinstance(model, models.FactorVAE):
         # Its discriminator is several times as large, and has nothing more to do.
@@ -156,7 +157,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "licence": recipe["licence"],
         "training": {
             "epochs": epochs,
-            **({"control_epochs": control["epochs"]} if "control" in training else {}),
+            **({"control_epochs": control_epochs} if control_epochs else {}),
             "best_epoch": best.best["epoch"],
             "validation_loss": round(best.best["val_loss"], 3),
             **({"prior": best.best["prior"]} if "prior" in best.best else {}),
@@ -168,9 +169,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         "metrics": [],
     }
     kept = {recipes.RECIPE: zoo.dump_json(recipe)}
-    for log in ("log.csv", "control/log.csv", "prior/log.csv"):
-        if (runs / log).is_file():
-            kept[log.replace("/", "_")] = (runs / log).read_text()
+    for log in sorted(runs.glob("**/log.csv")):
+        kept["_".join(log.relative_to(runs).parts)] = log.read_text()
     if out.is_dir() and (out / zoo.METADATA).is_file():
         written["version"] = zoo.info(out)["version"] + 1
     zoo.save(model, out, written, golden=[a for a in shown if a is not None], files=kept)

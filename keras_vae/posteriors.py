@@ -211,11 +211,13 @@ class Extended(Posterior):
 class FullCovariance(Extended):
     """q(z|x) = N(mean, L Lᵀ), L = mask · L' + diag(σ), Kingma & Welling 2019, §2.5.1.
 
-    The mask keeps what is below the diagonal of L', so that log|L| = Σ log σ_i. L' starts
-    as 0, and q as the diagonal normal.
+    The mask keeps what is below the diagonal of L', so that log|L| = Σ log σ_i. Here
+    L' = diag(σ) A / √d, and A is what the network gives: in units of σ a step of the
+    optimizer moves a narrow dimension no further than a wide one, and by √d all of a row
+    together no further than σ. A starts as 0, and q as the diagonal normal.
 
     Args:
-        latent_dim: number of latent dimensions d; L' has d² entries.
+        latent_dim: number of latent dimensions d; A has d² entries.
         log_var_bound: log σ² stays inside ±this.
         seed: int for the initial weights, or None.
     """
@@ -228,10 +230,11 @@ class FullCovariance(Extended):
     def distribution(self, mean, log_var, lower):
         """The `MultivariateNormal` that these parameters describe."""
         d = self.latent_dim
-        mask = ops.convert_to_tensor(np.tril(np.ones((d, d), "float32"), -1))
-        lower = mask * ops.reshape(lower, (-1, d, d))
-        diagonal = ops.eye(d, dtype="float32") * ops.expand_dims(ops.exp(0.5 * log_var), -1)
-        return distributions.MultivariateNormal(mean, lower + diagonal)
+        mask = np.tril(np.ones((d, d), "float32"), -1) / np.float32(d**0.5)
+        mask = ops.convert_to_tensor(mask)
+        factor = ops.eye(d, dtype="float32") + mask * ops.reshape(lower, (-1, d, d))
+        scale = ops.expand_dims(ops.exp(0.5 * log_var), -1)
+        return distributions.MultivariateNormal(mean, scale * factor)
 
 
 @register

@@ -54,8 +54,8 @@ class TestFullCovariance:
         values = parameters(self.layer, self.rng, scale=0.4)
         self.mean, self.log_var, self.lower = values
         self.q = self.layer.distribution(*values)
-        below = np.tril(array(self.lower).reshape(-1, 3, 3), -1)
-        self.cholesky = below + np.eye(3) * np.exp(array(self.log_var) / 2)[:, None]
+        below = np.tril(array(self.lower).reshape(-1, 3, 3), -1) / 3**0.5
+        self.cholesky = (np.eye(3) + below) * np.exp(array(self.log_var) / 2)[:, :, None]
 
     def test_the_factor_is_the_mask_and_the_diagonal(self):
         np.testing.assert_allclose(array(self.q.factor), self.cholesky, rtol=1e-5, atol=1e-6)

@@ -149,6 +149,31 @@ class LearnedMixture(MixturePrior):
         self.means = self.add_weight(shape, _Centred(seed), name="means")
         self.raw_log_vars = self.add_weight(shape, "zeros", name="raw_log_vars")
 
+    def start_from(self, weights, means, variances):
+        """Makes it the mixture of these normals.
+
+        Args:
+            weights: `(k,)`, above 0; they are divided by their sum.
+            means, variances: `(k, d)`; log-variances stay inside ±10.
+
+        Raises:
+            ValueError: another shape, or a number that is out of range.
+        """
+        weights, means, variances = (np.asarray(a, "float64") for a in (weights, means, variances))
+        shape = tuple(self.means.shape)
+        fits = weights.shape == shape[:1] and means.shape == variances.shape == shape
+        if not fits or not (
+            np.isfinite(means).all() and (weights > 0).all() and (variances > 0).all()
+        ):
+            raise ValueError(
+                f"`weights` {shape[:1]} and `variances` {shape} must be above 0, `means` {shape} "
+                f"finite. Received: shapes {weights.shape}, {variances.shape}, {means.shape}"
+            )
+        bounded = np.clip(np.log(variances), -9.9, 9.9)
+        self.logits.assign(np.log(weights / weights.sum()))
+        self.means.assign(means)
+        self.raw_log_vars.assign(10.0 * np.arctanh(bounded / 10.0))
+
     def distribution(self, condition=None):
         return Mixture(
             ops.log_softmax(ops.convert_to_tensor(self.logits)),

@@ -162,6 +162,25 @@ class TestLimits:
 
 
 class TestLearnedMixture:
+    def test_it_starts_from_known_normals(self, rng):
+        prior = learned_priors.LearnedMixture(3, 2, seed=0)
+        weights, means = np.array([0.2, 0.6]), rng.normal(size=(2, 3))
+        variances = rng.uniform(0.01, 3, (2, 3))
+        prior.start_from(weights, means, variances)
+        z = rng.normal(size=(6, 3)).astype("float32")
+        each = -0.5 * (
+            np.square(z[:, None] - means) / variances + np.log(2 * np.pi * variances)
+        ).sum(-1)
+        expected = np.log((np.exp(each) * [0.25, 0.75]).sum(-1))
+        found = array(prior.distribution().log_prob(ops.convert_to_tensor(z)))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        for bad in ((weights[:1], means, variances), (weights, means, 0 * variances)):
+            before = prior.get_weights()
+            with pytest.raises(ValueError, match="must be above 0.*Received: shapes"):
+                prior.start_from(*bad)
+            for old, new in zip(before, prior.get_weights(), strict=True):
+                np.testing.assert_array_equal(old, new)
+
     def test_weights_scales_and_means_are_what_the_density_has(self, rng):
         prior = randomised(learned_priors.LearnedMixture(3, 4), rng)
         logits, means, raw = prior.get_weights()

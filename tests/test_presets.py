@@ -8,6 +8,8 @@ from keras_vae import zoo
 from tools.demo import digits
 
 MNIST = zoo.list_models("mnist_*")
+# They are meant to give up detail for codes of independent dimensions.
+REGULARISED = ("mnist_beta", "mnist_beta_tc")
 
 
 def data_of(model, n=None):
@@ -26,7 +28,8 @@ def test_it_knows_digits(name):
     # Two dimensions cannot tell every digit from every other.
     assert nearest >= (0.25 if model.latent_dim == 2 else 0.99)
     empty = np.square(x - x.mean(0)).sum((1, 2, 3)).mean()
-    assert np.diag(distances).mean() < (0.8 if model.latent_dim == 2 else 0.3) * empty
+    bound = 0.8 if model.latent_dim == 2 else 0.5 if name in REGULARISED else 0.3
+    assert np.diag(distances).mean() < bound * empty
 
 
 @pytest.mark.parametrize("name", MNIST)

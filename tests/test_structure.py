@@ -2,11 +2,12 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from test_tools import RECIPE, offline  # noqa: F401
 
-from keras_vae import datasets, metrics, models, zoo
+from keras_vae import datasets, metrics, mixtures, models, zoo
 from tools import evaluate, recipes
 from tools import train as training
 
@@ -69,6 +70,30 @@ def test_train_and_evaluate(function, tmp_path, monkeypatch):
         assert found["total correlation"]["value"] == pytest.approx(
             metrics.normal_total_correlation(q.mean, q.variance)
         )
+
+
+@pytest.mark.parametrize("function", ["mixture_vae", "structured_vae"])
+def test_a_mixture_starts_from_the_codes_of_another_preset(function, tmp_path):
+    plain = models.vae(latent_dim=2, units=(8,), seed=3)
+    name = str(zoo.save(plain, tmp_path / "plain"))
+    model = getattr(models, function)(latent_dim=2, units=(8,), components=3, seed=0)
+    x, _ = datasets.load("mnist", "train", limit=200)
+    recipes.started(model, name, x)
+    codes = plain.encode(x)
+    for part in ("encoder", "decoder", "posterior_layer"):
+        for a, b in zip(getattr(model, part).get_weights(), getattr(plain, part).get_weights()):
+            np.testing.assert_array_equal(a, b)
+    found = mixtures.fit(codes, 3, seed=0)
+    means = keras.ops.convert_to_numpy(model.prior.means)
+    np.testing.assert_allclose(means, found.means, rtol=1e-5, atol=1e-6)
+    # It fits the codes far better than where it would have started.
+    fresh = getattr(models, function)(latent_dim=2, units=(8,), components=3, seed=0).prior
+    z = keras.ops.convert_to_tensor(codes)
+    likely, before = (
+        keras.ops.convert_to_numpy(prior.distribution().log_prob(z)).mean()
+        for prior in (model.prior, fresh)
+    )
+    assert likely > before + 0.1
 
 
 def test_few_labels_are_equally_many_of_each_class(rng):

@@ -62,11 +62,13 @@ def rebuild(pattern="*", restart=False, epochs=None, limit=None, run=subprocess.
 
 
 def _ordered(names):
-    """Names in which what is compared with comes before what is compared with it."""
+    """Names in which what others start from or are compared with comes first."""
     bases = set()
     for name in names:
-        settings = recipes.read(recipes.find(name))["evaluation"]
+        recipe = recipes.read(recipes.find(name))
+        settings = recipe["evaluation"]
         bases |= {settings.get("compare"), settings.get("baseline")}
+        bases |= {recipe["training"].get("start")}
     return sorted(names, key=lambda name: (name not in bases, name))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import datasets, models, objectives, schedules, zoo
+from keras_vae import datasets, learned_priors, mixtures, models, objectives, schedules, zoo
 
 from . import attributes, faces, imputation
 from .classifier import convolutions
@@ -68,6 +68,25 @@ def build(recipe, steps_per_epoch=None):
             0.0, arguments.get("beta", 1.0), warmup * steps_per_epoch
         )
     return getattr(models, recipe["model"]["function"])(**arguments)
+
+
+def started(model, name, x):
+    """Puts the networks of a preset of the same architecture into a fresh model.
+
+    A mixture prior starts as the mixture of normals that fits the preset's codes, as in
+    Jiang et al., "Variational Deep Embedding", 2017.
+
+    Args:
+        model: a fresh model.
+        name: of the preset.
+        x: training examples, of which the first are encoded.
+    """
+    other = zoo.load(name, compile=False)
+    for part in ("encoder", "decoder", "posterior_layer"):
+        getattr(model, part).set_weights(getattr(other, part).get_weights())
+    if isinstance(model.prior, learned_priors.LearnedMixture):
+        found = mixtures.fit(other.encode(x[:10_000]), model.prior.components, seed=0)
+        model.prior.start_from(found.weights, found.means, np.square(found.factors).sum(-1))
 
 
 def _is_an_object(value):

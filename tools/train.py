@@ -121,6 +121,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     validation = recipes.data(recipe, "validation", shape, limit)
     model = recipes.build(recipe, -(-len(x) // training["batch_size"]))
     started = time.monotonic()
+    if "start" in training:
+        recipes.started(model, training["start"], x)
     best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)

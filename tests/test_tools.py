@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae import _atomic, datasets, models, zoo
+from keras_vae import _atomic, datasets, likelihoods, models, perceptual, zoo
 from tools import __main__ as cli
 from tools import classifier as judges
 from tools import evaluate, frechet, phone, readme, recipes
@@ -335,6 +335,20 @@ class TestEvaluate:
     def test_a_part_of_the_split_is_never_written(self, preset, offline):
         evaluate.evaluate(preset, limit=10)
         assert zoo.info(preset)["metrics"] == []
+
+    @pytest.mark.parametrize(
+        "likelihood, said",
+        [
+            (likelihoods.Bernoulli(dynamic=True), ""),
+            (likelihoods.Bernoulli(), " (cross-entropy of grey pixels)"),
+            (likelihoods.Observed("dynamic_bernoulli"), " (pixels that are shown)"),
+            (likelihoods.Normal(), " (density of grey pixels)"),
+            (likelihoods.LogCosh(), " (density of grey pixels)"),
+            (perceptual.MSSSIM(), " (by a loss that is no density)"),
+        ],
+    )
+    def test_only_binary_pixels_have_a_plain_likelihood(self, likelihood, said):
+        assert evaluate._what_is_scored(likelihood) == said
 
     def test_agreement_counts_what_the_judge_reads(self, monkeypatch):
         def sample(n, condition, seed):

@@ -13,6 +13,7 @@ LOGS = {
     "log.csv": "Training.",
     "control_log.csv": "Second phase.",
     "control_2_log.csv": "Third phase.",
+    "control_3_log.csv": "Fourth phase.",
 }
 
 

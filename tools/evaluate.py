@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from keras_vae import _atomic, conditions, datasets, likelihoods, metrics, posteriors, priors, zoo
+from keras_vae import (
+    _atomic,
+    conditions,
+    datasets,
+    likelihoods,
+    metrics,
+    posteriors,
+    priors,
+    zoo,
+)
 from keras_vae.metrics.pictures import scales_of
 
 from . import attributes, autoencoders, card, codes, faces, frechet, imputation, recipes, structure
@@ -178,9 +187,11 @@ def _what_is_scored(likelihood):
     """Only binary pixels have a likelihood that papers can be compared by."""
     if isinstance(likelihood, likelihoods.Observed):
         return " (pixels that are shown)"
-    if isinstance(likelihood, likelihoods.Normal):
-        return " (density of grey pixels)"
-    return "" if likelihood.dynamic else " (cross-entropy of grey pixels)"
+    if isinstance(likelihood, likelihoods.Bernoulli):
+        return "" if likelihood.dynamic else " (cross-entropy of grey pixels)"
+    if not likelihood.is_density:
+        return " (by a loss that is no density)"
+    return " (density of grey pixels)"
 
 
 def agreement(model, data, seed=0, n=100):

@@ -152,10 +152,15 @@ def phases(training):
 def controlled(model, x, y, control):
     """The model in the scaffold that teaches it to obey its attributes."""
     model.objective = objectives.ELBO(beta=control["beta"])
-    focus = np.full(model.condition.dim, control["others_share"], "float32")
-    focus[[model.condition.index(name) for name in control["attributes"]]] = 1.0
-    for name, share in control.get("focus", {}).items():
-        focus[model.condition.index(name)] = share
+    shares = dict.fromkeys(control["attributes"], 1.0) | control.get("focus", {})
+
+    def each(values, default):
+        """A number for every attribute."""
+        found = np.full(model.condition.dim, default, "float32")
+        for name, value in values.items():
+            found[model.condition.index(name)] = value
+        return found
+
     names = control.get("classifiers", attributes.TRAINS)
     classifiers = [attributes.classifier(name) for name in names]
     return models.ControlledVAE(
@@ -163,7 +168,8 @@ def controlled(model, x, y, control):
         classifiers,
         y.mean(axis=0),
         scales=[attributes.logits(c, x[:2000]).std(axis=0) for c in classifiers],
-        focus=focus,
+        costs=each(control.get("costs", {}), 1.0),
+        focus=each(shares, control["others_share"]),
         weights=control["weights"],
         colours=np.cov(x.reshape(-1, x.shape[-1]).T) if control.get("colours") else None,
         seed=model.seed,

@@ -56,6 +56,8 @@ class ControlledVAE(VAE):
             data: the unit in which others' moves are measured. A classifier is
             never sure of a chin's shape, and yet reads it one way or the other.
             All 4 by default, where moved probabilities are what is summed.
+        costs: `(c,)`, how much others' moves cost where that attribute is asked for,
+            beside `weights`; all 1 by default. Some take more of others with them.
         focus: weights `(c,)` of how often an attribute is changed; both of its
             directions are changed equally often. All alike by default.
         weights: of the terms, those of `WEIGHTS`; all 1 by default.
@@ -78,6 +80,7 @@ class ControlledVAE(VAE):
         classifiers,
         frequencies,
         scales=None,
+        costs=None,
         focus=None,
         weights=None,
         border=8,
@@ -116,6 +119,7 @@ class ControlledVAE(VAE):
         for classifier in self.classifiers:
             classifier.trainable = False
         self.frequencies = np.clip(frequencies, 0.01, 0.99)
+        self.costs = np.ones(c, "float32") if costs is None else np.asarray(costs, "float32")
         self.slopes = _slopes(scales, len(self.classifiers), c)
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
@@ -234,6 +238,8 @@ class ControlledVAE(VAE):
         control, others, read = self._obeyed(own, asked, seen_plain, seen_edited, learned)
         changed = ops.matmul(edited - plain, ops.convert_to_tensor(self.colour_costs))
         changed = ops.convert_to_tensor(self.change_costs) * ops.square(changed)
+        costs = ops.convert_to_tensor(self.costs)
+        others = others * ops.sum(ops.abs(asked - own) * costs, axis=-1)
         added = {
             "control": control,
             "others": others,

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae import _atomic, datasets, likelihoods, models, perceptual, zoo
+from keras_vae import _atomic, datasets, likelihoods, models, zoo
 from tools import __main__ as cli
 from tools import classifier as judges
 from tools import evaluate, frechet, phone, readme, recipes
@@ -344,7 +344,6 @@ class TestEvaluate:
             (likelihoods.Observed("dynamic_bernoulli"), " (pixels that are shown)"),
             (likelihoods.Normal(), " (density of grey pixels)"),
             (likelihoods.LogCosh(), " (density of grey pixels)"),
-            (perceptual.MSSSIM(), " (by a loss that is no density)"),
         ],
     )
     def test_only_binary_pixels_have_a_plain_likelihood(self, likelihood, said):

@@ -68,7 +68,9 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
             record(folder, found, lambda old: old["split"] != split or old.get("extra"))
         return found
     variational = not isinstance(model.posterior_layer, posteriors.Point)
-    found = _bounds(model, x, y, samples, seed, entry) if variational else []
+    # A loss of pictures is no density, and bounds nothing.
+    bounded = model.posterior_layer.has_density and model.likelihood.is_density
+    found = _bounds(model, x, y, samples, seed, entry) if bounded else []
     # Where values are missing, of those that are not.
     error = np.nanmean(np.square(model.reconstruct(x, y) - x))
     found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
@@ -92,7 +94,7 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
     found += _baseline(recipe["evaluation"], split)
     for metric in found:
         print(zoo.describe_metric(metric))
-    if variational:
+    if bounded:
         print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
     if write and limit is None:
         record(folder, found, lambda old: old["split"] != split or old.get("extra"))
@@ -189,8 +191,6 @@ def _what_is_scored(likelihood):
         return " (pixels that are shown)"
     if isinstance(likelihood, likelihoods.Bernoulli):
         return "" if likelihood.dynamic else " (cross-entropy of grey pixels)"
-    if not likelihood.is_density:
-        return " (by a loss that is no density)"
     return " (density of grey pixels)"
 
 

@@ -14,6 +14,7 @@ LOGS = {
     "control_log.csv": "Second phase.",
     "control_2_log.csv": "Third phase.",
     "control_3_log.csv": "Fourth phase.",
+    "control_4_log.csv": "Fifth phase.",
 }
 
 

@@ -18,6 +18,17 @@ from keras_vae.metrics.collapse import (
     collapse_report,
     kl_per_dimension,
 )
+from keras_vae.metrics.dci import DCI, dci, disentanglement_scores
+from keras_vae.metrics.disentanglement import (
+    beta_vae_score,
+    factor_vae_score,
+    grid_sampler,
+    mig,
+    modularity,
+    mutual_information_matrix,
+    row_sampler,
+    sap,
+)
 from keras_vae.metrics.likelihood import Estimate, elbo, log_likelihood
 from keras_vae.metrics.pictures import frechet_distance, ms_ssim, psnr
 
@@ -25,21 +36,32 @@ __all__ = [
     "AttributeControl",
     "CodebookUsage",
     "CollapseReport",
+    "DCI",
     "Estimate",
     "active_share",
     "active_units",
     "attribute_control",
+    "beta_vae_score",
     "cluster_probabilities",
     "clustering_accuracy",
     "codebook_usage",
     "collapse_report",
+    "dci",
+    "disentanglement_scores",
     "elbo",
+    "factor_vae_score",
     "frechet_distance",
+    "grid_sampler",
     "kl_per_dimension",
     "log_likelihood",
+    "mig",
+    "modularity",
     "ms_ssim",
+    "mutual_information_matrix",
     "normal_total_correlation",
     "psnr",
+    "row_sampler",
     "sampled_attributes",
+    "sap",
     "squared_jacobian",
 ]

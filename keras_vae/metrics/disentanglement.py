@@ -100,6 +100,8 @@ def modularity(codes, factors, bins=20):
     cells = np.array([len(np.unique(z)) - 1 for z in _binned(codes, bins)])
     freedom = cells[:, None] * factors.max(axis=0)
     told = 2 * len(codes) * information > freedom + 4 * np.sqrt(2 * freedom)
+    # A single bin tells nothing, whatever rounding says.
+    told &= freedom > 0
     squares = np.square(information[told.any(axis=1)])
     if not len(squares):
         return 0.0

@@ -99,7 +99,8 @@ def test_anomalies_are_found_by_a_model_of_the_others(tmp_path, monkeypatch):
 
 
 class TestDenoising:
-    def test_figures_are_those_of_the_pictures(self, offline, tmp_path):
+    @pytest.mark.usefixtures("offline")
+    def test_figures_are_those_of_the_pictures(self, tmp_path):
         model = models.denoising_autoencoder(
             latent_dim=2, units=(4,), corruption="gaussian", seed=0
         )

@@ -8,7 +8,7 @@ from keras_vae import _atomic, zoo
 from . import uses
 
 NAMES = ("compression", "classification", "anomalies", "denoising")
-FOLDER = Path(__file__).resolve().parent.parent / "zoo" / "applications"
+FOLDER = next((f for f in zoo._FOLDERS if f.is_dir()), zoo._FOLDERS[-1]) / "applications"
 TABLE = "table.json"
 
 

@@ -14,7 +14,7 @@ from keras_vae import _atomic, datasets, metrics, models, zoo
 from . import frechet, recipes, train
 from .tables import TABLES
 
-FOLDER = Path(__file__).resolve().parent.parent / "zoo" / "reproduce"
+FOLDER = next((f for f in zoo._FOLDERS if f.is_dir()), zoo._FOLDERS[-1]) / "reproduce"
 
 
 def reproduce(name, budget=0.01, rows=None, out=None, split="test", limit=None, restart=False):

@@ -95,9 +95,9 @@ def classification(split, limit, seed, folder, presets=(), neighbours=5):
         codes = [codes_of(model, a) for a in (x, held_out)]
         found.append(_accuracy(f"codes of {name}", *codes, y, labels, neighbours))
         if not drawn:
-            distances = np.square(codes[1][:8, None] - codes[0]).sum(axis=-1)
-            nearest = np.argsort(distances, axis=1)[:, :neighbours]
-            drawn = [np.concatenate([held_out[i : i + 1], x[nearest[i]]]) for i in range(8)]
+            near = [np.square(codes[0] - query).sum(axis=1) for query in codes[1][:8]]
+            nearest = np.argsort(near, axis=1)[:, :neighbours]
+            drawn = [np.concatenate([held_out[i : i + 1], x[nearest[i]]]) for i in range(len(near))]
             _grid(drawn, None, folder, "classification.png")
     return found
 

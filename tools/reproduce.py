@@ -88,14 +88,9 @@ def _row(name, table, row, settings, folder, restart):
     """Trains and measures one row; returns what is written of it."""
     recipe = {**row["recipe"], "training": scaled(row["recipe"]["training"], settings["budget"])}
     training, limit = recipe["training"], settings["limit"]
-    runs = folder / ".runs" / name / f"{row['name']}_{training['epochs']}"
-    if restart:
-        shutil.rmtree(runs, ignore_errors=True)
-    runs.mkdir(parents=True, exist_ok=True)
-    shape = recipes.build(recipe)
-    x, y = recipes.data(recipe, "train", shape, limit)
-    validation = recipes.data(recipe, "validation", shape, limit)
-    model = recipes.build(recipe, -(-len(x) // training["batch_size"]))
+    # Another budget or part of the data is another run.
+    runs = folder / ".runs" / name / f"{row['name']}_{training['epochs']}_{limit or 'all'}"
+    model, (x, y), validation = train.begin(recipe, runs, restart, limit)
     started = time.monotonic()
     best = train._fit(model, x, y, validation, training, runs)
     seconds = time.monotonic() - started
@@ -131,7 +126,7 @@ def _figure(value, error=None, how="", digits=2):
 
 
 def likelihood(model, recipe, split, limit, seed=0):
-    """The importance-weighted bound on -log p(x)."""
+    """The importance-weighted bound on -log p(x); of 5 samples on a part of the data."""
     x, y = recipes.data(recipe, split, model, limit)
     samples = recipe["evaluation"]["samples"] if limit is None else 5
     bound = metrics.log_likelihood(model, x, y, samples, seed)

@@ -28,10 +28,10 @@ class TestCompression:
         assert error == pytest.approx(np.square(values[4:]).sum())
 
     def test_a_linear_autoencoder_errs_as_principal_components_do(self):
-        x = make_images(np.random.default_rng(0), 100)
+        x = np.tile(make_images(np.random.default_rng(0), 100), (20, 1, 1, 1))
         least = np.square(x - uses.project(x, *uses.principal_components(x, 2))).mean()
-        model = uses.linear_autoencoder(x, 2, epochs=400, seed=0, learning_rate=0.01)
-        assert len(model.get_weights()[0].shape) and not model.encoder.get_weights()
+        model = uses.linear_autoencoder(x, 2, epochs=20, seed=0, learning_rate=0.01)
+        assert not model.encoder.get_weights() and len(model.decoder.get_weights()) == 2
         error = np.square(x - model.reconstruct(x)).mean()
         assert least * 0.9999 < error < least * 1.01
 

@@ -82,8 +82,11 @@ def test_what_is_done_is_not_done_again(stub, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "static.json").read_text() == before
     run(tmp_path, rows=["first"], limit=50)
     assert len(trained) == 1
+    run(tmp_path, rows=["second"])
     run(tmp_path, rows=["first"], limit=50, restart=True)
-    assert len(trained) == 2
+    assert len(trained) == 3
+    # The other row is still there.
+    assert list(reproduce.read("static", tmp_path)) == ["first", "second"]
 
 
 def test_an_interrupted_row_goes_on(stub, tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def reproduce(name, budget=0.01, rows=None, out=None, split="test", limit=None, 
         out: folder; `zoo/reproduce` by default.
         split: "test", or "validation" while something is still being chosen.
         limit: the first examples of each split only; needs `out`.
-        restart: forget what earlier runs did.
+        restart: forget what earlier runs did of these rows.
 
     Returns:
         The table, as it was written.
@@ -51,9 +51,9 @@ def reproduce(name, budget=0.01, rows=None, out=None, split="test", limit=None, 
     if limit and not out:
         raise ValueError("A part of the data is no reproduction: say where to with `out`.")
     folder = Path(out) if out else FOLDER
-    done = {} if restart else read(name, folder)
+    done = read(name, folder)
     for each in chosen:
-        found = done.get(each, {})
+        found = {} if restart else done.get(each, {})
         settings = {"budget": budget, "split": split, "limit": limit}
         if all(found.get(key) == value for key, value in settings.items()):
             print(f"{name}/{each}: done before.")

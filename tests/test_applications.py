@@ -192,6 +192,11 @@ class TestTable:
         with pytest.raises(ValueError, match=r"one application. Received: \['epochs'\]"):
             applications.apply("all", epochs=3)
 
+    def test_the_command_knows_the_same_names(self):
+        commands = cli.parser()._subparsers._group_actions[0].choices
+        (names,) = (a.choices for a in commands["apply"]._actions if a.dest == "name")
+        assert tuple(names) == (*applications.NAMES, "all")
+
     def test_without_a_table_there_is_no_markdown(self, tmp_path):
         assert applications.read(tmp_path) == [] and applications.markdown(tmp_path) == ""
 

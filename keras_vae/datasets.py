@@ -42,7 +42,11 @@ class Data(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What a data set is. `classes` name integer labels, `attributes` name columns of `y`."""
+    """What a data set is.
+
+    `classes` name integer labels, `attributes` name columns of `y`; `factors` are names
+    and numbers of values of its columns, where they are all that pictures differ in.
+    """
 
     name: str
     version: str
@@ -51,15 +55,17 @@ class Info:
     terms: str
     classes: tuple = ()
     attributes: tuple = ()
+    factors: tuple = ()
 
     def __str__(self):
         rows = {
-            "TFDS": f"{self.name}:{self.version}",
+            "version" if self.name == "sprites" else "TFDS": f"{self.name}:{self.version}",
             "image": " x ".join(map(str, self.shape)),
         }
         rows |= {
             "classes": ", ".join(self.classes),
             "attributes": ", ".join(self.attributes),
+            "factors": ", ".join(f"{name} ({n})" for name, n in self.factors),
         }
         rows |= {"splits": self.splits, "terms": self.terms}
         lines = [self.name]
@@ -86,6 +92,17 @@ _LAST_TENTH = (
 _OWN = "train 50,000; validation 10,000; test 10,000 (one fixed binarization, no labels)"
 _FULL = "train 162,770; validation 19,867; test 19,962; fewer in a smaller prepared set"
 _PART = "train, validation, test: what was prepared, each a part of the official split"
+_GRID = (
+    "train {:,}, of which the first 50,000 unless `limit` says how many; validation 10,000; "
+    "test 10,000 ({})"
+)
+_DRAWN = "Drawn by this library, which is MIT: no licence of their own."
+_DSPRITES = "Apache 2.0. Cite Matthey et al., dSprites, 2017."
+_SHAPES3D = "Apache 2.0. Cite Burgess & Kim, 3D Shapes Dataset, 2018."
+_SPRITE = (("shape", 3), ("scale", 6), ("orientation", 40), ("x_position", 32), ("y_position", 32))
+_ROOM = (("floor_hue", 10), ("wall_hue", 10), ("object_hue", 10), ("scale", 8), ("shape", 4))
+_ROOM += (("orientation", 15),)
+_END = "the last of TFDS' only split"
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt")
 _CLOTHES += ("Sneaker", "Bag", "Ankle boot")
@@ -96,12 +113,24 @@ _ALL = (
     Info("celeb_a", "2.1.0", (218, 178, 3), _FULL, _FACES, attributes=CELEBA_ATTRIBUTES),
     Info("celeb_a_64", "1.0.0", (64, 64, 3), _PART, _FACES, attributes=CELEBA_ATTRIBUTES),
     Info("cifar10", "3.0.2", (32, 32, 3), _LAST_TENTH, _TINY, classes=_THINGS),
+    Info("dsprites", "2.0.0", (64, 64, 1), _GRID.format(717_280, _END), _DSPRITES, factors=_SPRITE),
     Info("fashion_mnist", "3.0.1", (28, 28, 1), _LAST_5000, _ZALANDO, classes=_CLOTHES),
     Info("mnist", "3.0.1", (28, 28, 1), _LAST_5000, _LECUN, classes=_DIGITS),
+    Info("shapes3d", "2.0.0", (64, 64, 3), _GRID.format(460_000, _END), _SHAPES3D, factors=_ROOM),
+    Info(
+        "sprites",
+        "1.0.0",
+        (64, 64, 1),
+        _GRID.format(717_280, "a fixed permutation of all combinations"),
+        _DRAWN,
+        factors=_SPRITE,
+    ),
 )
 _INFOS = {i.name: i for i in _ALL}
 # One in so many of the TFDS train split is held out: 5 000 of MNIST's 60 000.
 _HELD_OUT = {"mnist": 12, "fashion_mnist": 12, "cifar10": 10}
+# 0 and 1 however they are read.
+_BINARY = ("binarized_mnist", "dsprites")
 
 
 def names():
@@ -118,7 +147,7 @@ def info(name):
     Returns:
         `Info`, a frozen dataclass that prints well: `name`, `version` (of TFDS,
         pinned), `shape` (height, width, channels), `splits`, `terms`, `classes`
-        (empty where there are no integer labels) and `attributes` (likewise).
+        (empty where there are no integer labels), `attributes` and `factors` (likewise).
 
     Raises:
         ValueError: unknown name.
@@ -131,14 +160,16 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
 
     Where TFDS has no validation split, the last part of its train split is the
     validation split and is not in `"train"`; `info(name).splits` gives the sizes.
-    A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there.
+    A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
+    drawn, and need neither TFDS nor a download; see `keras_vae.sprites`.
 
     Args:
         name: one of `names()`.
         split: `"train"`, `"validation"` or `"test"`.
         dtype: `"float32"` for values in [0, 1], `"uint8"` for the raw 0..255.
-            `binarized_mnist` is 0 and 1 in both.
-        limit: read the first `limit` images only (all there are, if fewer).
+            `binarized_mnist`, `dsprites` and `sprites` are 0 and 1 in both.
+        limit: read the first `limit` images only (all there are, if fewer). By default
+            all, but 50,000 of the training split of a set with factors.
         data_dir: folder of prepared TFDS data, `<data_dir>/<name>/<version>`. Default:
             the environment variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
         download: download and prepare with TFDS what is not prepared in `data_dir`.
@@ -146,7 +177,8 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
     Returns:
         `Data(x, y)`: `x` of shape `(n, height, width, channels)`; `y` int32 labels
         `(n,)`, or float32 attributes `(n, 40)` of 0 and 1 in the order of
-        `CELEBA_ATTRIBUTES`, or None for `binarized_mnist`.
+        `CELEBA_ATTRIBUTES`, or int32 factors `(n, k)` in the order of
+        `info(name).factors`, or None for `binarized_mnist`.
 
     Raises:
         ValueError: unknown name or split, bad `dtype` or `limit`.
@@ -161,6 +193,10 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
         isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 1
     ):
         raise ValueError(f"`limit` must be a positive int or None (all). Received: limit={limit!r}")
+    if name == "sprites":
+        from keras_vae import sprites
+
+        return Data(*sprites.load(split, dtype, limit))
     tf, tfds = _import_tfds()
     builder = _builder(tfds, spec, data_dir, download)
     try:
@@ -289,16 +325,17 @@ def _builder(tfds, spec, data_dir, download):
 
 
 def _read(tf, tfds, builder, spec, split, dtype, limit):
-    source = "train" if spec.name in _HELD_OUT and split == "validation" else split
-    start, stop = 0, builder.info.splits[source].num_examples
-    if spec.name in _HELD_OUT and source == "train":
-        kept = stop - stop // _HELD_OUT[spec.name]
-        start, stop = (0, kept) if split == "train" else (kept, stop)
+    source, start, stop = _part(builder.info.splits, spec, split)
+    if limit is None and spec.factors and split == "train":
+        limit = 50_000
     stop = stop if limit is None else min(stop, start + int(limit))
     target = "label" if spec.classes else "attributes" if spec.attributes else None
 
     def pair(example):
-        y = example[target] if target else tf.zeros(())
+        if spec.factors:
+            y = tf.stack([example[f"label_{factor}"] for factor, _ in spec.factors])
+        else:
+            y = example[target] if target else tf.zeros(())
         if isinstance(y, dict):
             y = tf.stack([y[key] for key in CELEBA_ATTRIBUTES])
         return example["image"], y
@@ -313,10 +350,11 @@ def _read(tf, tfds, builder, spec, split, dtype, limit):
     n = stop - start
     x = np.empty((n, *spec.shape), dtype)
     y = None
-    if target:
-        faces = bool(spec.attributes)
-        y = np.empty((n, 40) if faces else n, "float32" if faces else "int32")
-    scale = np.float32(1 if spec.name == "binarized_mnist" else 255)
+    if target or spec.factors:
+        columns = spec.attributes or spec.factors
+        shape = (n, len(columns)) if columns else n
+        y = np.empty(shape, "float32" if spec.attributes else "int32")
+    scale = np.float32(1 if spec.name in _BINARY else 255)
     done, began = 0, time.monotonic()
     size = max(1, _BATCH_BYTES // int(np.prod(spec.shape)))
     for image, label in images.map(pair, tf.data.AUTOTUNE).batch(size).as_numpy_iterator():
@@ -325,10 +363,25 @@ def _read(tf, tfds, builder, spec, split, dtype, limit):
             x[part] = image
         else:
             np.divide(image, scale, out=x[part])
-        if target:
+        if y is not None:
             y[part] = label
         done = part.stop
         if time.monotonic() - began > _QUIET_SECONDS and sys.stderr.isatty():
             end = "\n" if done == n else ""
             print(f"\r{spec.name}: {done:,} of {n:,}", end=end, file=sys.stderr, flush=True)
     return Data(x, y)
+
+
+def _part(splits, spec, split):
+    """The TFDS split that a split lies in, its first example and the one after its last."""
+    if spec.factors:
+        whole = splits["train"].num_examples
+        held = min(10_000, whole // 10)
+        first = {"train": 0, "validation": whole - 2 * held, "test": whole - held}[split]
+        return "train", first, first + (whole - 2 * held if split == "train" else held)
+    source = "train" if spec.name in _HELD_OUT and split == "validation" else split
+    start, stop = 0, splits[source].num_examples
+    if spec.name in _HELD_OUT and source == "train":
+        kept = stop - stop // _HELD_OUT[spec.name]
+        start, stop = (0, kept) if split == "train" else (kept, stop)
+    return source, start, stop

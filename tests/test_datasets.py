@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_vae import datasets
+from keras_vae import datasets, sprites
 
 HISTOGRAM = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
@@ -39,8 +39,11 @@ def test_names():
         "celeb_a",
         "celeb_a_64",
         "cifar10",
+        "dsprites",
         "fashion_mnist",
         "mnist",
+        "shapes3d",
+        "sprites",
     ]
     assert datasets.names() == expected
 
@@ -179,6 +182,53 @@ def test_download_fails_then_works(tmp_path, monkeypatch):
     again = datasets.load("binarized_mnist", data_dir=root, download=False)
     np.testing.assert_array_equal(again.x, x)
     assert len(datasets.load("binarized_mnist", "validation", data_dir=root).x) == 3
+
+
+@pytest.mark.parametrize("name", ["dsprites", "shapes3d"])
+def test_sets_with_factors_say_where_they_were_looked_for(tmp_path, name):
+    pytest.importorskip("tensorflow_datasets")
+    with pytest.raises(FileNotFoundError, match=f"'{name}' is not prepared.*{name}.2.0.0$"):
+        datasets.load(name, data_dir=tmp_path, download=False)
+    info = datasets.info(name)
+    assert info.classes == info.attributes == ()
+    assert f"shape ({dict(info.factors)['shape']})" in str(info)
+
+
+def test_dsprites_come_with_their_factors(tmp_path, monkeypatch):
+    """The real TFDS builder writes a tiny set; only the network is replaced."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    h5py = pytest.importorskip("h5py")
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 2, (40, 64, 64), dtype="uint8")
+    sizes = [1] + [size for _, size in datasets.info("dsprites").factors]
+    classes = rng.integers(sizes, size=(40, 6))
+    with h5py.File(tmp_path / "small.hdf5", "w") as file:
+        file["imgs"] = pictures
+        file["latents/classes"] = classes
+        file["latents/values"] = classes.astype("float32")
+    monkeypatch.setattr(
+        tfds.download.DownloadManager, "download", lambda *_: str(tmp_path / "small.hdf5")
+    )
+    known = {image.tobytes(): row[1:].tolist() for image, row in zip(pictures, classes)}
+    seen = []
+    for split, n in (("train", 32), ("validation", 4), ("test", 4)):
+        x, y = datasets.load("dsprites", split, dtype="uint8", data_dir=tmp_path / "data")
+        assert x.shape == (n, 64, 64, 1) and y.dtype == np.int32
+        assert [known[image.tobytes()] for image in x] == y.tolist()
+        seen += [image.tobytes() for image in x]
+        few = datasets.load("dsprites", split, limit=3, data_dir=tmp_path / "data")
+        assert few.x.dtype == np.float32 and few.x.max() == 1.0
+        np.testing.assert_array_equal(few.x, x[:3])
+    assert len(set(seen)) == 40
+
+
+def test_sprites_need_no_tfds(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    x, y = datasets.load("sprites", "test", limit=5)
+    assert x.shape == (5, 64, 64, 1) and x.dtype == np.float32
+    np.testing.assert_array_equal(x, sprites.draw(y))
+    assert "version:    sprites:1.0.0" in str(datasets.info("sprites"))
+    assert datasets.info("sprites").factors == tuple(zip(sprites.NAMES, sprites.SIZES))
 
 
 def test_missing_package_of_a_builder(tmp_path, monkeypatch):

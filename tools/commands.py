@@ -7,10 +7,11 @@ import numpy as np
 
 from keras_vae import datasets, plots, zoo
 
+from . import applications, recipes
 from . import benchmark as speed
 from . import card as cards
 from . import readme as readmes
-from . import recipes
+from . import reproduce as tables
 from .demo import demo as run_demo
 from .demo import digits
 from .evaluate import evaluate as run_evaluate
@@ -99,6 +100,30 @@ def benchmark(arguments):
 def readme(arguments):
     """`readme`."""
     readmes.readme()
+    return 0
+
+
+def apply(arguments):
+    """`apply`."""
+    names = ("epochs", "sizes", "presets", "digits", "preset")
+    options = {name: getattr(arguments, name) for name in names}
+    applications.apply(
+        arguments.name, arguments.out, arguments.split, arguments.limit, arguments.seed, **options
+    )
+    return 0
+
+
+def reproduce(arguments):
+    """`reproduce`."""
+    tables.reproduce(
+        arguments.table,
+        arguments.budget,
+        arguments.rows,
+        arguments.out,
+        arguments.split,
+        arguments.limit,
+        arguments.restart,
+    )
     return 0
 
 

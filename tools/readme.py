@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_vae import zoo
 from keras_vae._atomic import write_text
 
-from . import phone, recipes
+from . import applications, phone, recipes, reproduce
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADS = {
@@ -29,6 +29,8 @@ def readme():
             text = path.read_text(encoding="utf-8")
             table = "\n".join([head, "|---|---|---|---|---|---|", *map(_row, zoo.list_models())])
             text = replaced(text, "zoo", table)
+            text = replaced(text, "applications", applications.markdown())
+            text = replaced(text, "reproduce", reproduce.markdown())
             write_text(path, replaced(text, "phone", phone.markdown()))
 
 

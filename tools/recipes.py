@@ -65,9 +65,10 @@ def build(recipe, steps_per_epoch=None):
     warmup = recipe["training"].get("warmup_epochs", 0)
     if steps_per_epoch and warmup:
         arguments["beta"] = schedules.Linear(
-            0.0, arguments.get("beta", 1.0), warmup * steps_per_epoch
+            0.0, arguments.get("beta", 1.0), max(1, round(warmup * steps_per_epoch))
         )
-    return getattr(models, recipe["model"]["function"])(**arguments)
+    function = recipe["model"]["function"]
+    return (function if callable(function) else getattr(models, function))(**arguments)
 
 
 def started(model, name, x):

@@ -17,7 +17,7 @@ TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
 ENVIRONMENT = ROOT / ".venv"
 # What a command needs beside the core; the tests run on every backend.
-EXTRAS = {"test": "[browser,jax,litert,onnx,test,torch]"}
+EXTRAS = {"test": "[browser,jax,litert,metrics,onnx,test,torch]"}
 
 
 def main(arguments):

@@ -112,17 +112,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     training = recipe["training"]
     epochs = epochs or training["epochs"]
     runs = out.parent / ".runs" / out.name
-    if restart:
-        shutil.rmtree(runs, ignore_errors=True)
-    runs.mkdir(parents=True, exist_ok=True)
-
-    shape = recipes.build(recipe)
-    x, y = recipes.data(recipe, "train", shape, limit)
-    validation = recipes.data(recipe, "validation", shape, limit)
-    model = recipes.build(recipe, -(-len(x) // training["batch_size"]))
+    model, (x, y), validation = begin(recipe, runs, restart, limit)
     started = time.monotonic()
-    if "start" in training:
-        recipes.started(model, training["start"], x)
     best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
@@ -179,6 +170,29 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     card.write(out)
     shutil.rmtree(runs, ignore_errors=True)
     return out
+
+
+def begin(recipe, runs, restart=False, limit=None):
+    """What a training starts from, or goes on from: `(model, data, validation data)`.
+
+    Args:
+        recipe: what is built and read.
+        runs: folder of what is kept between runs; made here.
+        restart: empty it first.
+        limit: the first examples of each split only.
+    """
+    if restart:
+        shutil.rmtree(runs, ignore_errors=True)
+    runs.mkdir(parents=True, exist_ok=True)
+    shape = recipes.build(recipe)
+    data, validation = (
+        recipes.data(recipe, split, shape, limit) for split in ("train", "validation")
+    )
+    steps = -(-len(data[0]) // recipe["training"]["batch_size"])
+    model = recipes.build(recipe, steps)
+    if "start" in recipe["training"]:
+        recipes.started(model, recipe["training"]["start"], data[0])
+    return model, data, validation
 
 
 def rounded(values, bits=9):

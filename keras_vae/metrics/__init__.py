@@ -18,28 +18,65 @@ from keras_vae.metrics.collapse import (
     collapse_report,
     kl_per_dimension,
 )
+from keras_vae.metrics.dci import DCI, dci, disentanglement_scores
+from keras_vae.metrics.disentanglement import (
+    beta_vae_score,
+    factor_vae_score,
+    grid_sampler,
+    mig,
+    modularity,
+    mutual_information_matrix,
+    row_sampler,
+    sap,
+)
+from keras_vae.metrics.information import bits_per_dimension, mutual_information
 from keras_vae.metrics.likelihood import Estimate, elbo, log_likelihood
-from keras_vae.metrics.pictures import frechet_distance, ms_ssim, psnr
+from keras_vae.metrics.neighbours import auroc, nearest_labels, precision_recall
+from keras_vae.metrics.pictures import (
+    KernelDistance,
+    frechet_distance,
+    kernel_distance,
+    ms_ssim,
+    psnr,
+)
 
 __all__ = [
     "AttributeControl",
     "CodebookUsage",
     "CollapseReport",
+    "DCI",
     "Estimate",
+    "KernelDistance",
     "active_share",
     "active_units",
     "attribute_control",
+    "auroc",
+    "beta_vae_score",
+    "bits_per_dimension",
     "cluster_probabilities",
     "clustering_accuracy",
     "codebook_usage",
     "collapse_report",
+    "dci",
+    "disentanglement_scores",
     "elbo",
+    "factor_vae_score",
     "frechet_distance",
+    "grid_sampler",
+    "kernel_distance",
     "kl_per_dimension",
     "log_likelihood",
+    "mig",
+    "modularity",
     "ms_ssim",
+    "mutual_information",
+    "mutual_information_matrix",
+    "nearest_labels",
     "normal_total_correlation",
+    "precision_recall",
     "psnr",
+    "row_sampler",
     "sampled_attributes",
+    "sap",
     "squared_jacobian",
 ]

@@ -1,0 +1,141 @@
+"""Disentanglement, completeness and informativeness; and all scores at once."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_vae.metrics import disentanglement as scores
+
+
+class DCI(NamedTuple):
+    """What `dci` found.
+
+    Attributes:
+        disentanglement: 1 where each dimension serves one factor only.
+        completeness: 1 where each factor is served by one dimension only.
+        informativeness: accuracy of the trees, mean over factors; guessing the most
+            frequent value is not 0.
+        importance: `(d, k)` share of each dimension in telling each factor; columns that
+            tell something sum to 1.
+    """
+
+    disentanglement: float
+    completeness: float
+    informativeness: float
+    importance: np.ndarray
+
+
+def dci(codes, factors, trees=20, examples=(5_000, 5_000), seed=0):
+    """Disentanglement, completeness, informativeness: Eastwood & Williams 2018.
+
+    One random forest for each factor tells its value from the code (scikit-learn's, every
+    split chosen among all dimensions, grown until leaves are pure); R_jk is how much
+    dimension j lowers its impurity. D is 1 minus the entropy of row j's shares, with the
+    logarithm to the base k, averaged with the rows' sums as weights; C is 1 minus that of
+    column k's shares, to the base d, averaged. Locatello et al. use boosted trees instead,
+    whose numbers differ a little.
+
+    Args:
+        codes: `(n, d)`.
+        factors: `(n, k)`.
+        trees: of each forest.
+        examples: at most so many to learn from, and to score on. With fewer rows than
+            their sum, both are given their share of the rows.
+        seed: int, of the split and of the trees.
+
+    Returns:
+        `DCI`.
+
+    Raises:
+        ImportError: scikit-learn is not there.
+        ValueError: as `mutual_information_matrix`; fewer than ten examples.
+    """
+    ensemble = scores.scikit_learn("ensemble", "DCI")
+    codes, factors = scores.checked(codes, factors)
+    if len(codes) < 10:
+        raise ValueError(f"A split needs ten examples or more. Received: {len(codes)}")
+    learned, scored = _split(len(codes), examples, seed)
+    importance, accuracy = [], []
+    for values in factors.T:
+        forest = ensemble.RandomForestClassifier(trees, max_features=None, random_state=seed)
+        forest.fit(codes[learned], values[learned])
+        importance.append(forest.feature_importances_)
+        accuracy.append(forest.score(codes[scored], values[scored]))
+    matrix = np.array(importance).T
+    return DCI(*_entropies(matrix), float(np.mean(accuracy)), matrix)
+
+
+def _split(n, examples, seed):
+    order = np.random.default_rng(seed).permutation(n)
+    learn, score = examples
+    if n < learn + score:
+        learn = max(1, round(n * learn / (learn + score)))
+    return order[:learn], order[learn : learn + score]
+
+
+def _entropies(importance):
+    """Disentanglement and completeness of a matrix `(d, k)`, which must not be negative."""
+    total = importance.sum()
+    if total <= 0:
+        return 0.0, 0.0
+    rows = 1.0 - _entropy(importance, axis=1)
+    columns = 1.0 - _entropy(importance, axis=0)
+    # A factor that nothing tells has no completeness.
+    columns[importance.sum(axis=0) == 0] = 0.0
+    return float(rows @ importance.sum(axis=1) / total), float(columns.mean())
+
+
+def _entropy(values, axis):
+    """Entropy of the shares along an axis, to the base of their number."""
+    total = values.sum(axis=axis, keepdims=True)
+    shares = values / np.where(total > 0, total, 1.0)
+    nats = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=axis)
+    return nats / np.log(values.shape[axis]) if values.shape[axis] > 1 else nats
+
+
+def disentanglement_scores(codes, factors, categorical=(), active=None, sampler=None, seed=0):
+    """All scores of codes with known factors, each with its defaults.
+
+    Args:
+        codes: `(n, d)`.
+        factors: `(n, k)`, of at least two factors.
+        categorical: see `sap`.
+        active: `(d,)` bool, dimensions to keep for all scores; all by default.
+        sampler: see `factor_vae_score`; the codes that it draws are cut likewise.
+        seed: int.
+
+    Returns:
+        dict of floats: `mig`, `sap`, `modularity`, `disentanglement`, `completeness`,
+        `informativeness`, `factor_vae` and `beta_vae`.
+
+    Raises:
+        ImportError: scikit-learn is not there.
+        ValueError: see each score; no dimension is active.
+    """
+    scores.checked(codes, factors)
+    codes = np.asarray(codes)
+    if active is not None:
+        active = np.asarray(active, bool)
+        if active.shape != codes.shape[1:] or not active.any():
+            raise ValueError(
+                f"`active` must say of each of {codes.shape[1]} dimensions whether it counts, "
+                f"and one must. Received: shape {active.shape}, {int(active.sum())} of them"
+            )
+        codes = codes[:, active]
+    inner = sampler
+    if sampler is not None and active is not None:
+
+        def inner(*arguments):
+            return sampler(*arguments)[:, :, active]
+
+    parts = dci(codes, factors, seed=seed)
+    return {
+        "mig": scores.mig(codes, factors),
+        "sap": scores.sap(codes, factors, categorical, seed),
+        "modularity": scores.modularity(codes, factors),
+        "disentanglement": parts.disentanglement,
+        "completeness": parts.completeness,
+        "informativeness": parts.informativeness,
+        "factor_vae": scores.factor_vae_score(codes, factors, inner, seed=seed),
+        "beta_vae": scores.beta_vae_score(codes, factors, inner, seed=seed),
+    }

@@ -1,0 +1,196 @@
+"""Tables of papers: recipes that build, tiny runs that go on, figures that are the model's."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+from test_tools import offline  # noqa: F401
+
+from keras_vae import datasets, models, sprites
+from tools import __main__ as cli
+from tools import recipes, reproduce, tables
+from tools import train as training
+
+TINY = {"input_shape": (28, 28, 1), "latent_dim": 2, "units": (8,), "likelihood": "bernoulli"}
+FIT = {"epochs": 300, "batch_size": 50, "learning_rate": 2e-3, "verbose": 0, "warmup_epochs": 30}
+
+
+@pytest.fixture
+def stub(monkeypatch, request):
+    """The table "static" with two tiny rows, of the packaged digits."""
+    request.getfixturevalue("offline")
+
+    def rows():
+        options = {"samples": 5}
+        return [
+            tables.row("first", {"NLL": 89.9}, "vae", TINY, "mnist", FIT, **options),
+            tables.row("second", {}, "vae", {**TINY, "beta": 0.5}, "mnist", FIT, **options),
+        ]
+
+    monkeypatch.setitem(tables.TABLES, "static", {**tables.TABLES["static"], "rows": rows})
+
+
+def run(folder, **options):
+    defaults = {"budget": 0.01, "out": folder, "split": "validation", "limit": 60}
+    return reproduce.reproduce("static", **{**defaults, **options})
+
+
+def test_rows_are_trained_measured_and_written(stub, tmp_path, monkeypatch):
+    measured = {}
+
+    def likelihood(model, recipe, split, limit):
+        measured[recipe["model"]["arguments"].get("beta")] = model, split, limit
+        return reproduce.likelihood(model, recipe, split, limit)
+
+    monkeypatch.setitem(reproduce.MEASURES, "likelihood", likelihood)
+    found = run(tmp_path)
+    assert list(found) == ["first", "second"]
+    written = json.loads((tmp_path / "static.json").read_text())
+    assert [row["name"] for row in written["rows"]] == ["first", "second"]
+    first = written["rows"][0]
+    assert (first["epochs"], first["paper_epochs"]) == (3, 300)
+    assert (first["split"], first["limit"], first["budget"]) == ("validation", 60, 0.01)
+    assert first["published"] == {"NLL": 89.9}
+    model, *_ = measured[None]
+    x, _ = datasets.load("mnist", "validation", limit=60)
+    expected = -model.log_likelihood(x, 5, verbose=False)
+    assert first["ours"]["NLL"]["value"] == pytest.approx(expected.mean(), rel=1e-6)
+    error = expected.std(ddof=1) / 60**0.5
+    assert first["ours"]["NLL"]["standard_error"] == pytest.approx(error, rel=1e-5)
+    # The warm-up is a tenth of the training, as in the paper: .3 epochs of two batches.
+    assert model.objective.beta.steps == 1
+    text = reproduce.markdown(tmp_path)
+    value = f"{expected.mean():.2f} ± {error:.2f}"
+    assert f"| first | NLL | 89.9 | {value} | 3 of 300 | validation, n = 60, K = 5" in text
+    assert "| second | NLL | - |" in text
+    assert not list((tmp_path / ".runs" / "static").iterdir())
+
+
+def test_what_is_done_is_not_done_again(stub, tmp_path, monkeypatch, capsys):
+    run(tmp_path, rows=["first"])
+    before = (tmp_path / "static.json").read_text()
+    trained, original = [], training._fit
+
+    def fit(model, *arguments, **options):
+        trained.append(model)
+        return original(model, *arguments, **options)
+
+    monkeypatch.setattr(training, "_fit", fit)
+    run(tmp_path, rows=["first"])
+    assert not trained and "first: done before." in capsys.readouterr().out
+    assert (tmp_path / "static.json").read_text() == before
+    run(tmp_path, rows=["first"], limit=50)
+    assert len(trained) == 1
+    run(tmp_path, rows=["second"])
+    run(tmp_path, rows=["first"], limit=50, restart=True)
+    assert len(trained) == 3
+    # The other row is still there.
+    assert list(reproduce.read("static", tmp_path)) == ["first", "second"]
+
+
+def test_an_interrupted_row_goes_on(stub, tmp_path, monkeypatch):
+    original, seen = training.KeepBest.on_epoch_end, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        original(self, epoch, logs)
+        seen.append(epoch)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.KeepBest, "on_epoch_end", on_epoch_end)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, rows=["first"])
+    assert not (tmp_path / "static.json").exists()
+    run(tmp_path, rows=["first"])
+    assert seen == [0, 1, 2]
+    assert (tmp_path / "static.json").exists()
+
+
+def test_bad_words_are_said(stub, tmp_path, capsys):
+    with pytest.raises(ValueError, match=r"Rows of static are first, second. Received: \['x'\]"):
+        run(tmp_path, rows=["x"])
+    with pytest.raises(ValueError, match="above 0. Received: budget=0"):
+        run(tmp_path, budget=0)
+    with pytest.raises(ValueError, match="no reproduction"):
+        reproduce.reproduce("static", limit=5)
+    with pytest.raises(ValueError, match="iwae, static.*Received: 'nothing'"):
+        reproduce.reproduce("nothing")
+    assert cli.main(["reproduce", "static", "--limit", "5"]) == 2
+    assert "no reproduction" in capsys.readouterr().err
+
+
+@pytest.mark.once
+def test_budgets_scale_epochs_warm_up_and_patience():
+    paper = {"epochs": 2000, "warmup_epochs": 100, "patience": 50, "batch_size": 100}
+    half = reproduce.scaled(paper, 0.5)
+    assert half == {"epochs": 1000, "warmup_epochs": 50, "patience": 25, "batch_size": 100}
+    least = reproduce.scaled(paper, 1e-9)
+    assert least["epochs"] == least["patience"] == 1
+    assert least["warmup_epochs"] == pytest.approx(0.05)
+    assert reproduce.scaled(paper, 1.0) == paper
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_recipes_build_models_of_their_data(name):
+    words = [a for a in cli.parser()._subparsers._group_actions[0].choices["reproduce"]._actions]
+    assert name in next(a.choices for a in words if a.dest == "table")
+    table = tables.TABLES[name]
+    assert table["measure"] in reproduce.MEASURES
+    rows = table["rows"]()
+    assert len({row["name"] for row in rows}) == len(rows)
+    for row in rows:
+        recipe = row["recipe"]
+        model = recipes.build(recipe, 10)
+        assert model.data_shape == datasets.info(recipe["data"]).shape
+        assert model.condition is None
+        assert ("factor" in row["name"]) == isinstance(model, models.FactorVAE)
+
+
+@pytest.mark.once
+class TestGatedNetworks:
+    def test_a_layer_is_a_product_with_its_gate(self, rng):
+        model = tables.gated_vamp_vae((2, 2, 1), 3, units=(5,), components=4, seed=1)
+        x = rng.random((6, 2, 2, 1)).astype("float32")
+        a, b, c, d = model.encoder.get_weights()
+        flat = x.reshape(6, 4)
+        expected = (flat @ a + b) / (1 + np.exp(-(flat @ c + d)))
+        np.testing.assert_allclose(model.encoder.predict(x, verbose=0), expected, rtol=1e-4)
+        assert model.prior.components == 4
+        assert np.isfinite(model.log_likelihood((x > 0.5).astype("float32"), 3)).all()
+
+    def test_seeds_decide_the_weights(self):
+        first, again, other = (
+            tables.gated_vamp_vae((2, 2, 1), 2, (3,), 2, seed=s).get_weights() for s in (0, 0, 1)
+        )
+        for a, b in zip(first, again):
+            np.testing.assert_array_equal(a, b)
+        assert any((a != b).any() for a, b in zip(first, other))
+
+
+@pytest.mark.once
+class TestDisentanglement:
+    def measured(self, encode):
+        pytest.importorskip("sklearn")
+        model = types.SimpleNamespace(encode=encode)
+        return reproduce.disentanglement(model, {"data": "sprites"}, "validation", 1500)
+
+    def test_perfect_codes_score_1_and_dead_dimensions_do_not_count(self):
+        _, y = sprites.load("validation", "uint8", 1500)
+        dead = np.random.default_rng(0).normal(size=(1500, 2)) * 1e-3
+        found = self.measured(lambda x: np.concatenate([y, dead], axis=1).astype("float32"))
+        assert found["MIG"]["value"] > 0.8  # 20 bins of 32 and 40 values
+        assert found["factor_vae"]["value"] > 0.95
+        assert "5 of 7 dimensions" in found["MIG"]["how"]
+
+    def test_a_collapsed_code_scores_0(self):
+        found = self.measured(lambda x: np.zeros((len(x), 3)))
+        assert found == {
+            "MIG": {
+                "value": 0.0,
+                "standard_error": None,
+                "how": "validation, n = 1500, 0 of 3 dimensions, seed 0",
+                "digits": 3,
+            }
+        }

@@ -1,0 +1,99 @@
+"""`apply`: measures what codes are good for and writes one table of it."""
+
+import json
+from pathlib import Path
+
+from keras_vae import _atomic, zoo
+
+from . import uses
+
+NAMES = ("compression", "classification", "anomalies", "denoising")
+FOLDER = next((f for f in zoo._FOLDERS if f.is_dir()), zoo._FOLDERS[-1]) / "applications"
+TABLE = "table.json"
+
+
+def apply(name, out=None, split="test", limit=None, seed=0, **options):
+    """Measures one application, or "all" of them, and puts it into the table.
+
+    Args:
+        name: one of `NAMES`, or "all".
+        out: folder of the table and of the pictures; `zoo/applications` by default.
+        split: "test", or "validation" while something is still being chosen.
+        limit: the first examples of each split only; nothing is written then, unless
+            `out` is given.
+        seed: of weights, batches and noise.
+        **options: of that application's function in `uses`; None of them counts as not
+            given.
+
+    Returns:
+        List of entries, which hold what the table holds.
+
+    Raises:
+        ValueError: unknown name, or options for "all".
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    if name == "all":
+        if options:
+            raise ValueError(f"Options are those of one application. Received: {sorted(options)}")
+        return sum((apply(each, out, split, limit, seed) for each in NAMES), [])
+    if name not in NAMES:
+        raise ValueError(f"`name` must be one of {(*NAMES, 'all')}. Received: name={name!r}")
+    folder = Path(out) if out else None if limit else FOLDER
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    print(f"{name}:")
+    found = [
+        _entry(name, title, value, split, limit, seed, options, **rest)
+        for title, value, rest in getattr(uses, name)(split, limit, seed, folder, **options)
+    ]
+    for entry in found:
+        print("  " + zoo.describe_metric(entry))
+    if folder is not None:
+        entries = [e for e in read(folder) if e["application"] != name or e["split"] != split]
+        _atomic.write_text(folder / TABLE, zoo.dump_json({"entries": entries + found}))
+    return found
+
+
+def _entry(name, title, value, split, limit, seed, options, unit="", digits=2, error=None, how=""):
+    command = f"python -m tools apply {name}"
+    for key, given in (("split", split if split != "test" else None), ("limit", limit),
+                       ("seed", seed or None), *options.items()):  # fmt: skip
+        if given is not None:
+            words = given if isinstance(given, (list, tuple)) else [given]
+            command += f" --{key} {' '.join(map(str, words))}"
+    examples = "" if limit is None else f"first {limit} examples, "
+    return {
+        "application": name,
+        "title": title,
+        "value": float(value),
+        "standard_error": None if error is None else float(error),
+        "unit": unit,
+        "digits": digits,
+        "how": f"{split}, {examples}{how}seed {seed}",
+        "split": split,
+        "seed": seed,
+        "command": command,
+    }
+
+
+def read(folder=FOLDER):
+    """Entries of a folder's table; none where there is no table yet."""
+    path = Path(folder) / TABLE
+    if not path.is_file():
+        return []
+    return json.loads(path.read_text(encoding="utf-8"))["entries"]
+
+
+def markdown(folder=FOLDER):
+    """The table as Markdown, or "" where there is none."""
+    entries = read(folder)
+    if not entries:
+        return ""
+    lines = ["| application | | value | how | command |", "|---|---|---|---|---|"]
+    for e in entries:
+        value = f"{e['value']:.{e['digits']}f}"
+        if e["standard_error"]:
+            value += f" ± {e['standard_error']:.2f}"
+        cells = (e["application"], e["title"], f"{value} {e['unit']}".strip(), e["how"])
+        lines.append(f"| {' | '.join(cells)} | `{e['command']}` |")
+    return "\n".join(lines)

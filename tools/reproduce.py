@@ -1,0 +1,221 @@
+"""`reproduce`: trains a published table's rows and puts our numbers beside the paper's."""
+
+import json
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+
+import keras
+
+from keras_vae import _atomic, datasets, metrics, models, zoo
+
+from . import frechet, recipes, train
+from .tables import TABLES
+
+FOLDER = next((f for f in zoo._FOLDERS if f.is_dir()), zoo._FOLDERS[-1]) / "reproduce"
+
+
+def reproduce(name, budget=0.01, rows=None, out=None, split="test", limit=None, restart=False):
+    """Trains the rows of a table that are not done yet, and measures them.
+
+    Each row goes on from its last epoch where it was interrupted, and is written to
+    `<out>/<name>.json` as soon as it is measured. A row that is there with the same
+    budget, split and limit is not trained again.
+
+    Args:
+        name: one of `tables.TABLES`.
+        budget: part of the paper's epochs, warm-up and patience, above 0; never less
+            than one epoch.
+        rows: names of some rows; all by default.
+        out: folder; `zoo/reproduce` by default.
+        split: "test", or "validation" while something is still being chosen.
+        limit: the first examples of each split only; needs `out`.
+        restart: forget what earlier runs did of these rows.
+
+    Returns:
+        The table, as it was written.
+
+    Raises:
+        ValueError: an unknown table or row, or a budget that is not above 0.
+    """
+    table = _table(name)
+    made = {row["name"]: row for row in table["rows"]()}
+    chosen = list(made) if rows is None else list(rows)
+    unknown = [row for row in chosen if row not in made]
+    if unknown:
+        raise ValueError(f"Rows of {name} are {', '.join(made)}. Received: {unknown}")
+    if not budget > 0:
+        raise ValueError(f"`budget` must be above 0. Received: budget={budget!r}")
+    if limit and not out:
+        raise ValueError("A part of the data is no reproduction: say where to with `out`.")
+    folder = Path(out) if out else FOLDER
+    done = read(name, folder)
+    for each in chosen:
+        found = {} if restart else done.get(each, {})
+        settings = {"budget": budget, "split": split, "limit": limit}
+        if all(found.get(key) == value for key, value in settings.items()):
+            print(f"{name}/{each}: done before.")
+            continue
+        print(f"{name}/{each}: training", flush=True)
+        done[each] = _row(name, table, made[each], settings, folder, restart)
+        _write(name, table, done, made, folder)
+        print(_line(done[each]), flush=True)
+    print(markdown(folder, [name]))
+    return done
+
+
+def _table(name):
+    if name not in TABLES:
+        raise ValueError(f"`table` must be one of {', '.join(TABLES)}. Received: {name!r}")
+    return TABLES[name]
+
+
+def scaled(training, budget):
+    """A recipe's `training` with a part of its epochs, at least one."""
+    found = dict(training)
+    for key in ("epochs", "patience"):
+        if key in found:
+            found[key] = max(1, round(found[key] * budget))
+    if found.get("warmup_epochs"):
+        # As large a part of the training as it was.
+        found["warmup_epochs"] = found["warmup_epochs"] / training["epochs"] * found["epochs"]
+    return found
+
+
+def _row(name, table, row, settings, folder, restart):
+    """Trains and measures one row; returns what is written of it."""
+    recipe = {**row["recipe"], "training": scaled(row["recipe"]["training"], settings["budget"])}
+    training, limit = recipe["training"], settings["limit"]
+    # Another budget or part of the data is another run.
+    runs = folder / ".runs" / name / f"{row['name']}_{training['epochs']}_{limit or 'all'}"
+    model, (x, y), validation = train.begin(recipe, runs, restart, limit)
+    started = time.monotonic()
+    best = train._fit(model, x, y, validation, training, runs)
+    seconds = time.monotonic() - started
+    if isinstance(model, models.FactorVAE):
+        model = model.plain()
+    found = MEASURES[table["measure"]](model, recipe, settings["split"], limit)
+    shutil.rmtree(runs)
+    command = f"python -m tools reproduce {name} --budget {settings['budget']:g}"
+    command += f" --rows {row['name']}"
+    for key in ("split", "limit"):
+        if settings[key] not in (None, "test"):
+            command += f" --{key} {settings[key]}"
+    return {
+        "name": row["name"],
+        **settings,
+        "published": row["published"],
+        "ours": found,
+        "epochs": training["epochs"],
+        "paper_epochs": row["recipe"]["training"]["epochs"],
+        "best_epoch": best.best["epoch"],
+        "validation_loss": round(best.best["val_loss"], 3),
+        "seconds_of_this_run": round(seconds),
+        "command": command,
+        "backend": keras.backend.backend(),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        "made_with": train._versions(),
+    }
+
+
+def _figure(value, error=None, how="", digits=2):
+    error = None if error is None else float(error)
+    return {"value": float(value), "standard_error": error, "how": how, "digits": digits}
+
+
+def likelihood(model, recipe, split, limit, seed=0):
+    """The importance-weighted bound on -log p(x); of 5 samples on a part of the data."""
+    x, y = recipes.data(recipe, split, model, limit)
+    samples = recipe["evaluation"]["samples"] if limit is None else 5
+    bound = metrics.log_likelihood(model, x, y, samples, seed)
+    how = f"{split}, n = {bound.n}, K = {bound.samples}, seed {seed}"
+    return {"NLL": _figure(-bound.mean, bound.standard_error, how)}
+
+
+def disentanglement(model, recipe, split, limit, seed=0):
+    """All scores of the posterior's means, of active dimensions."""
+    x, factors = datasets.load(recipe["data"], split, limit=limit)
+    codes = model.encode(x)
+    active = codes.var(axis=0) > 0.01
+    how = f"{split}, n = {len(x)}, {int(active.sum())} of {len(active)} dimensions, seed {seed}"
+    if not active.any():
+        # A collapsed code says nothing of any factor.
+        return {"MIG": _figure(0.0, how=how, digits=3)}
+    names = [name for name, _ in datasets.info(recipe["data"]).factors]
+    shapes = tuple(i for i, factor in enumerate(names) if factor == "shape")
+    found = metrics.disentanglement_scores(codes, factors, shapes, active, seed=seed)
+    found = {("MIG" if key == "mig" else key): value for key, value in found.items()}
+    return {key: _figure(value, how=how, digits=3) for key, value in found.items()}
+
+
+def faces(model, recipe, split, limit, seed=0):
+    """Fréchet distances of samples and reconstructions from the split."""
+    x, y = recipes.data(recipe, split, model, limit)
+    features, what = frechet.features_of(recipe["data"])
+    sets = {"samples": model.sample(len(x), condition=y, seed=seed)}
+    sets["reconstructions"] = model.reconstruct(x, y)
+    how = f"{split}, n = {len(x)}, {what}seed {seed}"
+    return {
+        f"Fréchet distance of {name}": _figure(
+            metrics.frechet_distance(pictures, x, features), how=how
+        )
+        for name, pictures in sets.items()
+    }
+
+
+MEASURES = {"likelihood": likelihood, "disentanglement": disentanglement, "frechet": faces}
+
+
+def _write(name, table, done, made, folder):
+    ordered = [done[row] for row in made if row in done]
+    kept = {key: table[key] for key in ("title", "paper", "notes", "unit")}
+    folder.mkdir(parents=True, exist_ok=True)
+    _atomic.write_text(
+        folder / f"{name}.json", zoo.dump_json({"table": name, **kept, "rows": ordered})
+    )
+
+
+def read(name, folder=FOLDER):
+    """Rows of a table that were measured, by their names."""
+    path = Path(folder) / f"{name}.json"
+    if not path.is_file():
+        return {}
+    return {row["name"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+
+
+def _line(row):
+    return f"{row['name']}: " + "; ".join(
+        f"{title} {_value(figure)}" for title, figure in row["ours"].items()
+    )
+
+
+def _value(figure):
+    text = f"{figure['value']:.{figure['digits']}f}"
+    return text + (f" ± {figure['standard_error']:.2f}" if figure["standard_error"] else "")
+
+
+def markdown(folder=FOLDER, names=None):
+    """Tables that were measured as Markdown: ours beside what is published."""
+    parts = []
+    for name in names or TABLES:
+        path = Path(folder) / f"{name}.json"
+        if not path.is_file():
+            continue
+        found = json.loads(path.read_text(encoding="utf-8"))
+        lines = [
+            f"**{found['title']}** ({found['paper']}). {found['notes']}",
+            "",
+            "| row | | published | ours | epochs of the paper's | how |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in found["rows"]:
+            for title, figure in row["ours"].items():
+                published = row["published"].get(title, "-")
+                epochs = f"{row['epochs']} of {row['paper_epochs']}"
+                how = f"{figure['how']}: `{row['command']}`"
+                cells = (row["name"], title, published, _value(figure), epochs, how)
+                lines.append(f"| {' | '.join(map(str, cells))} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)

@@ -6,6 +6,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows: there two processes had better not save to one folder.
+    fcntl = None
+
 
 @contextlib.contextmanager
 def file(path):
@@ -42,17 +47,39 @@ def folder(path, marks, kind):
         yield new
         new.chmod(0o755)
         old = _previous(path)
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(new, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.replace(old, path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        with _locked(path.parent):
+            # Another process may have saved, or died while it did, since the check.
+            _recover(path)
+            _check_replaceable(path, marks, kind)
+            if path.exists():
+                os.replace(path, old)
+            try:
+                os.replace(new, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.replace(old, path)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Waits until no other process is in the middle of replacing something in a folder.
+
+    The lock is the folder's own and ends with the process: no file is left behind.
+    """
+    handle = None
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _check_replaceable(path, marks, kind):
@@ -80,6 +107,23 @@ def _previous(path):
 
 def recover(path):
     """Puts back what a save was interrupted in the middle of replacing."""
+    # A save that goes on right now has the lock, and is waited for.
+    if _previous(path).is_dir():
+        with _locked(path.parent):
+            _recover(path)
+
+
+def settled(path):
+    """Whether something is there, once no process is in the middle of replacing it."""
+    while True:
+        recover(path)
+        if path.exists():
+            return True
+        if not _previous(path).is_dir() and not path.exists():
+            return False
+
+
+def _recover(path):
     old = _previous(path)
     if old.is_dir() and not path.exists():
         os.replace(old, path)

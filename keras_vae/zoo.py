@@ -5,6 +5,7 @@ it is, what was measured, hashes), `model.weights.h5`, and beside them what
 people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
 """
 
+import contextlib
 import difflib
 import fnmatch
 import hashlib
@@ -15,7 +16,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_vae import _atomic, _safety
+from keras_vae import _atomic, _safety, _untrusted
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 GOLDEN, RECIPE = "golden.npz", "recipe.json"
@@ -101,14 +102,22 @@ def info(name):
     Raises:
         ValueError: unknown name, or a folder that is no preset.
     """
-    return Info(_metadata(folder(name)))
+    path = folder(name)
+    with _copied(path, METADATA) as files:
+        return Info(_metadata(files, path))
 
 
 def load(name, weights="pretrained", compile=True):
     """A model, pretrained, on whatever backend Keras runs.
 
+    Nothing in the files is executed, wherever they come from: a configuration may
+    name classes of Keras and of this package that compute, and no others; weights
+    are arrays of numbers; what would take far more memory than the files is refused
+    before it does.
+
     Args:
-        name: a name of `list_models()` or the path of a preset folder.
+        name: a name of `list_models()`, the path of a preset folder, or that of a
+            `.keras` file as `model.save` writes it.
         weights: "pretrained", or None for the same architecture, fresh.
         compile: whether `fit` works at once, with Adam at 1e-3.
 
@@ -118,20 +127,57 @@ def load(name, weights="pretrained", compile=True):
     Raises:
         ValueError: unknown name (near names are suggested); a folder that is
             no preset; a hash that differs; a configuration that names a class
-            which is neither Keras' nor ours. Nothing has been executed then.
+            which is neither Keras' nor ours; a link; a file that is damaged or asks
+            for more than it holds. Nothing has been executed then.
     """
     if weights not in ("pretrained", None):
         raise ValueError(f"`weights` must be 'pretrained' or None. Received: weights={weights!r}")
-    path = folder(name)
-    hashes = _metadata(path)["sha256"]
-    wanted = [CONFIG] + ([WEIGHTS] if weights else [])
-    for file in wanted:
-        _check_hash(path / file, hashes.get(file))
-    model = _build(_read_json(path / CONFIG), path / CONFIG)
-    if weights:
-        _load_weights(model, path / WEIGHTS)
+    if _is_archive(name):
+        path = _atomic.absolute(name)
+        with _untrusted.unpacked(path) as files:
+            config = _without_optimizers(_read_json(files, CONFIG, path))
+            model = _build_with_weights(config, files, path, weights)
+    else:
+        path = folder(name)
+        wanted = [CONFIG] + ([WEIGHTS] if weights else [])
+        with _copied(path, METADATA, *wanted) as files:
+            hashes = _metadata(files, path)["sha256"]
+            for file in wanted:
+                _check_hash(files, file, path, hashes.get(file))
+            model = _build_with_weights(_read_json(files, CONFIG, path), files, path, weights)
     if compile:
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    return model
+
+
+def _is_archive(name):
+    path = Path(name)
+    if path.suffix in (".h5", ".hdf5") and path.is_file():
+        raise ValueError(
+            "A whole model is not loaded from an HDF5 file, which may hold code: save it as "
+            f"`.keras`, or load its weights into a model. Received: {name}"
+        )
+    return path.suffix == ".keras" and path.is_file()
+
+
+def _copied(path, *names):
+    """The files of a preset, private for as long as they are read."""
+    return _untrusted.copied(path, names, follow=path.parent in _FOLDERS)
+
+
+def _build_with_weights(config, files, path, weights):
+    if not weights:
+        return _build(config, path / CONFIG)
+    with _weights_fit(path / WEIGHTS):
+        numbers = _untrusted.check_weights(files / WEIGHTS)
+    model = _build(config, path / CONFIG, numbers)
+    with _weights_fit(path / WEIGHTS):
+        # Keras loads what it finds; here each number must find its place too.
+        model.load_weights(files / WEIGHTS)
+        if numbers != model.count_params():
+            raise ValueError(
+                f"{numbers:,} numbers in the file, {model.count_params():,} in the model"
+            )
     return model
 
 
@@ -163,7 +209,7 @@ def save(model, path, metadata=None, golden=None, files=None):
     path = _atomic.absolute(path)
     config = _without_optimizers(keras.saving.serialize_keras_object(model))
     # A compiled model would carry the optimizer's slots in its weights.
-    twin = _build(json.loads(json.dumps(config)), path / CONFIG)
+    twin = _build(json.loads(json.dumps(config)), path / CONFIG, model.count_params())
     twin.set_weights(model.get_weights())
     with _atomic.folder(path, {METADATA, RECIPE}, "preset") as new:
         (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
@@ -278,13 +324,13 @@ def folder(name):
     """The folder of a preset, by name or path."""
     if isinstance(name, str) and name and name == Path(name).name:
         for root in _FOLDERS:
-            _atomic.recover(root / name)
+            _atomic.settled(root / name)
         if name in list_models():
             return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
     path = _atomic.absolute(name)
-    _atomic.recover(path)
-    if path.is_dir():
-        if not (path / METADATA).is_file():
+    if _atomic.settled(path) and path.is_dir():
+        # Twice: another process may be replacing it.
+        if not any((path / METADATA).is_file() for _ in range(2) if _atomic.settled(path)):
             raise ValueError(
                 f"The folder holds no {METADATA}, so it is no preset. Received: {name}"
             )
@@ -315,11 +361,14 @@ def _without_optimizers(config):
     return config
 
 
-def _build(config, path):
+def _build(config, path, numbers=_untrusted.MOST_NUMBERS):
     """The model of a configuration, which is checked before anything is made of it."""
     _safety.check_config(config, path)
     try:
-        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        with _untrusted.budget(numbers):
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    except _untrusted.Exhausted as error:
+        raise _no_fit(error, path) from error
     except Exception as error:
         raise ValueError(
             f"The configuration describes no model. Received: {type(error).__name__}: {error} "
@@ -332,37 +381,24 @@ def _build(config, path):
     return model
 
 
-def _load_weights(model, path):
-    """Keras loads what it finds; here each number of the file must find its place too."""
+@contextlib.contextmanager
+def _weights_fit(path):
     try:
-        model.load_weights(path)
-        found, expected = _count_weights(path), model.count_params()
-        if found != expected:
-            raise ValueError(f"{found:,} numbers in the file, {expected:,} in the model")
+        yield
     except Exception as error:
-        raise ValueError(
-            "The weights do not fit the configuration, or the file is damaged. "
-            f"Received: {type(error).__name__}: {error} in {path}"
-        ) from error
+        raise _no_fit(error, path) from error
 
 
-def _count_weights(path):
-    """How many numbers a weights file holds, without the state of random generators."""
-    sizes = []
-
-    def visit(name, item):
-        random = name == "vars/seed" or "/seed_generator/" in name
-        if isinstance(item, h5py.Dataset) and not random:
-            sizes.append(item.size)
-
-    with h5py.File(path) as file:
-        file.visititems(visit)
-    return sum(sizes)
+def _no_fit(error, path):
+    return ValueError(
+        "The weights do not fit the configuration, or the file is damaged. "
+        f"Received: {type(error).__name__}: {error} in {path}"
+    )
 
 
-def _metadata(path):
-    """Metadata with every key that a preset has."""
-    metadata = _read_json(path / METADATA)
+def _metadata(files, path):
+    """Metadata with every key that a preset has; `path` is named in errors."""
+    metadata = _read_json(files, METADATA, path)
     if metadata.get("format", FORMAT) != FORMAT:
         raise ValueError(
             f"The preset has a format that this keras_vae does not know: update it. "
@@ -374,32 +410,30 @@ def _metadata(path):
             f"The preset's {METADATA} is incomplete. "
             f"Received: no {', '.join(missing) or 'sha256 of files'} in {path}"
         )
+    try:
+        # Whatever is of another type than it should be does not print.
+        str(Info(metadata))
+    except Exception as error:
+        raise ValueError(
+            f"The preset's {METADATA} has a value of another type than it should. "
+            f"Received: {type(error).__name__}: {error} in {path}"
+        ) from error
     return metadata
 
 
-def _read_json(path):
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"The preset lacks {path.name}. Received: {path}") from None
-    except (ValueError, OSError, RecursionError) as error:
-        raise ValueError(
-            f"The preset's {path.name} cannot be read: {error}. Received: {path}"
-        ) from error
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"The preset's {path.name} must hold a dict. Received: {type(value).__name__} in {path}"
-        )
-    return value
+def _read_json(files, name, path):
+    if not (files / name).is_file():
+        raise ValueError(f"The preset lacks {name}. Received: {path}")
+    return _safety.read(files / name, path / name)
 
 
-def _check_hash(path, expected):
-    if not path.is_file():
-        raise ValueError(f"The preset lacks {path.name}. Received: {path}")
-    found = _sha256(path)
+def _check_hash(files, name, path, expected):
+    if not (files / name).is_file():
+        raise ValueError(f"The preset lacks {name}. Received: {path}")
+    found = _sha256(files / name)
     if found != expected:
         raise ValueError(
-            f"{path.name} is damaged or was changed: its sha256 is not the one in "
+            f"{name} is damaged or was changed: its sha256 is not the one in "
             f"{METADATA}. Get the preset again. Expected: {expected}. Received: {found}"
         )
 

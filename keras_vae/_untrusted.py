@@ -12,7 +12,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_vae import _atomic, _safety
+from keras_vae import _atomic
 
 MOST_OBJECTS = 100_000
 MOST_DEPTH = 64

@@ -21,12 +21,12 @@ def train(folder):
     """A model with everything that has a state: dropout, schedules, averages, two optimizers."""
     import keras
 
-    from keras_vae import callbacks, models, schedules
+    from keras_vae import callbacks, models
 
     rng = np.random.default_rng(0)
     x = rng.random((50, 6), "float32")
     model = models.factor_vae((6,), 2, units=(4,), discriminator_units=(4,), seed=0)
-    model.objective.beta = schedules.get(1.0) if hasattr(schedules, "get") else 1.0
+
     model.compile(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(0.01, 40), use_ema=True, ema_momentum=0.9
@@ -41,6 +41,7 @@ def train(folder):
         verbose=0,
         callbacks=[
             callbacks.Resume(folder / "state", seed=3, keep=True, log=folder / "log.csv"),
+            callbacks.SwapAverages(swap_on_epoch=True),
             Slowly(folder),
         ],
     ).history

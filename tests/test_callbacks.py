@@ -67,7 +67,11 @@ class TestResume:
                 epochs=3,
                 verbose=0,
                 validation_data=images[21:30],
-                callbacks=[callbacks.Resume(tmp_path / folder, log=tmp_path / "log.csv"), *more],
+                callbacks=[
+                    callbacks.Resume(tmp_path / folder, log=tmp_path / "log.csv"),
+                    callbacks.SwapAverages(swap_on_epoch=True),
+                    *more,
+                ],
             )
 
         whole = build()
@@ -159,6 +163,35 @@ class TestResume:
             found = resume_child.differences(tmp_path / "whole", tmp_path / "killed")
             assert max(found.values()) <= TOLERANCE, found
         assert any(name.startswith("discriminator_optimizer") for name in found)
+
+
+def test_averages_are_swapped_in_and_out_to_the_bit(images):
+    """Validation sees the averages; training goes on with the weights it had."""
+    model = tiny()
+    model.compile(keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.5))
+    seen = {}
+
+    class Look(keras.callbacks.Callback):
+        def __init__(self, when):
+            super().__init__()
+            self.when = when
+
+        def look(self, at):
+            seen[self.when, at] = [w.copy() for w in model.get_weights()]
+
+        def on_test_begin(self, logs=None):
+            self.look("begin")
+
+        def on_test_end(self, logs=None):
+            self.look("end")
+
+    swap = callbacks.SwapAverages(swap_on_epoch=True)
+    beside = [Look("before"), swap, Look("after")]
+    model.fit(images, batch_size=16, epochs=2, verbose=0, callbacks=beside, validation_data=images)
+    assert_same(seen["before", "begin"], seen["after", "end"], 0.0)
+    assert_same(seen["after", "begin"], seen["before", "end"], 0.0)
+    gaps = [np.abs(a - b).max() for a, b in zip(seen["before", "begin"], seen["after", "begin"])]
+    assert max(gaps) > 1e-4
 
 
 class TestStopAtNaN:

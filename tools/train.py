@@ -187,7 +187,7 @@ def _fit(model, x, y, validation, training, folder, last=False):
     # which are those that validation saw and that are kept.
     beside = [
         callbacks.Resume(folder / "state", keep=True, log=folder / "log.csv"),
-        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        callbacks.SwapAverages(swap_on_epoch=True),
         keep,
         TimeLeft(),
     ]

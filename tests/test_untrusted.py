@@ -350,7 +350,7 @@ class TestSizes:
     def test_a_configuration_of_gigabytes(self, preset):
         os.truncate(preset / "config.json", 2**25)
         rewritten = json.loads((preset / "metadata.json").read_text())
-        rewritten["sha256"]["config.json"] = zoo._sha256(preset / "config.json")
+        rewritten["sha256"]["config.json"] = zoo.sha256(preset / "config.json")
         (preset / "metadata.json").write_text(json.dumps(rewritten))
         with pytest.raises(ValueError, match="33,554,432 bytes, of at most 16,777,216"):
             zoo.load(preset)

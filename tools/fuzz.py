@@ -117,7 +117,7 @@ def set_hashes(files):
     import hashlib
 
     try:
-        metadata = json.loads((files / "metadata.json").read_bytes())
+        metadata = json.loads(_bytes(files / "metadata.json") or b"")
         for name in metadata["sha256"]:
             metadata["sha256"][name] = hashlib.sha256(_bytes(files / name)).hexdigest()
         (files / "metadata.json").write_text(json.dumps(metadata))
@@ -158,6 +158,8 @@ def change_bytes(files, rng):
 def change_json(files, rng):
     """A value of configuration or metadata replaced, removed, doubled or moved."""
     path = _some_file(files, rng, ".json")
+    if path is None:
+        return
     try:
         value = json.loads(path.read_bytes())
         places = []
@@ -329,9 +331,12 @@ def work(first, last, seed, notes):
             target.mkdir()
             path, same = changed(source, target, np.random.default_rng([seed, case]))
             outside = _count(sandbox)
+            # Its own seconds; and, for what waits for ever, those of a busy machine's clock.
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(60 * SECONDS)
             result, good = judge(path, same, model, watch)
             signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.alarm(0)
             if _count(sandbox) != outside:
                 result, good = "left files behind", False
             shutil.rmtree(target)

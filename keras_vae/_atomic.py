@@ -1,6 +1,7 @@
 """Files and folders that are replaced whole or not at all."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -30,6 +31,20 @@ def write_text(path, text):
     """Writes a text file whole or not at all."""
     with file(path) as new:
         new.write_text(text, encoding="utf-8")
+
+
+def reserve(folder, size):
+    """Raises an OSError where a folder's disk has no room for `size` bytes.
+
+    HDF5 does not survive a disk that is full: it ends the process, or says something else.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"No space left on device: {size:,} bytes are needed. Received: {free:,} free",
+            str(folder),
+        )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
 import contextlib
 import difflib
 import fnmatch
+import io
 import json
 import shutil
 import tempfile
@@ -271,7 +272,9 @@ def _save_weights(model, path):
     """Keras' weights file with its arrays deflated, which any Keras reads as well."""
     plain = path.with_name("plain.weights.h5")
     model.save_weights(plain)
-    with h5py.File(plain) as old, h5py.File(path, "w") as new:
+    # In memory, as HDF5 does not survive a disk that is full.
+    packed = io.BytesIO()
+    with h5py.File(plain) as old, h5py.File(packed, "w") as new:
 
         def copy(name, item):
             if isinstance(item, h5py.Group):
@@ -284,6 +287,7 @@ def _save_weights(model, path):
         old.visititems(copy)
         new.attrs.update(old.attrs)
     plain.unlink()
+    path.write_bytes(packed.getvalue())
 
 
 def folder(name):

@@ -54,9 +54,11 @@ class Resume(keras.callbacks.Callback):
             return initial_epoch
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
+        before = _values(_variables(model))
         try:
             model.load_weights(self.folder / state["weights"])
         except Exception as error:
+            _assign(_variables(model), before)
             raise ValueError(
                 "The kept state is of another model, or is damaged: delete it to begin anew. "
                 f"Received: {type(error).__name__}: {error} in {self.folder}"
@@ -67,8 +69,7 @@ class Resume(keras.callbacks.Callback):
 
     def shuffled(self, x, y, sample_weight, batch_size):
         """Arrays as batches whose order is a function of seed and epoch."""
-        self.dataset = Shuffled(x, y, batch_size or 32, self.seed, sample_weight)
-        return self.dataset
+        return Shuffled(x, y, batch_size or 32, self.seed, sample_weight)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._commit()
@@ -230,7 +231,7 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
-        values = [np.array(keras.ops.convert_to_numpy(v)) for v in self._variables()]
+        values = _values(_variables(self.model))
         if all(_finite(value) for value in values):
             self._saved, self._since = values, epoch
 
@@ -242,16 +243,9 @@ class StopAtNaN(keras.callbacks.Callback):
                     self.found = (batch, bad)
             raise FloatingPointError("The loss is no finite number.")
 
-    def _variables(self):
-        model = self.model
-        slots = model.optimizer.variables if model.optimizer.built else []
-        every = (*model.variables, *model.non_trainable_variables, *slots)
-        return list({id(v): v for v in every}.values())
-
     def error(self):
         """What went wrong, once the weights are put back; see `fit`."""
         batch, bad = self.found
-        variables = self._variables()
         broken = [v.path for v in self.model.variables if not _finite(v)]
         where = "No weight was touched"
         if broken:
@@ -260,8 +254,7 @@ class StopAtNaN(keras.callbacks.Callback):
             )
         back = "There were no finite weights to go back to."
         if self._saved is not None:
-            for variable, value in zip(variables, self._saved, strict=False):
-                variable.assign(value)
+            _assign(_variables(self.model), self._saved)
             back = f"The weights are again those at the beginning of epoch {self._since + 1}."
         shown = ", ".join(f"{name}={value}" for name, value in bad.items())
         return FloatingPointError(
@@ -269,6 +262,23 @@ class StopAtNaN(keras.callbacks.Callback):
             f"{where}. {back} Lower the learning rate, or clip gradients "
             f"(`global_clipnorm`). Received: {shown}"
         )
+
+
+def _variables(model):
+    """Everything that a step of training may change."""
+    slots = model.optimizer.variables if model.optimizer.built else []
+    every = (*model.variables, *model.non_trainable_variables, *slots)
+    return list({id(v): v for v in every}.values())
+
+
+def _values(variables):
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def _assign(variables, values):
+    # An optimizer that was built meanwhile has slots more, behind the others.
+    for variable, value in zip(variables, values, strict=False):
+        variable.assign(value)
 
 
 def _finite(value):

@@ -112,6 +112,7 @@ class TestResume:
         model = tiny()
         assert fit(model).epoch == [0, 1] and int(ops.convert_to_numpy(model.step)) == 4
 
+    @pytest.mark.filterwarnings("ignore:Skipping nested container")
     def test_a_state_that_does_not_fit_is_refused(self, images, tmp_path):
         resume = callbacks.Resume(tmp_path / "state", keep=True)
         tiny().fit(images, verbose=0, callbacks=resume)
@@ -119,7 +120,7 @@ class TestResume:
         before = other.get_weights()
         with pytest.raises(ValueError, match="another model, or is damaged.*Received"):
             other.fit(images, verbose=0, callbacks=resume)
-        assert_same(before[:1], other.get_weights()[:1], 0.0)
+        assert_same(before, other.get_weights(), 0.0)
         (tmp_path / "state" / "state.json").write_text("{")
         with pytest.raises(ValueError, match="state is damaged.*Received"):
             tiny().fit(images, verbose=0, callbacks=resume)
@@ -241,7 +242,7 @@ class TestStopAtNaN:
                 return (images[:4] * (np.nan if index == 1 else 1.0),)
 
         with pytest.raises(FloatingPointError, match="since epoch 1, batch 2.*loss=nan"):
-            model.fit(Batches(), verbose=0)
+            model.fit(Batches(), verbose=0, shuffle=False)
         assert_same(before, model.get_weights(), 0.0)
 
     def test_a_learning_rate_that_blows_up(self, images):

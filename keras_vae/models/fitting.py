@@ -61,19 +61,21 @@ class Fitting:
         resume = next((c for c in callbacks if isinstance(c, Resume)), None)
         if resume is not None:
             kwargs["initial_epoch"] = resume.begin(self, epochs, kwargs.get("initial_epoch", 0))
-            if isinstance(x, Shuffled):
-                resume.dataset = x
-            elif _is_array(x):
+            if _is_array(x):
                 (x, y, sample_weight), split = _split((x, y, sample_weight), validation_split)
-                validation_split, validation_data = 0.0, validation_data or split
-                if kwargs.pop("shuffle", True):
+                validation_data = split if validation_data is None else validation_data
+                validation_split = 0.0
+                if kwargs.get("shuffle", True):
                     x, y, sample_weight = (
                         resume.shuffled(x, y, sample_weight, batch_size),
-                        *[None] * 2,
+                        None,
+                        None,
                     )
                     batch_size = None
-                else:
-                    kwargs["shuffle"] = False
+            if isinstance(x, Shuffled):
+                resume.dataset = x
+                # Keras would shuffle the batches once more, by a generator of its own.
+                kwargs["shuffle"] = False
         try:
             return super().fit(
                 x,

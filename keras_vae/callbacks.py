@@ -231,6 +231,9 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
+        # With slots, which a NaN goes into as well.
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
         values = _values(_variables(self.model))
         if all(_finite(value) for value in values):
             self._saved, self._since = values, epoch
@@ -266,8 +269,7 @@ class StopAtNaN(keras.callbacks.Callback):
 
 def _variables(model):
     """Everything that a step of training may change."""
-    slots = model.optimizer.variables if model.optimizer.built else []
-    every = (*model.variables, *model.non_trainable_variables, *slots)
+    every = (*model.variables, *model.non_trainable_variables, *model.optimizer.variables)
     return list({id(v): v for v in every}.values())
 
 
@@ -276,8 +278,7 @@ def _values(variables):
 
 
 def _assign(variables, values):
-    # An optimizer that was built meanwhile has slots more, behind the others.
-    for variable, value in zip(variables, values, strict=False):
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 

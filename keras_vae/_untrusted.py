@@ -6,6 +6,7 @@ import stat
 import tempfile
 import threading
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
@@ -80,9 +81,10 @@ def _copy(source, target, follow=False):
         handle = os.open(source, flags)
     except FileNotFoundError:
         return
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ValueError(f"A preset holds plain files only. Received: {source}")
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError(f"A preset holds plain files only. Received: {source}")
         with open(target, "wb") as new:
             while content := file.read(_CHUNK):
                 new.write(content)
@@ -232,8 +234,6 @@ def _check_chunks(item, name, left, filters):
 
 
 def _unpacked_size(packed, most):
-    import zlib
-
     return len(zlib.decompressobj().decompress(packed, most + 1))
 
 

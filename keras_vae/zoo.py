@@ -35,6 +35,7 @@ from keras_vae._description import (
     sha256,
 )
 
+_INTEGERS = ("version", "latent_dim", "parameters", "bytes")
 _KEYS = ("name", "version", "description", "input", "latent_dim", "parameters", "bytes", "sha256")
 
 __all__ = [
@@ -378,14 +379,17 @@ def _metadata(files, path):
             f"The preset's {METADATA} is incomplete. "
             f"Received: no {', '.join(missing) or 'sha256 of files'} in {path}"
         )
+    wrong = [f"{key}={metadata[key]!r}" for key in _INTEGERS if type(metadata[key]) is not int]
     try:
-        # Whatever is of another type than it should be does not print.
+        # Whatever else is of another type than it should be does not print.
         str(Info(metadata))
     except Exception as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    if wrong:
         raise ValueError(
             f"The preset's {METADATA} has a value of another type than it should. "
-            f"Received: {type(error).__name__}: {error} in {path}"
-        ) from error
+            f"Received: {wrong[0]} in {path}"
+        )
     return metadata
 
 

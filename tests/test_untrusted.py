@@ -126,7 +126,11 @@ def gadget(function, module, inputs, **arguments):
 
 
 def lambda_layer(canary):
-    code = {"class_name": "__lambda__", "config": {"value": function_code(canary)}}
+    value = function_code(canary)
+    code = {
+        "class_name": "__lambda__",
+        "config": {"code": value, "defaults": None, "closure": None, "value": value},
+    }
     return {
         "module": "keras.layers",
         "class_name": "Lambda",
@@ -262,7 +266,9 @@ HOSTILE = {
     ),
     "a name for the whole file": (lambda f, n: f.__setitem__(n, f["/"]), "two names"),
     "a long attribute": (
-        lambda f, n: f.create_dataset(n, (4,), "f4").attrs.__setitem__("a", "x" * 60000),
+        lambda f, n: f.create_dataset(n, (4,), "f4").attrs.__setitem__(
+            "a", np.bytes_(50000 * b"x")
+        ),
         "an attribute",
     ),
 }
@@ -309,17 +315,14 @@ class TestWeights:
 
 
 class TestSizes:
-    @pytest.mark.parametrize("units", [2**20, 2**24])
+    @pytest.mark.parametrize("units", [2**24, 2**31])
     @pytest.mark.parametrize("weights", ["pretrained", None])
     def test_a_layer_of_a_petabyte(self, preset, units, weights):
         config = json.loads((preset / "config.json").read_text())
-        layers = config["config"]["encoder"]["config"]["layers"]
-        layers[-1]["config"]["units"] = units
-        layers[0]["config"]["batch_shape"] = [None, 1000, 1000, 1]
+        config["config"]["encoder"]["config"]["layers"][-1]["config"]["units"] = units
         rewrite(preset, "config.json", json.dumps(config))
-        with pytest.raises(
-            ValueError, match="weights of more than [0-9,]+ numbers.*Received|Received: Exhausted"
-        ):
+        most = "609" if weights else "268,435,456"
+        with pytest.raises(ValueError, match=f"Exhausted: .* more than {most} numbers"):
             zoo.load(preset, weights=weights)
 
     @pytest.mark.parametrize(
@@ -389,7 +392,7 @@ class TestFiles:
             zoo.load(preset)
         (preset / name).unlink()
         (preset / name).mkdir()
-        with pytest.raises((ValueError, OSError), match=f"{name}|plain files"):
+        with pytest.raises(ValueError, match=f"no {name}|plain files"):
             zoo.load(preset)
 
     def test_a_link_to_the_folder_is_the_users_own(self, preset, tmp_path):

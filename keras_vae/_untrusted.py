@@ -129,13 +129,13 @@ def _extract(archive, name, target, most):
             new.write(content)
 
 
-def check_weights(path, ignored=("optimizer",)):
+def check_weights(path, slots=False):
     """How many numbers a weights file holds, once it is known to hold nothing else.
 
     Args:
         path: an HDF5 file as Keras writes it.
-        ignored: top groups whose numbers do not count. Nor does the state of random
-            generators, which models of older versions lack.
+        slots: whether optimizers may have theirs in it, which do not count. Nor does the
+            state of random generators, which models of older versions lack.
 
     Raises:
         ValueError: links, data elsewhere, types that are no numbers, or shapes that would
@@ -172,7 +172,7 @@ def check_weights(path, ignored=("optimizer",)):
         for name, size in found.items()
         if name != "vars/seed"
         and "/seed_generator/" not in name
-        and name.split("/")[0] not in ignored
+        and not (slots and name.split("/")[0].endswith("optimizer"))
     )
 
 

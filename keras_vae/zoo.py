@@ -135,7 +135,7 @@ def load(name, weights="pretrained", compile=True):
         path = _atomic.absolute(name)
         with _untrusted.unpacked(path) as files:
             config = _without_optimizers(_read_json(files, CONFIG, path))
-            model = _build_with_weights(config, files, path, weights)
+            model = _build_with_weights(config, files, path, weights, slots=True)
     else:
         path = folder(name)
         wanted = [CONFIG] + ([WEIGHTS] if weights else [])
@@ -162,11 +162,11 @@ def _copied(path, *names):
     return _untrusted.copied(path, names, follow=path.parent in _FOLDERS)
 
 
-def _build_with_weights(config, files, path, weights):
+def _build_with_weights(config, files, path, weights, slots=False):
     if not weights:
         return _build(config, path / CONFIG)
     with _weights_fit(path / WEIGHTS):
-        numbers = _untrusted.check_weights(files / WEIGHTS)
+        numbers = _untrusted.check_weights(files / WEIGHTS, slots)
     model = _build(config, path / CONFIG, numbers)
     with _weights_fit(path / WEIGHTS):
         # Keras loads what it finds; here each number must find its place too.

@@ -330,11 +330,12 @@ def _without_optimizers(config):
     return config
 
 
-def _build(config, path, numbers=_untrusted.MOST_NUMBERS):
+def _build(config, path, numbers=_untrusted.MOST_NUMBERS // 2):
     """The model of a configuration, which is checked before anything is made of it."""
     _safety.check_config(config, path)
     try:
-        with _untrusted.budget(numbers):
+        # Some room, as a part may be made twice before it finds its place.
+        with _untrusted.budget(2 * numbers + 2**16):
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
     except _untrusted.Exhausted as error:
         raise _no_fit(error, path) from error

@@ -64,6 +64,7 @@ class Resume(keras.callbacks.Callback):
                 f"Received: {type(error).__name__}: {error} in {self.folder}"
             ) from error
         self._told = state["logs"]
+        _assign(_seeds(model), [np.array(seed, "uint32") for seed in state["seeds"]])
         _set_random_state(state["random"])
         return epochs if state["stopped"] else max(initial_epoch, state["epoch"])
 
@@ -87,6 +88,7 @@ class Resume(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "weights": name,
             "logs": self._told,
+            "seeds": [value.tolist() for value in _values(_seeds(self.model))],
             "random": _random_state(),
         }
 
@@ -271,6 +273,12 @@ def _variables(model):
     """Everything that a step of training may change."""
     every = (*model.variables, *model.non_trainable_variables, *model.optimizer.variables)
     return list({id(v): v for v in every}.values())
+
+
+def _seeds(model):
+    """States of random generators of layers, such as `Dropout`, which no weights file holds."""
+    others = {id(v) for v in (*model.weights, *model.metrics_variables)}
+    return [v for v in model.variables if id(v) not in others]
 
 
 def _values(variables):

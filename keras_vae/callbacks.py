@@ -64,7 +64,7 @@ class Resume(keras.callbacks.Callback):
                 f"Received: {type(error).__name__}: {error} in {self.folder}"
             ) from error
         self._told = state["logs"]
-        _assign(_seeds(model), [np.array(seed, "uint32") for seed in state["seeds"]])
+        _assign(_seeds(model), [np.array(seed) for seed in state["seeds"]])
         _set_random_state(state["random"])
         return epochs if state["stopped"] else max(initial_epoch, state["epoch"])
 
@@ -278,7 +278,7 @@ def _variables(model):
 def _seeds(model):
     """States of random generators of layers, such as `Dropout`, which no weights file holds."""
     others = {id(v) for v in (*model.weights, *model.metrics_variables)}
-    return [v for v in model.variables if id(v) not in others]
+    return [v for v in model.variables if "int" in v.dtype and id(v) not in others]
 
 
 def _values(variables):

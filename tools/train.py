@@ -182,6 +182,10 @@ def _fit(model, x, y, validation, training, folder, last=False):
             global_clipnorm=training.get("clip"),
         )
     )
+    if not (folder / "state" / callbacks.STATE).is_file():
+        # Left by a run that had not done an epoch, or cannot be gone on with.
+        for stale in ("best.npz", "best.json", "log.csv"):
+            (folder / stale).unlink(missing_ok=True)
     keep = KeepBest(folder, training.get("patience", epochs), last)
     # In this order: back up the raw weights, then swap in the averaged ones,
     # which are those that validation saw and that are kept.

@@ -5,68 +5,64 @@ it is, what was measured, hashes), `model.weights.h5`, and beside them what
 people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
 """
 
+import contextlib
 import difflib
 import fnmatch
-import hashlib
+import io
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
-from keras_vae import _atomic, _safety
+from keras_vae import _atomic, _hub, _safety, _untrusted
+from keras_vae._description import (
+    CONFIG,
+    FORMAT,
+    GOLDEN,
+    METADATA,
+    RECIPE,
+    WEIGHTS,
+    Info,
+    describe,
+    describe_metric,
+    dump_json,
+    golden_values,
+    latent,
+    sha256,
+)
 
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-GOLDEN, RECIPE = "golden.npz", "recipe.json"
-FORMAT = 1
+_INTEGERS = ("version", "latent_dim", "parameters", "bytes")
 _KEYS = ("name", "version", "description", "input", "latent_dim", "parameters", "bytes", "sha256")
+
+__all__ = [
+    "CONFIG",
+    "FORMAT",
+    "GOLDEN",
+    "METADATA",
+    "RECIPE",
+    "WEIGHTS",
+    "Info",
+    "describe",
+    "describe_metric",
+    "dump_json",
+    "folder",
+    "golden_values",
+    "info",
+    "latent",
+    "list_models",
+    "load",
+    "push",
+    "save",
+    "sha256",
+]
 
 _HERE = Path(__file__).resolve().parent
 # An installed package carries its presets inside; a checkout has them beside it.
 _FOLDERS = (_HERE / "_zoo", _HERE.parent / "zoo")
-
-
-class Info(dict):
-    """Metadata of a preset: a dict that prints well."""
-
-    def __str__(self):
-        shape = "×".join(map(str, self["input"]["shape"]))
-        low, high = self["input"]["range"] or ("-∞", "∞")
-        lines = [
-            f"{self['name']} (version {self['version']}): {self['description']}",
-            f"  input      {shape}, {self['input']['dtype']} in [{low:g}, {high:g}]"
-            if self["input"]["range"]
-            else f"  input      {shape}, {self['input']['dtype']}",
-            f"  latent     {_latent(self)}",
-            f"  size       {self['parameters']:,} parameters, {self['bytes'] / 1e6:.1f} MB",
-        ]
-        if self.get("condition"):
-            lines.append(f"  condition  {self['condition']}")
-        for key in ("data", "paper", "licence"):
-            if self.get(key):
-                lines.append(f"  {key:<10} {self[key]}")
-        for metric in self.get("metrics", []):
-            lines.append(f"  measured   {describe_metric(metric)}")
-        lines.append(f"  sha256     {self['sha256'][WEIGHTS]}")
-        return "\n".join(lines)
-
-
-def _latent(info):
-    dimensions = f"{info['latent_dim']} dimensions"
-    if not info.get("codes"):
-        return dimensions
-    shape = "×".join(map(str, info["codes"]["shape"]))
-    return f"{shape} codes of {info['codes']['number']}, each of {dimensions}"
-
-
-def describe_metric(metric):
-    """One line for one entry of a preset's `metrics`."""
-    value = f"{metric['value']:.{metric.get('digits', 2)}f}"
-    if metric.get("standard_error"):
-        value += f" ± {metric['standard_error']:.2f}"
-    unit = f" {metric['unit']}" if metric.get("unit") else ""
-    return f"{metric['title']}: {value}{unit} ({metric['how']})"
 
 
 def list_models(pattern="*"):
@@ -101,14 +97,24 @@ def info(name):
     Raises:
         ValueError: unknown name, or a folder that is no preset.
     """
-    return Info(_metadata(folder(name)))
+    path = folder(name)
+    with _copied(path, METADATA) as files:
+        return Info(_metadata(files, path))
 
 
 def load(name, weights="pretrained", compile=True):
     """A model, pretrained, on whatever backend Keras runs.
 
+    Nothing in the files is executed, wherever they come from: a configuration may
+    name classes of Keras and of this package that compute, and no others; weights
+    are arrays of numbers; what would take far more memory than the files is refused
+    before it does.
+
     Args:
-        name: a name of `list_models()` or the path of a preset folder.
+        name: a name of `list_models()`, the path of a preset folder or of a `.keras`
+            file as `model.save` writes it, or "hf://user/repo" of the Hugging Face Hub,
+            with "@revision" where it is not "main". What is fetched is kept under
+            `KERAS_HOME`; with `HF_HUB_OFFLINE=1` only that is used.
         weights: "pretrained", or None for the same architecture, fresh.
         compile: whether `fit` works at once, with Adam at 1e-3.
 
@@ -118,20 +124,57 @@ def load(name, weights="pretrained", compile=True):
     Raises:
         ValueError: unknown name (near names are suggested); a folder that is
             no preset; a hash that differs; a configuration that names a class
-            which is neither Keras' nor ours. Nothing has been executed then.
+            which is neither Keras' nor ours; a link; a file that is damaged or asks
+            for more than it holds. Nothing has been executed then.
+        OSError: no connection to the hub, and no copy in the cache.
+        ImportError: a preset of the hub without huggingface_hub.
     """
     if weights not in ("pretrained", None):
         raise ValueError(f"`weights` must be 'pretrained' or None. Received: weights={weights!r}")
-    path = folder(name)
-    hashes = _metadata(path)["sha256"]
-    wanted = [CONFIG] + ([WEIGHTS] if weights else [])
-    for file in wanted:
-        _check_hash(path / file, hashes.get(file))
-    model = _build(_read_json(path / CONFIG), path / CONFIG)
-    if weights:
-        _load_weights(model, path / WEIGHTS)
+    if _is_archive(name):
+        path = _atomic.absolute(name)
+        with _untrusted.unpacked(path) as files:
+            config = _without_optimizers(_read_json(files, CONFIG, path))
+            model = _build_with_weights(config, files, path, weights, slots=True)
+    else:
+        path = folder(name)
+        wanted = [CONFIG] + ([WEIGHTS] if weights else [])
+        with _copied(path, METADATA, *wanted) as files:
+            _check_hashes(files, path, wanted)
+            model = _build_with_weights(_read_json(files, CONFIG, path), files, path, weights)
     if compile:
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    return model
+
+
+def _is_archive(name):
+    path = Path(name)
+    if path.suffix in (".h5", ".hdf5") and path.is_file():
+        raise ValueError(
+            "A whole model is not loaded from an HDF5 file, which may hold code: save it as "
+            f"`.keras`, or load its weights into a model. Received: {name}"
+        )
+    return path.suffix == ".keras" and path.is_file()
+
+
+def _copied(path, *names):
+    """The files of a preset, private for as long as they are read."""
+    return _untrusted.copied(path, names, follow=path.parent in _FOLDERS)
+
+
+def _build_with_weights(config, files, path, weights, slots=False):
+    if not weights:
+        return _build(config, path / CONFIG)
+    with _weights_fit(path / WEIGHTS):
+        numbers = _untrusted.check_weights(files / WEIGHTS, slots)
+    model = _build(config, path / CONFIG, numbers)
+    with _weights_fit(path / WEIGHTS):
+        # Keras loads what it finds; here each number must find its place too.
+        model.load_weights(files / WEIGHTS)
+        if numbers != model.count_params():
+            raise ValueError(
+                f"{numbers:,} numbers in the file, {model.count_params():,} in the model"
+            )
     return model
 
 
@@ -163,7 +206,7 @@ def save(model, path, metadata=None, golden=None, files=None):
     path = _atomic.absolute(path)
     config = _without_optimizers(keras.saving.serialize_keras_object(model))
     # A compiled model would carry the optimizer's slots in its weights.
-    twin = _build(json.loads(json.dumps(config)), path / CONFIG)
+    twin = _build(json.loads(json.dumps(config)), path / CONFIG, model.count_params())
     twin.set_weights(model.get_weights())
     with _atomic.folder(path, {METADATA, RECIPE}, "preset") as new:
         (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
@@ -179,11 +222,60 @@ def save(model, path, metadata=None, golden=None, files=None):
     return path
 
 
+def push(model, name, metadata=None, private=False, message="Upload a keras_vae preset"):
+    """Puts a preset on the Hugging Face Hub, from where "hf://user/repo" loads it.
+
+    Who may do so is the hub's business: log in with `hf auth login` before.
+
+    Args:
+        model: a `models.VAE`, or the name or folder of a preset.
+        name: "hf://user/repo"; made when it is not there.
+        metadata: see `save`, for a model.
+        private: whether a new repository is.
+        message: of the commit.
+
+    Returns:
+        "hf://user/repo@commit", which stays the same for ever.
+
+    Raises:
+        ValueError: a name that is none, or a folder that is no preset.
+        ImportError: huggingface_hub is not installed.
+    """
+    repository, _ = _hub.parse(name)
+    with tempfile.TemporaryDirectory(prefix="keras_vae-") as temporary:
+        if _is_vae(model):
+            source = save(model, Path(temporary) / repository.split("/")[1], metadata)
+        else:
+            source = folder(model)
+        _check_folder(source)
+        files = Path(temporary) / "files"
+        with _untrusted.copied(source, [f.name for f in source.iterdir() if f.is_file()]) as copy:
+            shutil.copytree(copy, files)
+        card = files / "README.md"
+        if not card.is_file():
+            card.write_text(f"# {repository}\n\n```\n{info(source)}\n```\n", encoding="utf-8")
+        return _hub.push(files, name, message, private)
+
+
+def _check_folder(path):
+    """Raises a ValueError where a folder's hashes are not those of its files."""
+    with _copied(path, METADATA, CONFIG, WEIGHTS) as files:
+        _check_hashes(files, path, (CONFIG, WEIGHTS))
+
+
+def _check_hashes(files, path, names):
+    hashes = _metadata(files, path)["sha256"]
+    for name in names:
+        _check_hash(files, name, path, hashes.get(name))
+
+
 def _save_weights(model, path):
     """Keras' weights file with its arrays deflated, which any Keras reads as well."""
     plain = path.with_name("plain.weights.h5")
     model.save_weights(plain)
-    with h5py.File(plain) as old, h5py.File(path, "w") as new:
+    # In memory, as HDF5 does not survive a disk that is full.
+    packed = io.BytesIO()
+    with h5py.File(plain) as old, h5py.File(packed, "w") as new:
 
         def copy(name, item):
             if isinstance(item, h5py.Group):
@@ -196,95 +288,23 @@ def _save_weights(model, path):
         old.visititems(copy)
         new.attrs.update(old.attrs)
     plain.unlink()
-
-
-def describe(model, name, files, extra):
-    """The metadata of a model whose files lie in the folder `files`."""
-    data_range = model.likelihood.data_range
-    condition = None
-    if model.condition is not None:
-        kind = type(model.condition).__name__.lower()
-        condition = f"{kind} ({model.condition.dim})"
-    return {
-        "format": FORMAT,
-        "name": name,
-        "version": 1,
-        "description": "A variational autoencoder.",
-        **extra,
-        "input": {
-            "shape": list(model.data_shape),
-            "dtype": "float32",
-            "range": None if data_range is None else list(data_range),
-        },
-        "latent_dim": model.latent_dim,
-        **_described_codes(model),
-        "condition": condition,
-        "parameters": int(sum(np.prod(w.shape) for w in model.weights if w is not model.step)),
-        "bytes": (files / WEIGHTS).stat().st_size,
-        "sha256": {f: _sha256(files / f) for f in (CONFIG, WEIGHTS)},
-    }
-
-
-def _is_quantized(model):
-    return hasattr(model, "num_codes")
-
-
-def _described_codes(model):
-    if not _is_quantized(model):
-        return {}
-    return {"codes": {"shape": list(model.code_shape), "number": model.num_codes}}
-
-
-def _golden_codes(model, x, condition):
-    z = np.random.default_rng(0).integers(0, model.num_codes, (len(x), *model.code_shape), "int32")
-    values = {
-        "x": x,
-        "z": z,
-        "codes": model.encode(x),
-        "decoded": model.decode(z),
-        "reconstructed": model.reconstruct(x),
-        "log_px": model.log_px(x, z),
-        "code_log_prob": model.code_log_prob(z, condition),
-        "log_likelihood": model.log_likelihood(x, condition=condition, seed=0),
-        "tolerance": np.float32(1e-5),
-    }
-    return values if condition is None else {**values, "condition": condition}
-
-
-def golden_values(model, x, condition=None):
-    """What a model says about a few inputs; the same on every backend."""
-    if _is_quantized(model):
-        return _golden_codes(model, x, condition)
-    z = np.random.default_rng(0).standard_normal((len(x), model.latent_dim), "float32")
-    q = model.posterior(x, condition)
-    values = {
-        "x": x,
-        "z": z,
-        "mean": q.center,
-        "decoded": model.decode(z, condition),
-        "reconstructed": model.reconstruct(x, condition),
-        "log_px": model.log_px(x, z, condition),
-        "tolerance": np.float32(1e-5),
-    }
-    if hasattr(q, "log_var"):
-        values["log_var"] = q.log_var
-    # A code without noise has no bound, nor has a model whose loss is no density.
-    if model.posterior_layer.has_density and model.likelihood.is_density:
-        values["log_likelihood"] = model.log_likelihood(x, 10, condition, seed=0)
-    return values if condition is None else {**values, "condition": condition}
+    path.write_bytes(packed.getvalue())
 
 
 def folder(name):
-    """The folder of a preset, by name or path."""
+    """The folder of a preset, by name or path; one of the hub is fetched."""
+    if _hub.is_name(name):
+        wanted, optional = (CONFIG, METADATA, WEIGHTS), (GOLDEN, RECIPE, "README.md")
+        return _hub.fetch(name, wanted, optional, _check_folder)
     if isinstance(name, str) and name and name == Path(name).name:
         for root in _FOLDERS:
-            _atomic.recover(root / name)
+            _atomic.settled(root / name)
         if name in list_models():
             return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
     path = _atomic.absolute(name)
-    _atomic.recover(path)
-    if path.is_dir():
-        if not (path / METADATA).is_file():
+    if _atomic.settled(path) and path.is_dir():
+        # Twice: another process may be replacing it.
+        if not any((path / METADATA).is_file() for _ in range(2) if _atomic.settled(path)):
             raise ValueError(
                 f"The folder holds no {METADATA}, so it is no preset. Received: {name}"
             )
@@ -295,11 +315,6 @@ def folder(name):
         f"No preset of that name, and no such folder. Received: {str(name)!r}.{hint} "
         f"There are: {', '.join(list_models()) or 'none'}"
     )
-
-
-def dump_json(value):
-    """JSON as presets hold it."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _is_vae(model):
@@ -315,11 +330,15 @@ def _without_optimizers(config):
     return config
 
 
-def _build(config, path):
+def _build(config, path, numbers=_untrusted.MOST_NUMBERS // 2):
     """The model of a configuration, which is checked before anything is made of it."""
     _safety.check_config(config, path)
     try:
-        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        # Some room, as a part may be made twice before it finds its place.
+        with _untrusted.budget(2 * numbers + 2**16):
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    except _untrusted.Exhausted as error:
+        raise _no_fit(error, path) from error
     except Exception as error:
         raise ValueError(
             f"The configuration describes no model. Received: {type(error).__name__}: {error} "
@@ -332,37 +351,24 @@ def _build(config, path):
     return model
 
 
-def _load_weights(model, path):
-    """Keras loads what it finds; here each number of the file must find its place too."""
+@contextlib.contextmanager
+def _weights_fit(path):
     try:
-        model.load_weights(path)
-        found, expected = _count_weights(path), model.count_params()
-        if found != expected:
-            raise ValueError(f"{found:,} numbers in the file, {expected:,} in the model")
+        yield
     except Exception as error:
-        raise ValueError(
-            "The weights do not fit the configuration, or the file is damaged. "
-            f"Received: {type(error).__name__}: {error} in {path}"
-        ) from error
+        raise _no_fit(error, path) from error
 
 
-def _count_weights(path):
-    """How many numbers a weights file holds, without the state of random generators."""
-    sizes = []
-
-    def visit(name, item):
-        random = name == "vars/seed" or "/seed_generator/" in name
-        if isinstance(item, h5py.Dataset) and not random:
-            sizes.append(item.size)
-
-    with h5py.File(path) as file:
-        file.visititems(visit)
-    return sum(sizes)
+def _no_fit(error, path):
+    return ValueError(
+        "The weights do not fit the configuration, or the file is damaged. "
+        f"Received: {type(error).__name__}: {error} in {path}"
+    )
 
 
-def _metadata(path):
-    """Metadata with every key that a preset has."""
-    metadata = _read_json(path / METADATA)
+def _metadata(files, path):
+    """Metadata with every key that a preset has; `path` is named in errors."""
+    metadata = _read_json(files, METADATA, path)
     if metadata.get("format", FORMAT) != FORMAT:
         raise ValueError(
             f"The preset has a format that this keras_vae does not know: update it. "
@@ -374,36 +380,32 @@ def _metadata(path):
             f"The preset's {METADATA} is incomplete. "
             f"Received: no {', '.join(missing) or 'sha256 of files'} in {path}"
         )
+    wrong = [f"{key}={metadata[key]!r}" for key in _INTEGERS if type(metadata[key]) is not int]
+    try:
+        # Whatever else is of another type than it should be does not print.
+        str(Info(metadata))
+    except Exception as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    if wrong:
+        raise ValueError(
+            f"The preset's {METADATA} has a value of another type than it should. "
+            f"Received: {wrong[0]} in {path}"
+        )
     return metadata
 
 
-def _read_json(path):
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"The preset lacks {path.name}. Received: {path}") from None
-    except (ValueError, OSError, RecursionError) as error:
-        raise ValueError(
-            f"The preset's {path.name} cannot be read: {error}. Received: {path}"
-        ) from error
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"The preset's {path.name} must hold a dict. Received: {type(value).__name__} in {path}"
-        )
-    return value
+def _read_json(files, name, path):
+    if not (files / name).is_file():
+        raise ValueError(f"The preset lacks {name}. Received: {path}")
+    return _safety.read(files / name, path / name)
 
 
-def _check_hash(path, expected):
-    if not path.is_file():
-        raise ValueError(f"The preset lacks {path.name}. Received: {path}")
-    found = _sha256(path)
+def _check_hash(files, name, path, expected):
+    if not (files / name).is_file():
+        raise ValueError(f"The preset lacks {name}. Received: {path}")
+    found = sha256(files / name)
     if found != expected:
         raise ValueError(
-            f"{path.name} is damaged or was changed: its sha256 is not the one in "
+            f"{name} is damaged or was changed: its sha256 is not the one in "
             f"{METADATA}. Get the preset again. Expected: {expected}. Received: {found}"
         )
-
-
-def _sha256(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -95,7 +95,7 @@ class TestTFLite:
         beside = json.loads(path.with_name("m.tflite.json").read_text())
         assert beside == json.loads(json.dumps(report))
         assert report["bytes"] == path.stat().st_size
-        assert report["sha256"] == zoo._sha256(path)
+        assert report["sha256"] == zoo.sha256(path)
         assert report["latent_dim"] == 4 and report["input"]["range"] == [0.0, 1.0]
         assert report["condition"] == {"kind": "labels", "size": 10, "names": None}
         decode = report["signatures"]["decode"]

@@ -1,9 +1,16 @@
 """What an installed package holds, read from the project's own file."""
 
+import os
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from keras_vae import zoo
 
 pytestmark = pytest.mark.once
 
@@ -38,3 +45,52 @@ def test_what_is_required_is_pinned():
     for requirement in wanted:
         name = requirement.split(">=")[0].split("==")[0].lower().replace("_", "-")
         assert name in pinned, f"{name} is missing in tools/constraints.txt"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of this checkout, built from a copy: building leaves files behind."""
+    pytest.importorskip("setuptools", "77")
+    root = tmp_path_factory.mktemp("wheel")
+    clean = shutil.ignore_patterns("__pycache__", ".runs", ".*")
+    for name in ("keras_vae", "tools", "zoo"):
+        shutil.copytree(ROOT / name, root / "source" / name, ignore=clean)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, root / "source")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    done = subprocess.run(
+        [*command, "-w", str(root), str(root / "source")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = root.glob("*.whl")
+    return path
+
+
+class TestWheel:
+    def test_it_is_small_and_for_every_machine(self, wheel):
+        assert wheel.stat().st_size < 80e6
+        assert wheel.name.startswith("keras_vae-") and wheel.name.endswith("-py3-none-any.whl")
+
+    def test_it_holds_code_presets_and_the_command_and_nothing_else(self, wheel):
+        with zipfile.ZipFile(wheel) as file:
+            names = set(file.namelist())
+            points = next(n for n in names if n.endswith("entry_points.txt"))
+            assert b"keras-vae = keras_vae.tools.__main__:main" in file.read(points)
+        code = {str(p.relative_to(ROOT)) for p in (ROOT / "keras_vae").rglob("*.py")}
+        tools = {f"keras_vae/tools/{p.name}" for p in (ROOT / "tools").glob("*.py")}
+        data = {f"keras_vae/tools/{n}" for n in ("digits.npz", "constraints.txt")}
+        presets = {
+            f"keras_vae/_zoo/{p.parent.name}/{p.name}"
+            for p in (ROOT / "zoo").glob("[!.]*/*")
+            if p.is_file()
+        }
+        info = {n for n in names if n.split("/")[0].endswith(".dist-info")}
+        assert names - info == code | tools | data | presets
+        endings = {Path(n).suffix for n in presets}
+        assert endings <= {".csv", ".h5", ".json", ".md", ".npz", ".png"}
+        for name in zoo.list_models():
+            for part in (zoo.CONFIG, zoo.METADATA, zoo.WEIGHTS, zoo.GOLDEN, zoo.RECIPE):
+                assert f"keras_vae/_zoo/{name}/{part}" in names

@@ -153,8 +153,10 @@ class TestTrain:
         training.train(folder)
         assert len(list(csv.DictReader((folder / "log.csv").open()))) == 3
 
-    def test_an_interrupted_run_goes_on(self, folder, monkeypatch):
+    def test_an_interrupted_run_goes_on(self, folder, tmp_path, monkeypatch):
+        """To the preset of a run without interruption; the epoch it was in is done again."""
         original = training.KeepBest.on_epoch_end
+        whole = zoo.load(training.train(folder, out=tmp_path / "whole"))
 
         def interrupted(self, epoch, logs=None):
             original(self, epoch, logs)
@@ -172,8 +174,18 @@ class TestTrain:
             lambda self, e, logs: (seen.append(e), original(self, e, logs)),
         )
         training.train(folder)
-        assert seen == [2]
-        assert int(keras.ops.convert_to_numpy(zoo.load(folder).step)) in (16, 32, 48)
+        assert seen == [1, 2]
+        found = zoo.load(folder)
+        assert int(keras.ops.convert_to_numpy(found.step)) in (16, 32, 48)
+        for mine, its in zip(whole.get_weights(), found.get_weights()):
+            np.testing.assert_allclose(mine, its, rtol=0, atol=1e-6)
+        for name in ("best_epoch", "validation_loss"):
+            assert (
+                zoo.info(folder)["training"][name] == zoo.info(tmp_path / "whole")["training"][name]
+            )
+        logs = [(root / "log.csv").read_text() for root in (folder, tmp_path / "whole")]
+        assert logs[0].splitlines()[0] == logs[1].splitlines()[0]
+        assert [line.split(",")[0] for line in logs[0].splitlines()] == ["epoch", "0", "1", "2"]
 
     def test_a_missing_recipe_is_said(self, tmp_path):
         with pytest.raises(ValueError, match="No preset of that name"):
@@ -255,7 +267,7 @@ class TestQuantized:
             ),
         )
         training.train(codes_folder)
-        assert seen == [("prior", 2)]
+        assert seen == [("prior", 1), ("prior", 2)]
 
     def test_its_figures_are_those_of_the_model(self, codes_folder, offline):
         training.train(codes_folder, epochs=1)

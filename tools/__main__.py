@@ -130,7 +130,7 @@ def main(argv=None):
 
     try:
         return getattr(commands, arguments.command)(arguments)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"keras-vae {arguments.command}: {error}", file=sys.stderr)
         return 2
 

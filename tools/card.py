@@ -151,7 +151,7 @@ def _text(info, folder, pictures):
         f"- Input: {shape} float32 in {info['input']['range']}",
         f"- Latent dimensions: {info['latent_dim']}"
         if not info.get("codes")
-        else f"- Codes: {zoo._latent(info)}",
+        else f"- Codes: {zoo.latent(info)}",
         f"- Condition: {info['condition']}" if info["condition"] else None,
         f"- Size: {info['parameters']:,} parameters, {info['bytes'] / 1e6:.2f} MB",
         f"- Data: {info['data']}",

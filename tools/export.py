@@ -152,7 +152,7 @@ def _data(name, data, limit, calibrate):
     if data is None:
         return None, None, None
     if folder is None:
-        condition = keras.saving.load_model(name, compile=False).condition
+        condition = zoo.load(name, compile=False).condition
     else:
         condition = zoo.info(folder)["condition"]
     bytes_each = 4

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import _atomic, datasets, models, zoo
+from keras_vae import _atomic, callbacks, datasets, models, zoo
 
 from . import card, recipes
 
@@ -63,34 +63,13 @@ class TimeLeft(keras.callbacks.Callback):
             print(f"About {minutes:.0f} min left: {left} epochs.", flush=True)
 
 
-class Mirrored(keras.utils.PyDataset):
-    """Shuffled batches in which half of the pictures are mirrored.
+class Mirrored(callbacks.Shuffled):
+    """Shuffled batches in which half of the pictures `(n, h, w, c)` are mirrored."""
 
-    Args:
-        x: pictures `(n, h, w, c)`.
-        y: conditions `(n, ...)` or None.
-        batch_size: pictures a batch.
-        seed: of the order and of the mirroring.
-    """
-
-    def __init__(self, x, y, batch_size, seed=0):
-        super().__init__()
-        self.x, self.y, self.batch_size = x, y, batch_size
-        self.rng = np.random.default_rng(seed)
-        self.on_epoch_end()
-
-    def __len__(self):
-        return -(-len(self.x) // self.batch_size)
-
-    def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        x = self.x[rows]
-        turned = self.rng.random(len(x)) < 0.5
+    def changed(self, x, rng):
+        turned = rng.random(len(x)) < 0.5
         x[turned] = x[turned, :, ::-1]
-        return (x,) if self.y is None else (x, self.y[rows])
-
-    def on_epoch_end(self):
-        self.order = self.rng.permutation(len(self.x))
+        return x
 
 
 def train(name, out=None, epochs=None, restart=False, limit=None):
@@ -219,14 +198,17 @@ def _fit(model, x, y, validation, training, folder, last=False):
             global_clipnorm=training.get("clip"),
         )
     )
+    if not (folder / "state" / callbacks.STATE).is_file():
+        # Left by a run that had not done an epoch, or cannot be gone on with.
+        for stale in ("best.npz", "best.json", "log.csv"):
+            (folder / stale).unlink(missing_ok=True)
     keep = KeepBest(folder, training.get("patience", epochs), last)
     # In this order: back up the raw weights, then swap in the averaged ones,
     # which are those that validation saw and that are kept.
-    callbacks = [
-        keras.callbacks.BackupAndRestore(folder / "backup", delete_checkpoint=False),
-        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+    beside = [
+        callbacks.Resume(folder / "state", keep=True, log=folder / "log.csv"),
+        callbacks.SwapAverages(swap_on_epoch=True),
         keep,
-        keras.callbacks.CSVLogger(folder / "log.csv", append=True),
         TimeLeft(),
     ]
     source = {"x": x, "y": y, "batch_size": batch}
@@ -237,7 +219,7 @@ def _fit(model, x, y, validation, training, folder, last=False):
         epochs=epochs,
         validation_data=validation,
         validation_batch_size=500,
-        callbacks=callbacks,
+        callbacks=beside,
         verbose=training.get("verbose", 1 if os.isatty(1) else 2),
     )
     keep.set_model(model)

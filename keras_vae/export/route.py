@@ -11,7 +11,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_vae import _atomic, zoo
@@ -134,10 +133,7 @@ def _loaded(model):
     if str(model).endswith(".keras"):
         if not Path(model).is_file():
             raise ValueError(f"There is no such file. Received: {model}")
-        loaded = keras.saving.load_model(model, compile=False)
-        if not isinstance(loaded, VAE):
-            raise TypeError(f"The file holds no VAE. Received: {type(loaded).__name__} in {model}")
-        return loaded, None
+        return zoo.load(model, compile=False), None
     info = zoo.info(model)
     keys = ("name", "version", "description", "licence", "data")
     preset = {key: info.get(key) for key in keys} | {"sha256": info["sha256"][zoo.WEIGHTS]}

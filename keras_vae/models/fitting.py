@@ -9,6 +9,7 @@ import itertools
 import keras
 import numpy as np
 
+from keras_vae.callbacks import Resume, Shuffled, StopAtNaN
 from keras_vae.models import checks
 
 
@@ -37,6 +38,8 @@ class Fitting:
                 are ignored.
             validation_data: like `x`, `(x, y)` or `(x, y, sample_weight)`.
             sample_weight: `(n,)`, what each example's loss is multiplied by.
+            callbacks: Keras' callbacks. With a `callbacks.Resume` training that was
+                interrupted goes on from its last completed epoch.
             **kwargs: the rest of Keras' arguments.
 
         Returns:
@@ -45,12 +48,34 @@ class Fitting:
         Raises:
             TypeError, ValueError: data that the model cannot train on; nothing
                 has changed then.
+            FloatingPointError: a loss is NaN or infinite. Training has stopped, and
+                the weights are those at the beginning of the epoch.
         """
         self._ready_to_train()
         _check_batch_size(batch_size)
         x, y, sample_weight = self._clean(x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._clean_validation(validation_data)
+        stop = StopAtNaN()
+        callbacks = [*_listed(callbacks), stop]
+        resume = next((c for c in callbacks if isinstance(c, Resume)), None)
+        if resume is not None:
+            kwargs["initial_epoch"] = resume.begin(self, epochs, kwargs.get("initial_epoch", 0))
+            if _is_array(x):
+                (x, y, sample_weight), split = _split((x, y, sample_weight), validation_split)
+                validation_data = split if validation_data is None else validation_data
+                validation_split = 0.0
+                if kwargs.get("shuffle", True):
+                    x, y, sample_weight = (
+                        resume.shuffled(x, y, sample_weight, batch_size),
+                        None,
+                        None,
+                    )
+                    batch_size = None
+            if isinstance(x, Shuffled):
+                resume.dataset = x
+                # Keras would shuffle the batches once more, by a generator of its own.
+                kwargs["shuffle"] = False
         try:
             return super().fit(
                 x,
@@ -64,10 +89,12 @@ class Fitting:
                 sample_weight=sample_weight,
                 **kwargs,
             )
-        except BaseException:
+        except BaseException as error:
             # TensorFlow would take a step that failed while it was traced for one
             # that has made the optimizer's variables, and refuse to make them.
             self.train_function = None
+            if stop.found is not None and isinstance(error, FloatingPointError):
+                raise stop.error() from None
             raise
 
     def evaluate(
@@ -190,6 +217,25 @@ class Fitting:
         if isinstance(source, itertools.chain):
             return (batch for batch in source)
         return source
+
+
+def _listed(callbacks):
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks.callbacks
+    if isinstance(callbacks, keras.callbacks.Callback):
+        return [callbacks]
+    return callbacks or []
+
+
+def _split(arrays, share):
+    """The first of the arrays' rows, and the last `share` of them for validation or None."""
+    if not share or not _is_array(arrays[0]):
+        return arrays, None
+    n = int(len(arrays[0]) * (1.0 - share))
+    first, last = (
+        tuple(None if a is None else a[rows] for a in arrays) for rows in (slice(n), slice(n, None))
+    )
+    return first, last
 
 
 def _is_array(x):

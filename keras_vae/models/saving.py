@@ -1,5 +1,6 @@
 """`save` and `save_weights`: whole or not at all, and for every backend."""
 
+import math
 from pathlib import Path
 
 import keras
@@ -18,7 +19,15 @@ class Saving:
     def save_weights(self, filepath, overwrite=True, **kwargs):
         """Keras' `save_weights`; a file that was there is kept until the new one is whole."""
         with _new_file(filepath, overwrite) as new:
+            _atomic.reserve(new.parent, self._bytes())
             super().save_weights(new, **kwargs)
+
+    def _bytes(self):
+        """What a weights file takes at the most, an optimizer's slots included."""
+        slots = getattr(getattr(self, "optimizer", None), "variables", [])
+        every = {id(v): v for v in (*self.variables, *self.non_trainable_variables, *slots)}
+        # Each array comes with a few groups that hold nothing.
+        return sum(8 * math.prod(v.shape) + 2**13 for v in every.values()) + 2**14
 
     def save_own_variables(self, store):
         # Keras leaves the state of seed generators out, and with it exact resumption.

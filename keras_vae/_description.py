@@ -1,0 +1,138 @@
+"""What a preset says of itself: metadata that print well, and golden values."""
+
+import hashlib
+import json
+
+import numpy as np
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+GOLDEN, RECIPE = "golden.npz", "recipe.json"
+FORMAT = 1
+
+
+class Info(dict):
+    """Metadata of a preset: a dict that prints well."""
+
+    def __str__(self):
+        shape = "×".join(map(str, self["input"]["shape"]))
+        low, high = self["input"]["range"] or ("-∞", "∞")
+        lines = [
+            f"{self['name']} (version {self['version']}): {self['description']}",
+            f"  input      {shape}, {self['input']['dtype']} in [{low:g}, {high:g}]"
+            if self["input"]["range"]
+            else f"  input      {shape}, {self['input']['dtype']}",
+            f"  latent     {latent(self)}",
+            f"  size       {self['parameters']:,} parameters, {self['bytes'] / 1e6:.1f} MB",
+        ]
+        if self.get("condition"):
+            lines.append(f"  condition  {self['condition']}")
+        for key in ("data", "paper", "licence"):
+            if self.get(key):
+                lines.append(f"  {key:<10} {self[key]}")
+        for metric in self.get("metrics", []):
+            lines.append(f"  measured   {describe_metric(metric)}")
+        lines.append(f"  sha256     {self['sha256'][WEIGHTS]}")
+        return "\n".join(lines)
+
+
+def latent(info):
+    dimensions = f"{info['latent_dim']} dimensions"
+    if not info.get("codes"):
+        return dimensions
+    shape = "×".join(map(str, info["codes"]["shape"]))
+    return f"{shape} codes of {info['codes']['number']}, each of {dimensions}"
+
+
+def describe_metric(metric):
+    """One line for one entry of a preset's `metrics`."""
+    value = f"{metric['value']:.{metric.get('digits', 2)}f}"
+    if metric.get("standard_error"):
+        value += f" ± {metric['standard_error']:.2f}"
+    unit = f" {metric['unit']}" if metric.get("unit") else ""
+    return f"{metric['title']}: {value}{unit} ({metric['how']})"
+
+
+def dump_json(value):
+    """JSON as presets hold it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def describe(model, name, files, extra):
+    """The metadata of a model whose files lie in the folder `files`."""
+    data_range = model.likelihood.data_range
+    condition = None
+    if model.condition is not None:
+        kind = type(model.condition).__name__.lower()
+        condition = f"{kind} ({model.condition.dim})"
+    return {
+        "format": FORMAT,
+        "name": name,
+        "version": 1,
+        "description": "A variational autoencoder.",
+        **extra,
+        "input": {
+            "shape": list(model.data_shape),
+            "dtype": "float32",
+            "range": None if data_range is None else list(data_range),
+        },
+        "latent_dim": model.latent_dim,
+        **_described_codes(model),
+        "condition": condition,
+        "parameters": int(sum(np.prod(w.shape) for w in model.weights if w is not model.step)),
+        "bytes": (files / WEIGHTS).stat().st_size,
+        "sha256": {f: sha256(files / f) for f in (CONFIG, WEIGHTS)},
+    }
+
+
+def _is_quantized(model):
+    return hasattr(model, "num_codes")
+
+
+def _described_codes(model):
+    if not _is_quantized(model):
+        return {}
+    return {"codes": {"shape": list(model.code_shape), "number": model.num_codes}}
+
+
+def _golden_codes(model, x, condition):
+    z = np.random.default_rng(0).integers(0, model.num_codes, (len(x), *model.code_shape), "int32")
+    values = {
+        "x": x,
+        "z": z,
+        "codes": model.encode(x),
+        "decoded": model.decode(z),
+        "reconstructed": model.reconstruct(x),
+        "log_px": model.log_px(x, z),
+        "code_log_prob": model.code_log_prob(z, condition),
+        "log_likelihood": model.log_likelihood(x, condition=condition, seed=0),
+        "tolerance": np.float32(1e-5),
+    }
+    return values if condition is None else {**values, "condition": condition}
+
+
+def golden_values(model, x, condition=None):
+    """What a model says about a few inputs; the same on every backend."""
+    if _is_quantized(model):
+        return _golden_codes(model, x, condition)
+    z = np.random.default_rng(0).standard_normal((len(x), model.latent_dim), "float32")
+    q = model.posterior(x, condition)
+    values = {
+        "x": x,
+        "z": z,
+        "mean": q.center,
+        "decoded": model.decode(z, condition),
+        "reconstructed": model.reconstruct(x, condition),
+        "log_px": model.log_px(x, z, condition),
+        "tolerance": np.float32(1e-5),
+    }
+    if hasattr(q, "log_var"):
+        values["log_var"] = q.log_var
+    # A code without noise has no bound, nor has a model whose loss is no density.
+    if model.posterior_layer.has_density and model.likelihood.is_density:
+        values["log_likelihood"] = model.log_likelihood(x, 10, condition, seed=0)
+    return values if condition is None else {**values, "condition": condition}
+
+
+def sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,274 @@
+"""Files of strangers: copied before they are read, looked through before Keras sees them."""
+
+import contextlib
+import os
+import stat
+import tempfile
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from keras_vae import _atomic
+
+MOST_OBJECTS = 100_000
+MOST_DEPTH = 64
+# What may lie in memory of a file of `n` bytes: weights hardly compress.
+_ROOM, _EXPANSION = 64 * 2**20, 20
+# Without a file to compare with: a gibibyte of float32.
+MOST_NUMBERS = 2**28
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+_CHUNK = 2**20
+_MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
+_BUDGET = threading.RLock()
+
+
+def room(size):
+    """How many bytes may come of a file of `size` bytes."""
+    return _ROOM + _EXPANSION * size
+
+
+@contextlib.contextmanager
+def copied(folder, names, follow=False):
+    """A private folder with copies of those files of a preset that are there.
+
+    All are of one version of the folder: a save that replaces it meanwhile is
+    waited for. What is checked can then not be changed before it is used.
+
+    Args:
+        folder: path.
+        names: files to copy.
+        follow: whether symbolic links are followed: those of an installed package are
+            the installer's own.
+
+    Raises:
+        ValueError: a link, or something that is no file.
+    """
+    with tempfile.TemporaryDirectory(prefix="keras_vae-") as private:
+        private = Path(private)
+        for _ in range(50):
+            _atomic.settled(folder)
+            before = _identity(folder)
+            for name in names:
+                (private / name).unlink(missing_ok=True)
+                _copy(folder / name, private / name, follow)
+            if before is not None and before == _identity(folder):
+                break
+        yield private
+
+
+def _identity(folder):
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
+def _copy(source, target, follow=False):
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if not follow:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+        if source.is_symlink():
+            raise ValueError(
+                f"A preset's files may be no symbolic links: copy it whole. Received: {source}"
+            )
+    try:
+        handle = os.open(source, flags)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ValueError(f"A preset holds plain files only. Received: {source}")
+    with os.fdopen(handle, "rb") as file:
+        with open(target, "wb") as new:
+            while content := file.read(_CHUNK):
+                new.write(content)
+
+
+@contextlib.contextmanager
+def unpacked(path):
+    """A private folder with configuration and weights of a `.keras` file.
+
+    Raises:
+        ValueError: no archive as Keras writes it, or one that would fill the disk.
+    """
+    with tempfile.TemporaryDirectory(prefix="keras_vae-") as private:
+        private = Path(private)
+        archive = private / "archive"
+        _copy(path, archive, follow=True)
+        size = archive.stat().st_size
+        try:
+            with zipfile.ZipFile(archive) as file:
+                names = [entry.filename for entry in file.infolist()]
+                if sorted(names) != sorted(_MEMBERS):
+                    shown = ", ".join(map(repr, names[:5]))
+                    raise ValueError(f"it should hold {', '.join(_MEMBERS)}, and holds {shown}")
+                for name in _MEMBERS:
+                    _extract(file, name, private / name, room(size))
+        # Whatever else a damaged archive makes zipfile say.
+        except Exception as error:
+            raise ValueError(
+                "The file is no model as Keras saves it, or it is damaged. "
+                f"Received: {type(error).__name__}: {error} in {path}"
+            ) from error
+        archive.unlink()
+        yield private
+
+
+def _extract(archive, name, target, most):
+    with archive.open(name) as file, open(target, "wb") as new:
+        while content := file.read(_CHUNK):
+            most -= len(content)
+            if most < 0:
+                raise ValueError(f"{name} unpacks to far more than the file's size")
+            new.write(content)
+
+
+def check_weights(path, slots=False):
+    """How many numbers a weights file holds, once it is known to hold nothing else.
+
+    Args:
+        path: an HDF5 file as Keras writes it.
+        slots: whether optimizers may have theirs in it, which do not count. Nor does the
+            state of random generators, which models of older versions lack.
+
+    Raises:
+        ValueError: links, data elsewhere, types that are no numbers, or shapes that would
+            take far more memory than the file's size.
+    """
+    found = {}
+    with h5py.File(path, "r") as file:
+        left = [room(path.stat().st_size)]
+        waiting = [("", file, 0)]
+        seen = {_address(file)}
+        while waiting:
+            prefix, group, depth = waiting.pop()
+            _check_attributes(group, prefix)
+            if len(group) + len(seen) > MOST_OBJECTS or depth > MOST_DEPTH:
+                _refuse(prefix, "too many groups")
+            for key in group:
+                name = f"{prefix}/{key}" if prefix else key
+                if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                    _refuse(name, "a link")
+                item = group[key]
+                if _address(item) in seen:
+                    _refuse(name, "a thing that has two names")
+                seen.add(_address(item))
+                if isinstance(item, h5py.Group):
+                    waiting.append((name, item, depth + 1))
+                elif isinstance(item, h5py.Dataset):
+                    _check_attributes(item, name)
+                    _check_dataset(item, name, left)
+                    found[name] = item.size
+                else:
+                    _refuse(name, type(item).__name__)
+    return sum(
+        size
+        for name, size in found.items()
+        if name != "vars/seed"
+        and "/seed_generator/" not in name
+        and not (slots and name.split("/")[0].endswith("optimizer"))
+    )
+
+
+def _refuse(name, what):
+    raise ValueError(f"a weights file holds arrays of numbers only; {name!r} is or has {what}")
+
+
+def _address(item):
+    info = h5py.h5o.get_info(item.id)
+    return info.fileno, info.addr
+
+
+def _check_attributes(item, name):
+    for key in item.attrs:
+        attribute = h5py.h5a.open(item.id, key.encode())
+        # Keras notes names, and the type of bfloat16: short texts.
+        if attribute.get_storage_size() > 4096 or attribute.shape not in ((), (1,)):
+            _refuse(name, f"an attribute {key[:50]!r}")
+
+
+def _check_dataset(item, name, left):
+    if item.external or item.is_virtual:
+        _refuse(name, "its values in another file")
+    if item.dtype.kind not in "fiuV" or item.dtype.hasobject or item.dtype.fields:
+        _refuse(name, f"values of type {item.dtype}")
+    if item.dtype.itemsize > 8 or item.shape is None or item.ndim > 8:
+        _refuse(name, f"values of type {item.dtype} and shape {item.shape}")
+    # Python's integers: NumPy's would wrap around.
+    size = item.dtype.itemsize
+    for length in item.shape:
+        size *= int(length)
+    left[0] -= size
+    if left[0] < 0:
+        _refuse(name, f"shape {item.shape}, far more than the file holds")
+    plan = item.id.get_create_plist()
+    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+    if not set(filters) <= _FILTERS or len(filters) > len(set(filters)):
+        _refuse(name, f"the filters {filters}")
+    if item.chunks is not None:
+        _check_chunks(item, name, left, filters)
+
+
+def _check_chunks(item, name, left, filters):
+    """Unpacks each chunk as far as it may go: HDF5 itself would go on without end."""
+    size = item.dtype.itemsize * int(np.prod(item.chunks, dtype=object))
+    if size > 4 * item.dtype.itemsize * item.size + _CHUNK:
+        _refuse(name, f"chunks of {item.chunks}")
+    count = item.id.get_num_chunks()
+    if count > MOST_OBJECTS:
+        _refuse(name, f"{count} chunks")
+    for i in range(count):
+        chunk = item.id.get_chunk_info(i)
+        if chunk.size > size + size // 8 + 4096:
+            _refuse(name, "a chunk that is larger than its values")
+        if h5py.h5z.FILTER_DEFLATE in filters and not chunk.filter_mask:
+            _, packed = item.id.read_direct_chunk(chunk.chunk_offset)
+            if _unpacked_size(packed, size + 4096) > size + 4096:
+                _refuse(name, "a chunk that unpacks to more than its values")
+
+
+def _unpacked_size(packed, most):
+    return len(zlib.decompressobj().decompress(packed, most + 1))
+
+
+@contextlib.contextmanager
+def budget(numbers):
+    """Within it no layer may make weights of more numbers than this, all together.
+
+    It is asked before memory is taken, and by this thread's layers only.
+
+    Raises:
+        Exhausted: more are asked for.
+    """
+    with _BUDGET:
+        own, left = threading.get_ident(), [numbers, MOST_OBJECTS]
+        original = keras.layers.Layer.add_weight
+
+        def add_weight(self, shape=None, *args, **kwargs):
+            if threading.get_ident() == own:
+                size = 1
+                for length in (shape,) if isinstance(shape, int) else shape or ():
+                    size *= int(length or 1)
+                left[0] -= size
+                left[1] -= 1
+                if min(left) < 0:
+                    raise Exhausted(
+                        f"The configuration has weights of more than {numbers:,} numbers"
+                    )
+            return original(self, shape, *args, **kwargs)
+
+        keras.layers.Layer.add_weight = add_weight
+        try:
+            yield
+        finally:
+            keras.layers.Layer.add_weight = original
+
+
+class Exhausted(ValueError):
+    """More weights than there is room for."""

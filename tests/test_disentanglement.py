@@ -5,8 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_vae.metrics import dci as forests
-from keras_vae.metrics import disentanglement
+from keras_vae.metrics import disentanglement, forests
 
 pytestmark = pytest.mark.once
 

@@ -437,4 +437,4 @@ class TestFiles:
         """A few dozen cases of the fuzzer, whose long run is `python -m tools.fuzz`."""
         counts, bad = fuzz.run(40, seed=1)
         assert not bad
-        assert sum(counts.values()) == 40 and counts["ValueError"] > 10 and counts["loaded"] > 2
+        assert sum(counts.values()) == 40 and counts["ValueError"] > 10 and counts["loaded"] > 0

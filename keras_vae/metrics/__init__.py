@@ -18,7 +18,6 @@ from keras_vae.metrics.collapse import (
     collapse_report,
     kl_per_dimension,
 )
-from keras_vae.metrics.dci import DCI, dci, disentanglement_scores
 from keras_vae.metrics.disentanglement import (
     beta_vae_score,
     factor_vae_score,
@@ -29,6 +28,7 @@ from keras_vae.metrics.disentanglement import (
     row_sampler,
     sap,
 )
+from keras_vae.metrics.forests import DCI, dci, disentanglement_scores
 from keras_vae.metrics.information import bits_per_dimension, mutual_information
 from keras_vae.metrics.likelihood import Estimate, elbo, log_likelihood
 from keras_vae.metrics.neighbours import auroc, nearest_labels, precision_recall

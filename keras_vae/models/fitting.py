@@ -13,7 +13,63 @@ from keras_vae.callbacks import Resume, Shuffled, StopAtNaN
 from keras_vae.models import checks
 
 
-class Fitting:
+class Guarded:
+    """Keras' `fit`, which a `callbacks.Resume` makes go on, and which stops at a NaN."""
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        sample_weight=None,
+        **kwargs,
+    ):
+        stop = StopAtNaN()
+        callbacks = [*_listed(callbacks), stop]
+        resume = next((c for c in callbacks if isinstance(c, Resume)), None)
+        if resume is not None:
+            kwargs["initial_epoch"] = resume.begin(self, epochs, kwargs.get("initial_epoch", 0))
+            if _is_array(x):
+                (x, y, sample_weight), split = _split((x, y, sample_weight), validation_split)
+                validation_data = split if validation_data is None else validation_data
+                validation_split = 0.0
+                if kwargs.get("shuffle", True):
+                    x, y, sample_weight = (
+                        resume.shuffled(x, y, sample_weight, batch_size),
+                        None,
+                        None,
+                    )
+                    batch_size = None
+            if isinstance(x, Shuffled):
+                resume.dataset = x
+                # Keras would shuffle the batches once more, by a generator of its own.
+                kwargs["shuffle"] = False
+        try:
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
+        except BaseException as error:
+            # TensorFlow would take a step that failed while it was traced for one
+            # that has made the optimizer's variables, and refuse to make them.
+            self.train_function = None
+            if stop.found is not None and isinstance(error, FloatingPointError):
+                raise stop.error() from None
+            raise
+
+
+class Fitting(Guarded):
     """Methods of `VAE` in front of Keras' trainer."""
 
     def fit(
@@ -56,46 +112,18 @@ class Fitting:
         x, y, sample_weight = self._clean(x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._clean_validation(validation_data)
-        stop = StopAtNaN()
-        callbacks = [*_listed(callbacks), stop]
-        resume = next((c for c in callbacks if isinstance(c, Resume)), None)
-        if resume is not None:
-            kwargs["initial_epoch"] = resume.begin(self, epochs, kwargs.get("initial_epoch", 0))
-            if _is_array(x):
-                (x, y, sample_weight), split = _split((x, y, sample_weight), validation_split)
-                validation_data = split if validation_data is None else validation_data
-                validation_split = 0.0
-                if kwargs.get("shuffle", True):
-                    x, y, sample_weight = (
-                        resume.shuffled(x, y, sample_weight, batch_size),
-                        None,
-                        None,
-                    )
-                    batch_size = None
-            if isinstance(x, Shuffled):
-                resume.dataset = x
-                # Keras would shuffle the batches once more, by a generator of its own.
-                kwargs["shuffle"] = False
-        try:
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                sample_weight=sample_weight,
-                **kwargs,
-            )
-        except BaseException as error:
-            # TensorFlow would take a step that failed while it was traced for one
-            # that has made the optimizer's variables, and refuse to make them.
-            self.train_function = None
-            if stop.found is not None and isinstance(error, FloatingPointError):
-                raise stop.error() from None
-            raise
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            sample_weight=sample_weight,
+            **kwargs,
+        )
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs

@@ -211,7 +211,7 @@ class VQVAE(CodeInference, VAE):
         return (codes,) if y is None else (codes, y)
 
 
-class _PriorAlone(TrainStep, keras.Model):
+class _PriorAlone(TrainStep, fitting.Guarded, keras.Model):
     """A model's prior by itself, which Keras' `fit` trains on codes."""
 
     def __init__(self, model):

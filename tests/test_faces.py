@@ -106,7 +106,7 @@ def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tm
             distance = np.abs(golden["x"][:, None] - photographs(split, 120)[0]).mean((2, 3, 4))
             assert distance.min() > 0.05
     card = (path / "README.md").read_text()
-    assert "attributes.png" in card and "reconstructions.png" not in card
+    assert "attributes.jpg" in card and "reconstructions" not in card
     assert "control_training.png" in card and "control_2_training.png" in card
     found = {m["title"]: m["value"] for m in evaluate.evaluate(path)}
     assert 0 <= found["asked attribute read, mean of both directions"] <= 100

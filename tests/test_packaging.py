@@ -90,7 +90,7 @@ class TestWheel:
         info = {n for n in names if n.split("/")[0].endswith(".dist-info")}
         assert names - info == code | tools | data | presets
         endings = {Path(n).suffix for n in presets}
-        assert endings <= {".csv", ".h5", ".json", ".md", ".npz", ".png"}
+        assert endings <= {".csv", ".h5", ".json", ".md", ".npz", ".jpg", ".png"}
         for name in zoo.list_models():
             for part in (zoo.CONFIG, zoo.METADATA, zoo.WEIGHTS, zoo.GOLDEN, zoo.RECIPE):
                 assert f"keras_vae/_zoo/{name}/{part}" in names

@@ -637,12 +637,26 @@ def test_every_function_saves_shows_and_leaks_nothing(name, tmp_path):
     assert pickle.loads(pickle.dumps(figure))._repr_png_() == figure._repr_png_()
 
 
+def test_jpeg_shows_what_png_does(tmp_path):
+    from PIL import Image
+
+    x = np.linspace(0, 1, 8 * 32 * 32 * 3, dtype="float32").reshape(8, 32, 32, 3)
+    for kind in ("jpg", "png"):
+        plots.reconstructions(x[:4], x[4:], path=tmp_path / f"figure.{kind}")
+    a, b = (
+        np.asarray(Image.open(tmp_path / f"figure.{kind}").convert("RGB"), "float32")
+        for kind in ("jpg", "png")
+    )
+    assert Image.open(tmp_path / "figure.jpg").format == "JPEG"
+    assert a.shape == b.shape and np.abs(a - b).mean() < 4
+
+
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("path", ["figure.jpg", "figure"])
+@pytest.mark.parametrize("path", ["figure.bmp", "figure"])
 def test_wrong_suffix(name, path, tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"must end in .png, .pdf or .svg.*Received: '.*figure(.jpg)?'$",
+        match=r"must end in .png, .jpg, .pdf or .svg.*Received: '.*figure(.bmp)?'$",
     ):
         ALL[name](path=tmp_path / path)
     assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ def parser():
         return command
 
     def pictures(command):
-        command.add_argument("--out", help="picture to write (.png, .pdf, .svg)")
+        command.add_argument("--out", help="picture to write (.png, .jpg, .pdf, .svg)")
         command.add_argument("--n", type=int, help="how many")
         command.add_argument("--seed", type=int, default=0)
 

@@ -64,14 +64,15 @@ def draw(folder, model, recipe):
     """Pictures of the card as `(file, caption)`, drawn anew."""
     x, _ = recipes.shown(recipe, model, 10)
     what = "Samples" if datasets.info(recipe["data"]).attributes else "Test images"
+    kind = "jpg" if model.data_shape[-1] == 3 else "png"
     drawn = [
-        ("samples.png", "Samples: codes from the prior, decoded."),
-        ("reconstructions.png", f"{what} above their reconstructions."),
-        ("codes.png", f"{what}, their maps of codes (a colour is a code), the codes decoded."),
+        (f"samples.{kind}", "Samples: codes from the prior, decoded."),
+        (f"reconstructions.{kind}", f"{what} above their reconstructions."),
+        (f"codes.{kind}", f"{what}, their maps of codes (a colour is a code), the codes decoded."),
     ]
-    plots.samples(model, seed=0, path=folder / "samples.png")
-    plots.reconstructions(model, x, path=folder / "reconstructions.png")
-    plots.code_maps(model, x, path=folder / "codes.png")
+    plots.samples(model, seed=0, path=folder / f"samples.{kind}")
+    plots.reconstructions(model, x, path=folder / f"reconstructions.{kind}")
+    plots.code_maps(model, x, path=folder / f"codes.{kind}")
     for log, picture, caption in (
         ("log.csv", "training.png", "Training."),
         ("prior_log.csv", "prior_training.png", "Training of the prior alone."),

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_vae import _atomic
 
-SUFFIXES = (".png", ".pdf", ".svg")
+SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 DPI = 150
 SMALL, MEDIUM = 9, 11  # font sizes in points
 GAP_GREY = 0.8  # told apart from black and from white image backgrounds
@@ -151,7 +151,8 @@ def saved(figure, path):
         if kind == "png":
             pathlib.Path(new).write_bytes(figure._repr_png_())
         else:
-            figure.savefig(new, format=kind, dpi=figure.dpi)
+            options = {"pil_kwargs": {"quality": 92}} if kind == "jpg" else {}
+            figure.savefig(new, format=kind, dpi=figure.dpi, **options)
     return figure
 
 
@@ -166,7 +167,7 @@ def check_output(path):
         ) from error
     if path is not None and pathlib.Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(
-            "`path` must end in .png, .pdf or .svg; the suffix chooses the format. "
+            "`path` must end in .png, .jpg, .pdf or .svg; the suffix chooses the format. "
             f"Received: {str(path)!r}"
         )
 

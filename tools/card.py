@@ -15,6 +15,7 @@ LOGS = {
     "control_2_log.csv": "Third phase.",
     "control_3_log.csv": "Fourth phase.",
     "control_4_log.csv": "Fifth phase.",
+    "control_5_log.csv": "Sixth phase.",
 }
 
 

@@ -126,7 +126,7 @@ def _png(figure, chart):
         # What matplotlib itself reads and writes pictures with.
         from PIL import Image
 
-        picture = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        picture = Image.open(buffer).convert("RGB").quantize(64, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
         picture.save(buffer, format="png", optimize=True)
     return buffer.getvalue()

@@ -126,7 +126,9 @@ def _png(figure, chart):
         # What matplotlib itself reads and writes pictures with.
         from PIL import Image
 
-        picture = Image.open(buffer).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        # The other methods give up colours that are in few pixels, such as a legend's.
+        picture = Image.open(buffer).convert("RGB")
+        picture = picture.quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
         picture.save(buffer, format="png", optimize=True)
     return buffer.getvalue()

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from registry import TINY, data, evidence, make
 
-from keras_vae import models, posteriors, zoo
+from keras_vae import models, zoo
 from tools.demo import digits
 
 # Priors that are learned, and labels that are drawn.
@@ -87,10 +87,10 @@ def save(folder):
         if "celeba" in name and not hasattr(preset, "num_codes"):
             some = None if condition is None else condition[:32]
             expected[f"{name}.edit"] = preset.edit(data[:32], some, Smiling=1, Eyeglasses=1)
-        if isinstance(preset.posterior_layer, posteriors.Point):
-            expected[f"{name}.bound"] = preset.log_px(data[:4], z[:4], few)
-        else:
+        if preset.posterior_layer.has_density and preset.likelihood.is_density:
             expected[f"{name}.bound"] = preset.log_likelihood(data[:4], 20, few)
+        else:
+            expected[f"{name}.bound"] = preset.log_px(data[:4], z[:4], few)
     np.savez(folder / f"{HERE}.npz", **expected)
 
 

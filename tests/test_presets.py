@@ -4,12 +4,29 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae import zoo
+from keras_vae import likelihoods, zoo
 from tools.demo import digits
 
 MNIST = zoo.list_models("mnist_*")
-# They are meant to give up detail for codes of independent dimensions.
-REGULARISED = ("mnist_beta", "mnist_beta_tc")
+# The share of digits that each must tell from all others, and the error of its
+# reconstructions beside that of the mean digit: of those that are meant to give up detail
+# (two dimensions, few nats, independent or nearly noiseless codes, half of the pixels unseen).
+DETAIL = {
+    "mnist_2d": (0.25, 0.8),
+    "mnist_adgm": (0.5, 0.5),
+    "mnist_annealed": (0.95, 0.3),
+    "mnist_beta": (0.9, 0.3),
+    "mnist_beta_tc": (0.9, 0.35),
+    "mnist_dip": (0.9, 0.3),
+    "mnist_joint": (0.35, 0.6),
+    "mnist_miwae": (0.7, 0.55),
+    "mnist_swae": (0.9, 0.35),
+    "mnist_wae": (0.9, 0.35),
+}
+# How far the ink of samples is from that of digits where the card says that they are poor.
+INK = {"mnist_categorical": 0.35, "mnist_dfc": 0.2}
+# Likewise how many pixels are decided.
+DECIDED = {"mnist_2d": 0.7, "mnist_dfc": 0.6, "mnist_joint": 0.7}
 
 
 def data_of(model, n=None):
@@ -25,11 +42,10 @@ def test_it_knows_digits(name):
     rebuilt = model.reconstruct(x, condition=y)
     distances = np.square(rebuilt[:, None] - x[None]).sum((2, 3, 4))
     nearest = (distances.argmin(1) == np.arange(200)).mean()
-    # Two dimensions cannot tell every digit from every other.
-    assert nearest >= (0.25 if model.latent_dim == 2 else 0.99)
+    told, error = DETAIL.get(name, (0.99, 0.3))
+    assert nearest >= told
     empty = np.square(x - x.mean(0)).sum((1, 2, 3)).mean()
-    bound = 0.8 if model.latent_dim == 2 else 0.5 if name in REGULARISED else 0.3
-    assert np.diag(distances).mean() < bound * empty
+    assert np.diag(distances).mean() < error * empty
 
 
 @pytest.mark.parametrize("name", MNIST)
@@ -38,11 +54,14 @@ def test_samples_look_like_digits_more_than_noise_does(name):
     model = zoo.load(name)
     x, y = data_of(model)
     drawn = model.sample(len(x), condition=y, seed=0)
-    assert drawn.min() >= 0 and drawn.max() <= 1
-    assert drawn.mean() == pytest.approx(x.mean(), rel=0.15)
+    if isinstance(model.likelihood, likelihoods.Normal | likelihoods.LogCosh):
+        # Means of any number: nearly all of them are grey values.
+        assert ((drawn > -0.1) & (drawn < 1.1)).mean() > 0.95
+    else:
+        assert drawn.min() >= 0 and drawn.max() <= 1
+    assert drawn.mean() == pytest.approx(x.mean(), rel=INK.get(name, 0.15))
     decided = (np.minimum(drawn, 1 - drawn) < 0.1).mean()
-    # Two dimensions leave more of a digit open.
-    assert decided > (0.7 if model.latent_dim == 2 else 0.75)
+    assert decided > DECIDED.get(name, 0.75)
 
 
 @pytest.mark.slow

@@ -100,7 +100,11 @@ def _locked(folder):
 def _check_replaceable(path, marks, kind):
     """Refuses to take the place of anything but what was saved the same way."""
     if path.is_dir():
-        names = {file.name for file in path.iterdir()}
+        try:
+            names = {file.name for file in path.iterdir()}
+        except FileNotFoundError:
+            # Another process is replacing it at this moment.
+            return
         if not names or names & marks:
             return
     elif not os.path.lexists(path):

@@ -47,9 +47,10 @@ class Likelihood(keras.layers.Layer):
             Tensor `(k, n)`, float32.
         """
         # Flat: on a CPU, XLA takes several times as long for pictures of one channel.
-        size = math.prod(x.shape[1:])
-        outputs = ops.reshape(outputs, (ops.shape(outputs)[0], -1, size))
-        each = self.log_prob_each(ops.reshape(x, (-1, size)), outputs, training)
+        # TensorFlow does not know the size once batches of different shapes have come.
+        k, n = ops.shape(outputs)[:2]
+        outputs = ops.reshape(outputs, (k, n, -1))
+        each = self.log_prob_each(ops.reshape(x, (n, -1)), outputs, training)
         return ops.sum(each, axis=-1)
 
     def log_prob_each(self, x, outputs, training=False):

@@ -55,8 +55,9 @@ def folder(path, marks, kind):
     it a `kind`, is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    recover(path)
-    _check_replaceable(path, marks, kind)
+    with _locked(path.parent):
+        _recover(path)
+        _check_replaceable(path, marks, kind)
     new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield new
@@ -100,11 +101,7 @@ def _locked(folder):
 def _check_replaceable(path, marks, kind):
     """Refuses to take the place of anything but what was saved the same way."""
     if path.is_dir():
-        try:
-            names = {file.name for file in path.iterdir()}
-        except FileNotFoundError:
-            # Another process is replacing it at this moment.
-            return
+        names = {file.name for file in path.iterdir()}
         if not names or names & marks:
             return
     elif not os.path.lexists(path):

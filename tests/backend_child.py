@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from registry import TINY, data, evidence, make
 
-from keras_vae import models, zoo
+from keras_vae import models, priors, zoo
 from tools.demo import digits
 
 # Priors that are learned, and labels that are drawn.
@@ -46,7 +46,14 @@ def some_codes(preset, n):
     rng = np.random.default_rng(0)
     if hasattr(preset, "num_codes"):
         return rng.integers(0, preset.num_codes, (n, *preset.code_shape))
-    return rng.standard_normal((n, preset.latent_dim), "float32")
+    parts = []
+    for prior in getattr(preset.prior, "parts", [preset.prior]):
+        if isinstance(prior, priors.UniformCategorical):
+            symbols = rng.integers(0, prior.classes, (n, prior.num_variables))
+            parts.append(np.eye(prior.classes, dtype="float32")[symbols].reshape(n, -1))
+        else:
+            parts.append(rng.standard_normal((n, prior.latent_dim), "float32"))
+    return np.concatenate(parts, axis=-1)
 
 
 def gap(preset, x):

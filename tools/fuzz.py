@@ -23,6 +23,7 @@ import h5py
 import numpy as np
 
 SECONDS, BYTES = 10, 2 * 2**30
+OUTSIDE = Path(tempfile.gettempdir()) / "keras_vae_outside"
 HOSTILE = [
     {"module": "os", "class_name": "system", "config": "true", "registered_name": None},
     {"module": "builtins", "class_name": "function", "config": "eval", "registered_name": "eval"},
@@ -104,7 +105,7 @@ def pack(files, path, rng):
         for file in sorted(files.iterdir()):
             if (content := _bytes(file)) is not None:
                 archive.writestr(file.name, content, compress_type=8 * int(rng.integers(2)))
-        for name in ("../outside", "/tmp/keras_vae_outside", "assets/a", "config.json"):
+        for name in ("../outside", str(OUTSIDE), "assets/a", "config.json"):
             if rng.random() < 0.03:
                 archive.writestr(name, b"{}")
     if rng.random() < 0.3:

@@ -193,7 +193,9 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path):
         only = [getattr(model, f"auxiliary_{part}", None) for part in ("decoder", "prior")]
         behind = [w for part in (model.prior, *filter(None, only)) for w in part.weights]
         behind = sum(np.prod(w.shape) for w in behind)
-        assert 0.9 < report["bytes"] / ((info["parameters"] - behind) * width) < 1.6
+        weights = (info["parameters"] - behind) * width
+        # The graph takes as much of a small file as of a large one.
+        assert 0.9 * weights < report["bytes"] < 1.6 * weights + 100_000
     (exported_db, keras_db) = report["parity"]["psnr_db"]["reconstruct"]
     assert exported_db > keras_db - 0.5
     rows = [row for row in report["parity"]["outputs"] if not row["chooses"]]

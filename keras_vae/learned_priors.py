@@ -103,6 +103,8 @@ class MixturePrior(priors.Prior):
         ValueError: `components` below 1.
     """
 
+    chooses = True
+
     def __init__(self, latent_dim, components, seed=None, **kwargs):
         if not isinstance(components, int) or components < 1:
             raise ValueError(

@@ -39,9 +39,12 @@ class Posterior(keras.layers.Layer):
         has_density: whether samples of q have a density, without which no bound on
             log p(x) can be had.
         num_parameters: number of tensors that `call` gives.
+        chooses: whether the code that is kept is chosen (a class, the units to keep),
+            so that rounding may choose another.
     """
 
     has_density = True
+    chooses = False
     num_parameters = 1
 
     def __init__(self, latent_dim, seed=None, **kwargs):
@@ -256,6 +259,8 @@ class Categorical(Posterior):
         ValueError: a value that is out of range.
     """
 
+    chooses = True
+
     def __init__(self, variables, classes, temperature=0.5, seed=None, **kwargs):
         for name, value, least in (("variables", variables, 1), ("classes", classes, 2)):
             if not isinstance(value, int) or value < least:
@@ -313,6 +318,7 @@ class ProductPosterior(Posterior):
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
         self.has_density = all(part.has_density for part in parts)
+        self.chooses = any(part.chooses for part in parts)
         self.num_parameters = sum(part.num_parameters for part in parts)
 
     def build(self, input_shape):

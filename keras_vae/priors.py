@@ -18,9 +18,12 @@ class Prior(keras.layers.Layer):
     Attributes:
         from_noise: whether a code is made of d standard normal numbers, as what is
             exported needs it.
+        chooses: whether the noise chooses (a class, a component), so that rounding
+            may choose another.
     """
 
     from_noise = True
+    chooses = False
 
     def __init__(self, latent_dim, **kwargs):
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
@@ -188,6 +191,8 @@ class UniformCategorical(Prior):
         classes: classes of each.
     """
 
+    chooses = True
+
     def __init__(self, variables, classes, **kwargs):
         super().__init__(variables * classes, **kwargs)
         self.num_variables = variables
@@ -214,6 +219,7 @@ class ProductPrior(Prior):
     def __init__(self, parts, **kwargs):
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
+        self.chooses = any(part.chooses for part in parts)
 
     @property
     def noise_dim(self):

@@ -33,6 +33,7 @@ class SparsePoint(Point):
 
     # Not a derivative of the whole code, which is cut as well.
     slope = None
+    chooses = True
 
     def __init__(self, latent_dim, k, alpha=1.0, seed=None, **kwargs):
         if not isinstance(k, int) or not 1 <= k <= latent_dim:

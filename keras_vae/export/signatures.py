@@ -12,7 +12,6 @@ from keras import ops
 from keras_vae.conditions import Labels
 from keras_vae.models.quantized import VQVAE
 from keras_vae.posteriors import DiagonalNormal
-from keras_vae.sparsity import SparsePoint
 
 NAMES = ("encode", "decode", "reconstruct", "sample")
 
@@ -34,8 +33,9 @@ class Signature:
         inputs, outputs: dicts of name to `Tensor`.
         call: from tensors by input name to a dict of tensors by output name.
         reference: the same in NumPy through the model's public methods.
-        chooses: whether it chooses codes on the way: rounding may choose the other
-            of two codes that are equally near, and all that follows is another.
+        chooses: whether it chooses on the way, a code, a class, a component or the
+            units to keep: rounding may choose the other of two that are equally near,
+            and all that follows is another.
     """
 
     inputs: dict
@@ -173,15 +173,16 @@ def _continuous(model):
         z = ops.convert_to_numpy(_prior(model, condition).transform(noise))
         return decode_numpy(z, condition)
 
-    # Rounding may keep the other of two units that are equally large.
-    chooses = isinstance(model.posterior_layer, SparsePoint)
+    chooses = model.posterior_layer.chooses
     every = {
         "encode": Signature(x | condition, q, encode, encode_numpy, chooses),
         "decode": Signature(z | condition, mean_of_x, decode, decode_numpy),
         "reconstruct": Signature(x | condition, mean_of_x, reconstruct, reconstruct_numpy, chooses),
     }
     if model.prior.from_noise:
-        every["sample"] = Signature(noise | condition, mean_of_x, sample, sample_numpy)
+        every["sample"] = Signature(
+            noise | condition, mean_of_x, sample, sample_numpy, model.prior.chooses
+        )
     return every
 
 

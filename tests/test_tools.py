@@ -344,6 +344,30 @@ class TestEvaluate:
             "python -m tools evaluate small --split validation --samples 3 --seed 4"
         )
 
+    def test_some_measures_replace_their_own_figures_only(self, preset, offline):
+        evaluate.evaluate(preset)
+        before = {m["title"]: m for m in zoo.info(preset)["metrics"]}
+        asked = ["reconstruction", "bits", "psnr", "information", "kernel", "precision"]
+        evaluate.evaluate(preset, only=asked, samples=5, seed=2)
+        after = {m["title"]: m for m in zoo.info(preset)["metrics"]}
+        assert after["NLL"] == before["NLL"]
+        command = f"python -m tools evaluate small --seed 2 --metric {' '.join(asked)}"
+        assert after["reconstruction MSE"]["command"] == command
+        model, (x, _) = zoo.load(preset), datasets.load("mnist", "test")
+        bits = -model.log_likelihood(x, samples=5, seed=2).mean() / np.log(2) / 784
+        assert after["bits per dimension"]["value"] == pytest.approx(bits, rel=1e-6)
+        squared = np.square(model.reconstruct(x) - x).mean((1, 2, 3))
+        assert after["PSNR"]["value"] == pytest.approx(-10 * np.log10(squared).mean(), rel=1e-5)
+        assert 0 <= after["mutual information"]["value"] <= np.log(100) + 1e-6
+        assert after["kernel distance of samples"]["value"] > 0
+        assert 0 <= after["recall of samples"]["value"] <= 100
+
+    def test_an_unknown_measure_or_one_that_it_has_not(self, preset, offline):
+        with pytest.raises(ValueError, match="Measures are codes, bound.*Received: fid"):
+            evaluate.evaluate(preset, only=["fid"])
+        with pytest.raises(ValueError, match="nothing to measure of small.*'attributes'"):
+            evaluate.evaluate(preset, only=["attributes"])
+
     def test_a_part_of_the_split_is_never_written(self, preset, offline):
         evaluate.evaluate(preset, limit=10)
         assert zoo.info(preset)["metrics"] == []

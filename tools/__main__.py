@@ -50,6 +50,8 @@ def parser():
     command.add_argument("--limit", type=int, help="the first examples only")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--dry-run", action="store_true", help="print, write nothing")
+    what = "these measures only, such as bound, pictures or information; a wrong name lists all"
+    command.add_argument("--metric", nargs="+", metavar="NAME", help=what)
 
     command = add("card", "Draw a preset's pictures and write its card anew.", name)
 

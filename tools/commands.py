@@ -63,6 +63,7 @@ def evaluate(arguments):
         arguments.limit,
         arguments.seed,
         write=not arguments.dry_run,
+        only=arguments.metric,
     )
     return 0
 

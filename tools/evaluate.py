@@ -1,5 +1,10 @@
 """`evaluate`: measures a preset and writes what it found into it."""
 
+import collections.abc
+import dataclasses
+import pathlib
+
+import keras
 import numpy as np
 
 from keras_vae import (
@@ -14,11 +19,40 @@ from keras_vae import (
 )
 from keras_vae.metrics.pictures import scales_of
 
-from . import attributes, autoencoders, card, codes, faces, frechet, imputation, recipes, structure
+from . import (
+    attributes,
+    autoencoders,
+    card,
+    codes,
+    faces,
+    frechet,
+    imputation,
+    more,
+    recipes,
+    structure,
+)
 from .classifier import classifier, judged, probabilities
 
 
-def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A preset and a split of its data, which every measure is given.
+
+    `entry` makes an entry of the metadata from a title, a value and how it was found.
+    """
+
+    folder: pathlib.Path
+    recipe: dict
+    model: keras.Model
+    x: np.ndarray
+    y: np.ndarray | None
+    split: str
+    samples: int
+    seed: int
+    entry: collections.abc.Callable
+
+
+def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, only=None):
     """Measures a preset on a split that it was not trained on.
 
     Args:
@@ -28,12 +62,20 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         limit: the first examples only; nothing is written then.
         seed: of the noise and of dynamic binarisation.
         write: put the figures into the preset's metadata and card.
+        only: some of `MEASURES` and `MORE`; all of `MEASURES` by default. What was
+            measured before and is none of them stays in the metadata.
 
     Returns:
         List of metrics, as they stand in the metadata.
+
+    Raises:
+        ValueError: an unknown measure, or one that this model has not.
     """
     folder = zoo.folder(name)
     recipe = recipes.read(folder)
+    known = {**MEASURES, **MORE}
+    if only is not None and (not only or not set(only) <= set(known)):
+        raise ValueError(f"Measures are {', '.join(known)}. Received: {', '.join(only) or 'none'}")
     model = zoo.load(folder)
     x, y = recipes.data(recipe, split, model, limit)
     samples = samples or recipe["evaluation"]["samples"]
@@ -44,6 +86,8 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
         command += f" --samples {samples}"
     if seed:
         command += f" --seed {seed}"
+    if only is not None:
+        command += f" --metric {' '.join(only)}"
 
     def entry(title, value, error=None, unit="nats", how="", digits=2):
         return {
@@ -60,49 +104,65 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True):
             "command": command,
         }
 
-    if "codes" in zoo.info(folder):
-        found = codes.measured(model, x, y, recipe["data"], entry, seed)
-        for metric in found:
-            print(zoo.describe_metric(metric))
-        if write and limit is None:
-            record(folder, found, lambda old: old["split"] != split or old.get("extra"))
-        return found
-    variational = not isinstance(model.posterior_layer, posteriors.Point)
-    # A loss of pictures is no density, and bounds nothing.
-    bounded = model.posterior_layer.has_density and model.likelihood.is_density
-    found = _bounds(model, x, y, samples, seed, entry) if bounded else []
-    # Where values are missing, of those that are not.
-    error = np.nanmean(np.square(model.reconstruct(x, y) - x))
-    found.append(entry("reconstruction MSE", error, unit="a pixel", digits=5))
-    active = metrics.active_units(model, x, y)
-    found.append(entry(f"active units of {model.latent_dim}", active.sum(), unit="", digits=0))
-    if not variational:
-        found += autoencoders.measured(folder, model, recipe, x, y, entry, seed)
-    if isinstance(model.condition, conditions.Labels):
-        agreed, accuracy, n = agreement(model, recipe["data"], seed)
-        metric = entry("asked label read by a classifier", 100 * agreed, unit="%", digits=1)
-        metric["how"] = (
-            f"{n} samples of each label, seed {seed}; the classifier, trained on the "
-            f"training split, reads {100 * accuracy:.2f} % of the test split"
-        )
-        found.append(metric)
-    found += structure.measured(model, recipe, x, split, entry)
-    found += imputation.measured(model, recipe, x, split, entry, seed)
-    if isinstance(model.condition, conditions.Attributes):
-        found += _control(model, x, y, seed, entry)
-    found += _looks(model, recipe["data"], x, y, entry, seed)
-    found += _baseline(recipe["evaluation"], split)
-    for metric in found:
-        print(zoo.describe_metric(metric))
-    if bounded:
+    case = Case(folder, recipe, model, x, y, split, samples, seed, entry)
+    found = []
+    for measure in MEASURES if only is None else only:
+        part = known[measure](case)
+        if only is not None and not part:
+            raise ValueError(
+                f"There is nothing to measure of {folder.name} in that way. Received: {measure!r}"
+            )
+        for metric in part:
+            print(zoo.describe_metric(metric), flush=True)
+        found += part
+    if only is None and _bounded(case):
         print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
     if write and limit is None:
-        record(folder, found, lambda old: old["split"] != split or old.get("extra"))
+        measured = {metric["title"] for metric in found}
+
+        def keep(old):
+            if old["split"] != split or old.get("extra"):
+                return True
+            return only is not None and old["title"] not in measured
+
+        record(folder, found, keep)
     return found
 
 
-def _bounds(model, x, y, samples, seed, entry):
+def _quantized(case):
+    return "codes" in zoo.info(case.folder)
+
+
+def _bounded(case):
+    """Whether it has a bound: a loss of pictures is no density, and bounds nothing."""
+    if _quantized(case):
+        return False
+    return case.model.posterior_layer.has_density and case.model.likelihood.is_density
+
+
+def _of_codes(case):
+    if not _quantized(case):
+        return []
+    return codes.measured(case.model, case.x, case.y, case.recipe["data"], case.entry, case.seed)
+
+
+def _unless_quantized(measure):
+    """What of a VQ-VAE is among the measures of its codes, or has no meaning."""
+    return lambda case: [] if _quantized(case) else measure(case)
+
+
+def _bounds(case):
     """Metrics of the likelihood, in nats."""
+    if not _bounded(case):
+        return []
+    model, x, y, samples, seed, entry = (
+        case.model,
+        case.x,
+        case.y,
+        case.samples,
+        case.seed,
+        case.entry,
+    )
     bound = metrics.log_likelihood(model, x, y, samples, seed)
     title = "NLL" + _what_is_scored(model.likelihood)
     found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
@@ -117,8 +177,50 @@ def _bounds(model, x, y, samples, seed, entry):
     return found
 
 
-def _control(model, x, y, seed, entry):
+def _reconstruction(case):
+    # Where values are missing, of those that are not.
+    error = np.nanmean(np.square(case.model.reconstruct(case.x, case.y) - case.x))
+    active = metrics.active_units(case.model, case.x, case.y)
+    title = f"active units of {case.model.latent_dim}"
+    return [
+        case.entry("reconstruction MSE", error, unit="a pixel", digits=5),
+        case.entry(title, active.sum(), unit="", digits=0),
+    ]
+
+
+def _of_autoencoder(case):
+    if not isinstance(case.model.posterior_layer, posteriors.Point):
+        return []
+    return autoencoders.measured(
+        case.folder, case.model, case.recipe, case.x, case.y, case.entry, case.seed
+    )
+
+
+def _labels(case):
+    if not isinstance(case.model.condition, conditions.Labels):
+        return []
+    agreed, accuracy, n = agreement(case.model, case.recipe["data"], case.seed)
+    metric = case.entry("asked label read by a classifier", 100 * agreed, unit="%", digits=1)
+    metric["how"] = (
+        f"{n} samples of each label, seed {case.seed}; the classifier, trained on the "
+        f"training split, reads {100 * accuracy:.2f} % of the test split"
+    )
+    return [metric]
+
+
+def _structure(case):
+    return structure.measured(case.model, case.recipe, case.x, case.split, case.entry)
+
+
+def _gaps(case):
+    return imputation.measured(case.model, case.recipe, case.x, case.split, case.entry, case.seed)
+
+
+def _control(case):
     """Metrics of attribute control, by a classifier that trained nothing."""
+    if not isinstance(case.model.condition, conditions.Attributes):
+        return []
+    model, x, y, seed, entry = case.model, case.x, case.y, case.seed, case.entry
     judge = attributes.classifier(attributes.MEASURES)
 
     def read(pictures):
@@ -155,8 +257,10 @@ def _control(model, x, y, seed, entry):
     return found
 
 
-def _looks(model, data, x, y, entry, seed):
+def _looks(case):
     """How near reconstructions and samples come to the split's pictures."""
+    model, x, y, seed, entry = case.model, case.x, case.y, case.seed, case.entry
+    data = case.recipe["data"]
     if np.isnan(x).any():
         return []
     rebuilt = model.reconstruct(x, y)
@@ -172,8 +276,9 @@ def _looks(model, data, x, y, entry, seed):
     return found + frechet.distances(data, x, sets, entry)
 
 
-def _baseline(settings, split):
+def _baseline(case):
     """The figure of another preset that this one is held against, as it was measured."""
+    settings, split = case.recipe["evaluation"], case.split
     title, name = settings.get("headline"), settings.get("baseline")
     if name is None:
         return []
@@ -218,3 +323,26 @@ def record(folder, found, keep):
 def write_metadata(folder, metadata):
     """Replaces a preset's metadata, whole or not at all."""
     _atomic.write_text(folder / zoo.METADATA, zoo.dump_json(metadata))
+
+
+MEASURES = {
+    "codes": _of_codes,
+    "bound": _unless_quantized(_bounds),
+    "reconstruction": _unless_quantized(_reconstruction),
+    "autoencoder": _unless_quantized(_of_autoencoder),
+    "labels": _unless_quantized(_labels),
+    "structure": _unless_quantized(_structure),
+    "imputation": _unless_quantized(_gaps),
+    "attributes": _unless_quantized(_control),
+    "pictures": _unless_quantized(_looks),
+    "baseline": _unless_quantized(_baseline),
+}
+# On request, as they take long or matter to few.
+MORE = {
+    "bits": lambda case: more.bits(case) if _bounded(case) else [],
+    "information": lambda case: more.information(case) if _bounded(case) else [],
+    "psnr": _unless_quantized(more.psnr),
+    "kernel": more.kernel,
+    "precision": more.precision,
+    "disentanglement": _unless_quantized(more.disentanglement),
+}

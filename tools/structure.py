@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_vae import datasets, learned_priors, metrics, mixtures, models, posteriors
+from keras_vae.metrics.disentanglement import scikit_learn
 
 from . import recipes
 
@@ -35,6 +36,8 @@ def measured(model, recipe, x, split, entry):
     if symbol is not None:
         chosen, number = symbol.argmax(-1), symbol.shape[-1]
         found += _clusters(chosen, number, recipe, split, entry, "values of the symbol")
+    if settings.get("headline") == "clustering accuracy":
+        found += _pixel_clusters(x, recipe, split, entry)
     if settings.get("clusters"):
         found += _fitted_clusters(model, settings["clusters"], x, recipe, split, entry)
     if isinstance(model, models.AuxiliaryVAE) and model.classifier is not None:
@@ -77,6 +80,18 @@ def _fitted_clusters(model, number, x, recipe, split, entry):
     clusters = mixtures.responsibilities(model.encode(x), mixture).argmax(-1)
     what = f"normals fitted to the codes of {len(train)} training examples"
     return _clusters(clusters, number, recipe, split, entry, what)
+
+
+def _pixel_clusters(x, recipe, split, entry):
+    """What clusters there are without any training: those of the pixels."""
+    cluster = scikit_learn("cluster", "k-means of the pixels")
+    train, y = datasets.load(recipe["data"], "train", limit=FITTED)
+    number = len(np.unique(y))
+    means = cluster.KMeans(number, n_init=10, random_state=0).fit(train.reshape(len(train), -1))
+    clusters = means.predict(x.reshape(len(x), -1))
+    what = f"means of the pixels of {len(train)} training examples"
+    (metric,) = _clusters(clusters, number, recipe, split, entry, what)
+    return [{**metric, "title": "clustering accuracy of pixels"}]
 
 
 def _few_labels(model, recipe, x, split, entry):

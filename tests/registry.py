@@ -46,6 +46,7 @@ TINY = {
     "flow_prior_vae": {"couplings": 2, "hidden_units": 8},
     "flow_vae": {"flows": 2},
     "full_covariance_vae": {},
+    "hierarchical_vae": {"top_dim": 2, "hidden_units": (6,)},
     "iaf_vae": {"steps": 2, "hidden_units": 8, "context_dim": 3},
     "info_vae": {},
     "iwae": {"samples": 4, "gradient": "dreg"},

@@ -8,7 +8,7 @@ from keras_vae.models.autoencoders import (
     sparse_autoencoder,
 )
 from keras_vae.models.auxiliary import AuxiliaryVAE
-from keras_vae.models.by_latents import auxiliary_vae, structured_vae
+from keras_vae.models.by_latents import auxiliary_vae, hierarchical_vae, structured_vae
 from keras_vae.models.by_likelihood import dfc_vae, logcosh_vae, ms_ssim_vae
 from keras_vae.models.by_objective import (
     annealed_vae,
@@ -59,6 +59,7 @@ __all__ = [
     "flow_prior_vae",
     "flow_vae",
     "full_covariance_vae",
+    "hierarchical_vae",
     "iaf_vae",
     "info_vae",
     "iwae",

@@ -8,15 +8,18 @@ import keras
 from keras_vae import (
     auxiliary,
     conditions,
+    hierarchy,
     initializers,
     learned_priors,
     mean_field,
     networks,
+    objectives,
     posteriors,
 )
 from keras_vae.models import checks
 from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.by_prior import _prior_seed
+from keras_vae.models.model import VAE
 from keras_vae.models.structured import StructuredVAE
 from keras_vae.models.variants import vae
 
@@ -143,3 +146,63 @@ def structured_vae(
         objective=mean_field.MixtureELBO(beta),
         model_class=functools.partial(StructuredVAE, iterations=iterations), **options,
     )  # fmt: skip
+
+
+def hierarchical_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=100,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name="hierarchical_vae",
+    *,
+    top_dim=50,
+    hidden_units=(100, 100),
+    objective=None,
+    beta=1.0,
+    **options,
+):
+    """Two layers of codes: -log p(x|z₁) + log q(z₁|x) q(z₂|z₁) - log p(z₁|z₂) p(z₂).
+
+    Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", 2016, with two
+    stochastic layers; see `hierarchy`. A code is (z₁, z₂), and z₂ of `encode` is the
+    mean at the mean of z₁. Dense networks are the paper's, 200-200 tanh, by default.
+
+    Args: as `vae`, without `prior`, `posterior` and `condition`, and
+        latent_dim: dimensions of z₁.
+        top_dim: dimensions of z₂.
+        hidden_units: widths of the tanh layers between z₁ and z₂, in both directions.
+        objective: such as `objectives.IWAE(50)`; `objectives.ELBO(beta)` by default.
+
+    Returns:
+        A built `VAE` of `latent_dim + top_dim` latent dimensions.
+
+    Raises:
+        ValueError: as `vae`; a number that is out of range.
+    """
+    if network == "dense":
+        units = (200, 200) if units is None else units
+        options.setdefault("activation", "tanh")
+    if not isinstance(latent_dim, int) or latent_dim < 1:
+        raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
+    whole = latent_dim + top_dim if isinstance(top_dim, int) else latent_dim
+
+    def decoded(decoder):
+        """The decoder, which sees z₁ of the whole code."""
+        code = keras.Input((whole,), name="code")
+        return keras.Model(code, decoder(hierarchy.Bottom(latent_dim)(code)), name="decoder")
+
+    *_, own = itertools.islice(initializers.seeds(seed), 3)
+    posterior = hierarchy.ChainedPosterior(whole, top_dim, hidden_units, seed=own)
+    encoder, decoder = networks.build(network, input_shape, latent_dim, units, seed=seed, **options)
+    return VAE(
+        encoder,
+        decoded(decoder),
+        posterior,
+        prior=hierarchy.ChainedPrior(whole, top_dim, hidden_units, seed=_prior_seed(seed)),
+        likelihood=likelihood,
+        objective=objective or objectives.ELBO(beta),
+        seed=seed,
+        name=name,
+    )

@@ -80,9 +80,12 @@ def linear_autoencoder(x, size, epochs, seed, batch_size=100, learning_rate=2e-3
 
 
 def classification(split, limit, seed, folder, presets=(), neighbours=5):
-    """Labels of a split by the nearest training examples: in pixels, and in codes."""
+    """Labels of a split by the nearest training examples: in pixels, and in codes.
+
+    Of every preset of MNIST by default but those whose codes are made with the label.
+    """
     found, drawn, data = [], [], None
-    for name in presets or ("mnist_2d", "mnist_dense", "mnist_conv"):
+    for name in presets or _unlabelled("mnist"):
         model, recipe = zoo.load(name), recipes.read(zoo.folder(name))
         if not datasets.info(recipe["data"]).classes:
             raise ValueError(f"Only data with labels can be classified. Received: preset={name!r}")
@@ -102,19 +105,32 @@ def classification(split, limit, seed, folder, presets=(), neighbours=5):
     return found
 
 
+def _unlabelled(data):
+    """Presets of a data set whose codes are made without its labels."""
+    found = []
+    for name in zoo.list_models():
+        info = zoo.info(name)
+        # The labels of a VQ-VAE are its prior's alone.
+        free = (info["condition"] or "optional").startswith("optional") or "codes" in info
+        if free and recipes.read(zoo.folder(name))["data"] == data:
+            found.append(name)
+    return found
+
+
 def codes_of(model, x):
     """Codes as vectors `(n, d)`: of a quantized model, its codes' own.
 
     Raises:
         ValueError: a model whose codes are made with the label that is to be found.
     """
-    if model.condition is not None and not model.condition.optional:
+    quantized = hasattr(model, "num_codes")
+    if model.condition is not None and not model.condition.optional and not quantized:
         raise ValueError(
             "Codes of a conditional model are made with the label: take an unconditional one. "
             f"Received: condition={type(model.condition).__name__}"
         )
     codes = model.encode(x)
-    if hasattr(model, "num_codes"):
+    if quantized:
         codes = np.asarray(model.codebook)[codes]
     return codes.reshape(len(x), -1)
 

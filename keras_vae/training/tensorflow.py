@@ -11,10 +11,16 @@ class TrainStep:
         # Without it whatever does not depend on the data, such as counting the step,
         # would also be done for the batch that is not there at the end of a generator.
         with tf.control_dependencies(tf.nest.flatten(data)):
-            return self.update(*keras.utils.unpack_x_y_sample_weight(data))
+            return self._rows(self.update(*keras.utils.unpack_x_y_sample_weight(data)))
 
     def test_step(self, data):
-        return self.assess(*keras.utils.unpack_x_y_sample_weight(data))
+        return self._rows(self.assess(*keras.utils.unpack_x_y_sample_weight(data)))
+
+    def _rows(self, logs):
+        """Over several machines Keras takes means along the first axis of what a step gives."""
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+        return logs
 
     def minimize(self, fn, optimizer, variables):
         with tf.GradientTape() as tape:

@@ -2,6 +2,15 @@
 
 import keras
 import torch
+from torch import distributed
+
+
+def _average(gradients):
+    """Means over the processes, each of which trains on its own part of the data."""
+    for gradient in gradients:
+        if gradient is not None:
+            distributed.all_reduce(gradient)
+            gradient /= distributed.get_world_size()
 
 
 class TrainStep:
@@ -20,6 +29,8 @@ class TrainStep:
             [v.value for v in variables],
             allow_unused=True,
         )
+        if distributed.is_available() and distributed.is_initialized():
+            _average(gradients)
         with torch.no_grad():
             optimizer.apply(gradients, variables)
         return loss, aux

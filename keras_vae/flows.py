@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions, initializers
+from keras_vae import composed, distributions, initializers
 from keras_vae.posteriors import Extended, bounded
 
 register = keras.saving.register_keras_serializable("keras_vae")
@@ -133,12 +133,12 @@ class FlowPosterior(Extended):
         self.kind, self.flows = kind, flows
 
     def distribution(self, mean, log_var, values=None):
-        """The `distributions.Transformed` that these parameters describe."""
+        """The `composed.Transformed` that these parameters describe."""
         base = distributions.Normal(mean, log_var)
         if values is None:
             return base
         each = ops.split(values, self.flows, axis=-1)
-        return distributions.Transformed(base, [self._flow.of(v, self.latent_dim) for v in each])
+        return composed.Transformed(base, [self._flow.of(v, self.latent_dim) for v in each])
 
     def get_config(self):
         return {**super().get_config(), "kind": self.kind, "flows": self.flows}
@@ -280,13 +280,11 @@ class InverseAutoregressive(Extended):
         ]
 
     def distribution(self, mean, log_var, context=None):
-        """The `distributions.Transformed` that these parameters describe."""
+        """The `composed.Transformed` that these parameters describe."""
         base = distributions.Normal(mean, log_var)
         if context is None:
             return base
-        return distributions.Transformed(
-            base, [Autoregressive(made, context) for made in self.networks]
-        )
+        return composed.Transformed(base, [Autoregressive(made, context) for made in self.networks])
 
     def get_config(self):
         return {

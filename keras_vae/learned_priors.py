@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import categorical, distributions, flows, initializers, posteriors, priors
+from keras_vae import categorical, composed, distributions, flows, initializers, posteriors, priors
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -304,7 +304,7 @@ class FlowPrior(priors.Prior):
 
     def distribution(self, condition=None):
         zeros = ops.zeros((self.latent_dim,), "float32")
-        return distributions.Transformed(distributions.Normal(zeros, zeros), self.flows)
+        return composed.Transformed(distributions.Normal(zeros, zeros), self.flows)
 
     def get_config(self):
         return {

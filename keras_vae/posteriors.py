@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import categorical, distributions, initializers, priors, schedules
+from keras_vae import categorical, composed, distributions, initializers, priors, schedules
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -343,7 +343,7 @@ class ProductPosterior(Posterior):
             values = parameters[start : start + count]
             parts.append(getattr(part, method)(*first, *values))
             start += count
-        return distributions.Product(parts)
+        return composed.Product(parts)
 
     def get_config(self):
         config = {**super().get_config(), "parts": priors.serialize_parts(self.parts)}

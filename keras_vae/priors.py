@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import categorical, distributions
+from keras_vae import categorical, composed, distributions
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -226,7 +226,7 @@ class ProductPrior(Prior):
         return sum(part.noise_dim for part in self.parts)
 
     def distribution(self, condition=None):
-        return distributions.Product([part.distribution(condition) for part in self.parts])
+        return composed.Product([part.distribution(condition) for part in self.parts])
 
     def get_config(self):
         config = {**super().get_config(), "parts": serialize_parts(self.parts)}

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_vae import (
     categorical,
+    composed,
     distributions,
     flows,
     likelihoods,
@@ -326,7 +327,7 @@ class TestProduct:
     def test_kl_and_density_are_the_sums_of_the_parts(self, rng):
         normal = distributions.Normal(*map(tensor, rng.normal(size=(2, 3, 2))))
         discrete = categorical.Categorical(tensor(rng.normal(size=(3, 4))), 4)
-        q = distributions.Product([normal, discrete])
+        q = composed.Product([normal, discrete])
         p = priors.ProductPrior([priors.StandardNormal(2), priors.UniformCategorical(1, 4)])
         expected = array(normal.kl(standard(2))) + array(
             discrete.kl(priors.UniformCategorical(1, 4))
@@ -346,7 +347,7 @@ class TestProduct:
         np.testing.assert_allclose(drawn[:, 2:].mean(0), 0.25, atol=0.06)
 
     def test_another_kind_of_prior_is_refused(self):
-        q = distributions.Product([standard(2)])
+        q = composed.Product([standard(2)])
         with pytest.raises(NotImplementedError, match=r"KL\(Product \|\| Normal\)"):
             q.kl(standard(2))
 

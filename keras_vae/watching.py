@@ -9,20 +9,7 @@ from keras_vae import plots, priors
 
 
 class _Watching(keras.callbacks.Callback):
-    """Draws samples and reconstructions every few epochs, and after the last.
-
-    Args:
-        x: data `(m, height, width, channels)` to rebuild, or None for samples alone.
-        condition: conditions of a conditional model, one for each of `x`; samples
-            take them in turn.
-        every: epochs from one drawing to the next.
-        n: pictures of each kind.
-        seed: int; every drawing has the same codes, so that they can be compared.
-
-    Raises:
-        ValueError: `every` or `n` below 1; in `fit`, a conditional model without
-            conditions.
-    """
+    """Draws samples and reconstructions every few epochs, and after the last."""
 
     def __init__(self, x=None, condition=None, every=5, n=16, seed=0):
         super().__init__()

@@ -20,7 +20,8 @@ CLAIMS = (
     *((f"kl_{name(b)}", "<", f"kl_{name(a)}") for a, b in zip(BETAS, BETAS[1:], strict=False)),
     ("mse_50", ">", "mse_0_1"),
     ("active_50", "<", "active_0_1"),
-    ("sure_1", ">", "sure_0_1"),
+    ("sure_2", ">", "sure_0_1"),
+    ("sure_2", ">", "sure_50"),
 )
 
 
@@ -43,11 +44,11 @@ def draw(path, n=2000, betas=BETAS, epochs=EPOCHS, examples=parts.EXAMPLES, seed
     curve, quality, shown = axes[0]
     curve.plot(found["kl"], found["mse"], "o-", color="#1f77b4")
     for beta, place in zip(betas, zip(found["kl"], found["mse"], strict=True), strict=True):
-        curve.annotate(f"β = {beta:g}", place, (5, 4), textcoords="offset points", fontsize=9)
-    curve.margins(x=0.2)
-    parts.finish(curve, "KL: what the code says (nats)", "squared error of a pixel", "the trade")
+        curve.annotate(f"{beta:g}", place, (4, 5), textcoords="offset points", fontsize=10)
+    curve.set_xlim(-2, 1.12 * max(found["kl"]))
+    parts.finish(curve, "KL: what the code says (nats)", "squared error of a pixel", "each point a β")
     quality.plot(betas, found["sure"], "o-", color="#ff7f0e")
-    quality.set(xscale="log", ylim=(0, 100))
+    quality.set(xscale="log", ylim=(0, None))
     quality.set_xticks(betas, [f"{b:g}" for b in betas])
     quality.minorticks_off()
     parts.finish(quality, "β", "% of samples the judge is sure of", "samples from the prior")

@@ -6,7 +6,7 @@ from keras_vae import metrics, models
 
 from . import parts
 
-BETAS = {"healthy": 1.0, "partial": 6.0, "collapsed": 100.0}
+BETAS = {"healthy": 1.0, "partial": 15.0, "collapsed": 100.0}
 EPOCHS = 8
 DIMENSIONS = 10
 PICTURE = "png"

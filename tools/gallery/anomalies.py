@@ -10,7 +10,7 @@ from . import parts
 LEFT_OUT = (0, 1)
 EPOCHS = 8
 PICTURE = "png"
-CLAIMS = (("auroc_0", ">", 0.8), ("auroc_1", "<", "auroc_0"))
+CLAIMS = (("auroc_0", ">", 0.8), ("auroc_1", "<", 0.5))
 
 
 def draw(path, n=3000, left_out=LEFT_OUT, epochs=EPOCHS, examples=parts.EXAMPLES, seed=0):

@@ -46,7 +46,8 @@ def draw(path, n=2000, betas=BETAS, epochs=EPOCHS, examples=parts.EXAMPLES, seed
     for beta, place in zip(betas, zip(found["kl"], found["mse"], strict=True), strict=True):
         curve.annotate(f"{beta:g}", place, (4, 5), textcoords="offset points", fontsize=10)
     curve.set_xlim(-2, 1.12 * max(found["kl"]))
-    parts.finish(curve, "KL: what the code says (nats)", "squared error of a pixel", "each point a β")
+    said = "KL: what the code says (nats)"
+    parts.finish(curve, said, "squared error of a pixel", "each point a β")
     quality.plot(betas, found["sure"], "o-", color="#ff7f0e")
     quality.set(xscale="log", ylim=(0, None))
     quality.set_xticks(betas, [f"{b:g}" for b in betas])

@@ -49,7 +49,8 @@ def filled(text, numbers):
             raise ValueError(
                 f"A lesson may name {', '.join(sorted(numbers))}. Received: {mark[1]!r}"
             )
-        return f"**{numbers[mark[1]]:g}**<!--{mark[1]}-->"
+        # No "-0".
+        return f"**{numbers[mark[1]] + 0:g}**<!--{mark[1]}-->"
 
     return _MARK.sub(value, text)
 

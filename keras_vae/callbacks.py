@@ -1,4 +1,4 @@
-"""What `fit` does beside training: going on after an interruption, stopping at a NaN."""
+"""What `fit` does beside training: going on after an interruption, stopping at a NaN, drawing."""
 
 import csv
 import json
@@ -11,6 +11,17 @@ import keras
 import numpy as np
 
 from keras_vae import _atomic
+from keras_vae.watching import TensorBoardPictures, Watch
+
+__all__ = [
+    "STATE",
+    "Resume",
+    "Shuffled",
+    "StopAtNaN",
+    "SwapAverages",
+    "TensorBoardPictures",
+    "Watch",
+]
 
 STATE = "state.json"
 

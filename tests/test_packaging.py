@@ -24,7 +24,7 @@ def test_every_package_is_installed():
         for path in (ROOT / "keras_vae").rglob("__init__.py")
     }
     listed = set(SETTINGS["tool"]["setuptools"]["packages"])
-    assert listed == found | {"keras_vae._zoo", "keras_vae.tools"}
+    assert listed == found | {"keras_vae._zoo", "keras_vae.tools", "keras_vae.tools.gallery"}
 
 
 def test_data_goes_along():
@@ -88,7 +88,13 @@ class TestWheel:
             if p.is_file()
         }
         info = {n for n in names if n.split("/")[0].endswith(".dist-info")}
-        assert names - info == code | tools | data | presets
+        gallery = {
+            f"keras_vae/tools/gallery/{p.name}"
+            for p in (ROOT / "tools" / "gallery").glob("*.*")
+            if p.suffix in (".py", ".md", ".json", ".jpg", ".png")
+        }
+        assert {Path(n).name for n in gallery} >= {"numbers.json", "README.md", "holes.py"}
+        assert names - info == code | tools | data | presets | gallery
         endings = {Path(n).suffix for n in presets}
         assert endings <= {".csv", ".h5", ".json", ".md", ".npz", ".jpg", ".png"}
         for name in zoo.list_models():

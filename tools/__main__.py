@@ -43,6 +43,8 @@ def parser():
     command.add_argument("--epochs", type=int, help="instead of the recipe's")
     command.add_argument("--restart", action="store_true", help="forget earlier epochs")
     command.add_argument("--limit", type=int, help="train on the first examples only")
+    text = "draw curves and samples every so many epochs (5)"
+    command.add_argument("--plot", nargs="?", const=5, type=int, metavar="EPOCHS", help=text)
 
     command = add("evaluate", "Measure a preset and write it into its card.", name)
     command.add_argument("--split", default="test", choices=("validation", "test"))
@@ -96,6 +98,13 @@ def parser():
     command.add_argument("--presets", nargs="+", help="of classification")
     command.add_argument("--digits", type=int, nargs="+", help="left out, of anomalies")
     command.add_argument("--preset", help="of denoising")
+
+    text = "Draw the figures of courses, each with a lesson in English and Spanish."
+    command = add("gallery", text)
+    command.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
+    command.add_argument("--out", help="folder to write (default: gallery)")
+    command.add_argument("--list", action="store_true", help="say which figures there are")
+    command.add_argument("--record", action="store_true", help="write beside the code instead")
 
     command = add("reproduce", "Train a paper's models and put ours beside what it reports.")
     tables = ("iwae", "static", "vampprior", "realnvp", "disentanglement", "wae")

@@ -24,17 +24,22 @@ def classifier(data, epochs=8):
         `(model, accuracy)`: images `(n, h, w, c)` to class probabilities, and its
         accuracy on the test split.
     """
+    model = kept(data, epochs)
+    x, y = datasets.load(data, "test")
+    return model, float((probabilities(model, x).argmax(-1) == y).mean())
+
+
+def kept(data, epochs=8):
+    """The model of `classifier` alone."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     path = home / "keras_vae" / f"{data}_classifier.keras"
     if path.is_file():
-        model = keras.saving.load_model(path)
-    else:
-        model = _trained(data, epochs)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _atomic.file(path) as new:
-            model.save(new)
-    x, y = datasets.load(data, "test")
-    return model, float((probabilities(model, x).argmax(-1) == y).mean())
+        return keras.saving.load_model(path)
+    model = _trained(data, epochs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _atomic.file(path) as new:
+        model.save(new)
+    return model
 
 
 def convolutions(data):

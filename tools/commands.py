@@ -10,6 +10,7 @@ from keras_vae import datasets, plots, zoo
 from . import applications, recipes
 from . import benchmark as speed
 from . import card as cards
+from . import gallery as galleries
 from . import readme as readmes
 from . import reproduce as tables
 from .demo import demo as run_demo
@@ -41,6 +42,8 @@ def train(arguments):
     if arguments.all:
         if arguments.out:
             raise ValueError("--all writes each preset into its own folder: leave --out out.")
+        if arguments.plot:
+            raise ValueError("--plot is for one preset: leave --all out.")
         return rebuild(arguments.all, arguments.restart, arguments.epochs, arguments.limit)
     print(f"Backend: {keras.backend.backend()}")
     out = run_train(
@@ -49,6 +52,7 @@ def train(arguments):
         arguments.epochs,
         arguments.restart,
         arguments.limit,
+        arguments.plot,
     )
     print(f"Wrote {out}. Measure it: python -m tools evaluate {out}")
     return 0
@@ -112,6 +116,16 @@ def apply(arguments):
         arguments.name, arguments.out, arguments.split, arguments.limit, arguments.seed, **options
     )
     return 0
+
+
+def gallery(arguments):
+    """`gallery`: 1 where a lesson's claim did not hold."""
+    if arguments.list:
+        print(galleries.listing())
+        return 0
+    if arguments.record and arguments.out:
+        raise ValueError("--record writes beside the code: leave --out out.")
+    return min(1, galleries.gallery(arguments.names, arguments.out or "gallery", arguments.record))
 
 
 def reproduce(arguments):

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_vae import _atomic, callbacks, datasets, models, zoo
 
-from . import card, recipes
+from . import card, faces, recipes
 
 
 class KeepBest(keras.callbacks.Callback):
@@ -72,7 +72,7 @@ class Mirrored(callbacks.Shuffled):
         return x
 
 
-def train(name, out=None, epochs=None, restart=False, limit=None):
+def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     """Trains what a recipe describes and writes the preset.
 
     Args:
@@ -81,6 +81,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
         epochs: instead of the recipe's; the learning rate's decay is scaled.
         restart: forget the epochs that an interrupted run has done.
         limit: train and validate on the first examples only.
+        plot: epochs from one drawing of curves, samples and reconstructions to the
+            next, in `.runs` beside the folder of the preset; None for none.
 
     Returns:
         The folder of the preset.
@@ -93,7 +95,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None):
     runs = out.parent / ".runs" / out.name
     model, (x, y), validation = begin(recipe, runs, restart, limit)
     started = time.monotonic()
-    best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs)
+    watch = [] if plot is None else [_watch(recipe, model, validation, plot, out)]
+    best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs, watch=watch)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
     control_epochs = 0
@@ -186,7 +189,18 @@ def rounded(values, bits=9):
     return np.ldexp(np.rint(mantissa * 2**bits) / 2**bits, exponent).astype("float32")
 
 
-def _fit(model, x, y, validation, training, folder, last=False):
+def _watch(recipe, model, validation, every, out):
+    """Pictures of the training; of photographs, which are not to be kept, only samples."""
+    x, y = validation
+    if faces.are_photographs(recipe["data"]):
+        x, y = None, faces.attributes(16)
+    y = None if model.condition is None else y
+    folder = out.parent / ".runs" / f"{out.name}_progress"
+    print(f"Curves and pictures go to {folder} every {every} epochs.", flush=True)
+    return callbacks.Watch(folder, x, y, every)
+
+
+def _fit(model, x, y, validation, training, folder, last=False, watch=()):
     """Fits a model as `training` says, from where an earlier run stopped."""
     batch, epochs = training["batch_size"], training["epochs"]
     steps = -(-len(x) // batch)
@@ -210,6 +224,7 @@ def _fit(model, x, y, validation, training, folder, last=False):
         callbacks.SwapAverages(swap_on_epoch=True),
         keep,
         TimeLeft(),
+        *watch,
     ]
     source = {"x": x, "y": y, "batch_size": batch}
     if training.get("mirror"):

@@ -157,15 +157,11 @@ def anomalies(split, limit, seed, folder, digits=tuple(range(10)), epochs=5, dat
     for digit in digits:
         model = models.vae(x.shape[1:], 16, units=(256,), likelihood="dynamic_bernoulli", seed=seed)
         _fit(model, x[y != digit], epochs, 128, 2e-3, seed)
-        error = np.square(model.reconstruct(held_out) - held_out).mean(axis=(1, 2, 3))
-        bound = np.mean(
-            [model.log_likelihood(held_out, 1, seed=[seed, k], verbose=False) for k in range(5)],
-            axis=0,
-        )
-        for title, score in (("reconstruction error", error), ("negative ELBO", -bound)):
+        scores = anomaly_scores(model, held_out, seed)
+        for title, score in zip(("reconstruction error", "negative ELBO"), scores, strict=True):
             area = metrics.auroc(score, labels == digit)
             found.append((f"AUROC of {digit} left out, {title}", area, {"digits": 3}))
-        rows.append(held_out[np.argsort(bound)[:10]])
+        rows.append(held_out[np.argsort(-scores[1])[:10]])
         print(f"{digit} left out: AUROC {found[-2][1]:.3f} and {found[-1][1]:.3f}", flush=True)
     for i, title in enumerate(("reconstruction error", "negative ELBO")):
         mean = np.mean([value for _, value, _ in found[i : 2 * len(rows) : 2]])
@@ -173,6 +169,13 @@ def anomalies(split, limit, seed, folder, digits=tuple(range(10)), epochs=5, dat
         found.append((f"AUROC, {title}", mean, options))
     _grid(rows, [f"{d} left out" for d in digits], folder, "anomalies.png")
     return found
+
+
+def anomaly_scores(model, x, seed):
+    """How strange examples are to a model, two ways: `(squared error, negative ELBO)`, `(n,)`."""
+    error = np.square(model.reconstruct(x) - x).mean(axis=(1, 2, 3))
+    bounds = [model.log_likelihood(x, 1, seed=[seed, k], verbose=False) for k in range(5)]
+    return error, -np.mean(bounds, axis=0)
 
 
 def denoising(split, limit, seed, folder, preset="mnist_denoising"):
@@ -240,13 +243,13 @@ FILTERS |= {
 }
 
 
-def _fit(model, x, epochs, batch_size, learning_rate, seed):
+def _fit(model, x, epochs, batch_size, learning_rate, seed, callbacks=None):
     # The order of the batches is Keras' own, and follows from this.
     keras.utils.set_random_seed(seed)
     steps = epochs * -(-len(x) // batch_size)
     decay = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(optimizer=keras.optimizers.Adam(decay))
-    model.fit(x, batch_size=batch_size, epochs=epochs, verbose=0)
+    model.fit(x, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=callbacks)
 
 
 def _grid(rows, labels, folder, name):

@@ -1,0 +1,180 @@
+"""Callbacks that draw what a model makes while `fit` trains it."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_vae import plots, priors
+
+
+class _Watching(keras.callbacks.Callback):
+    """Draws samples and reconstructions every few epochs, and after the last."""
+
+    def __init__(self, x=None, condition=None, every=5, n=16, seed=0):
+        super().__init__()
+        for name, value in (("every", every), ("n", n)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
+                )
+        self.x = None if x is None else x[:n]
+        self.condition = None if condition is None else np.asarray(condition)[:n]
+        self.every, self.n, self.seed = every, n, seed
+
+    def on_train_begin(self, logs=None):
+        kind = getattr(self.model, "condition", None)
+        if kind is not None and not kind.optional and self.condition is None:
+            raise ValueError(
+                "A conditional model draws what it is asked for: give `condition` to the "
+                f"callback too. Received: condition=None, {type(kind).__name__}"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]:
+            self.show(epoch + 1, logs or {})
+
+    def show(self, epoch, logs):
+        """Draws what there is after `epoch` epochs."""
+        raise NotImplementedError
+
+    def samples(self):
+        """`(n, ...)` new pictures; None of an autoencoder, which has no prior yet."""
+        if isinstance(getattr(self.model, "prior", None), priors.NoPrior):
+            return None
+        asked = self.condition
+        if asked is not None:
+            asked = asked[np.arange(self.n) % len(asked)]
+        return self.model.sample(self.n, condition=asked, seed=self.seed)
+
+    def pairs(self):
+        """`(m, 2, ...)` data and what the model makes of it; None without data."""
+        if self.x is None:
+            return None
+        rebuilt = self.model.reconstruct(self.x, condition=self.condition)
+        return np.stack([self.x, rebuilt], axis=1)
+
+
+class Watch(_Watching):
+    """Training in pictures: curves, samples and reconstructions as files in a folder.
+
+    `curves.png` is drawn anew each time, `samples_0005.png` and
+    `reconstructions_0005.png` (data above the model's) are those of epoch 5. With a
+    `Resume` that goes on, the curves hold the epochs before as well; put this after
+    the callbacks that change weights, such as `SwapAverages`.
+
+    Args:
+        folder: where to; made when it is missing.
+        x, condition, every, n, seed: see `TensorBoardPictures`.
+
+    Raises:
+        ValueError: `every` or `n` below 1; in `fit`, a conditional model without
+            conditions.
+    """
+
+    def __init__(self, folder, x=None, condition=None, every=5, n=16, seed=0):
+        super().__init__(x, condition, every, n, seed)
+        self.folder, self._told = Path(folder), []
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._told = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._told.append(dict(logs or {}))
+        super().on_epoch_end(epoch, logs)
+
+    def show(self, epoch, logs):
+        told = self._before() + self._told
+        names = dict.fromkeys(name for row in told for name in row)
+        curves = {name: [row.get(name) for row in told] for name in names}
+        if curves:
+            plots.training_curves(curves, self.folder / "curves.png")
+        drawn = self.samples()
+        if drawn is not None:
+            plots.image_grid(drawn, path=self.folder / f"samples_{epoch:04}.png")
+        pairs = self.pairs()
+        if pairs is not None:
+            pictures = np.concatenate([pairs[:, 0], pairs[:, 1]])
+            path = self.folder / f"reconstructions_{epoch:04}.png"
+            plots.image_grid(pictures, len(pairs), path, row_labels=["data", "model"])
+
+    def _before(self):
+        """Logs of the epochs of an earlier run, which `Resume` puts into the history."""
+        history = self.model.history.history
+        known = len(self.model.history.epoch) - (len(self._told) - 1)
+        return [{name: values[i] for name, values in history.items()} for i in range(known)]
+
+
+class TensorBoardPictures(_Watching):
+    """Samples and reconstructions as pictures of TensorBoard, beside Keras' `TensorBoard`.
+
+    TensorFlow writes them, whatever the backend; the package `tensorboard` shows them
+    and is not needed here: `tensorboard --logdir <log_dir>`.
+
+    Args:
+        log_dir: where to; the folder of `keras.callbacks.TensorBoard` will do.
+        x: data `(m, height, width, channels)` to rebuild, or None for samples alone.
+        condition: conditions of a conditional model, one for each of `x`; samples
+            take them in turn.
+        every: epochs from one drawing to the next.
+        n: pictures of each kind.
+        seed: int; every drawing has the same codes, so that they can be compared.
+
+    Raises:
+        ImportError: TensorFlow is missing.
+        ValueError: `every` or `n` below 1; in `fit`, a conditional model without
+            conditions.
+    """
+
+    def __init__(self, log_dir, x=None, condition=None, every=1, n=16, seed=0):
+        super().__init__(x, condition, every, n, seed)
+        self.log_dir, self._tf = str(log_dir), _tensorflow()
+        self._writer = None
+
+    def show(self, epoch, logs):
+        if self._writer is None:
+            self._writer = self._tf.summary.create_file_writer(str(Path(self.log_dir) / "pictures"))
+        pairs = self.pairs()
+        if pairs is not None:
+            # Data above the model's, in one picture.
+            self._write(
+                "reconstructions", np.concatenate([pairs[:, 0], pairs[:, 1]], axis=1), epoch
+            )
+        drawn = self.samples()
+        if drawn is not None:
+            self._write("samples", drawn, epoch)
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self, name, pictures, epoch):
+        tf = self._tf
+        _, height, width, _ = pictures.shape
+        greys = np.rint(255 * np.clip(pictures, 0, 1)).astype("uint8")
+        # As TensorBoard's plugin of pictures reads them: sizes first, then PNGs.
+        values = [b"%d" % width, b"%d" % height, *(tf.io.encode_png(p).numpy() for p in greys)]
+        metadata = tf.compat.v1.SummaryMetadata()
+        metadata.plugin_data.plugin_name = "images"
+        with self._writer.as_default():
+            tf.summary.write(name, tf.constant(values), epoch, metadata)
+
+
+def _tensorflow():
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise ImportError(
+            "TensorFlow writes TensorBoard's files and cannot be imported. Install it with "
+            f"`pip install tensorflow`. Received: {error}"
+        ) from error
+    if keras.config.backend() != "tensorflow":
+        # Left alone it would claim the memory of the GPU that the model is on.
+        try:
+            tf.config.set_visible_devices([], "GPU")
+        except RuntimeError:
+            pass  # Too late: it has begun already.
+    return tf

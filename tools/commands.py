@@ -17,6 +17,7 @@ from .demo import digits
 from .evaluate import evaluate as run_evaluate
 from .export import export as run_export
 from .export import export_all
+from .explore import explore as run_explore
 from .rebuild import rebuild
 from .train import train as run_train
 
@@ -82,6 +83,12 @@ def export(arguments):
         arguments.data,
         arguments.limit,
     )
+    return 0
+
+
+def explore(arguments):
+    """`explore`."""
+    run_explore(arguments.preset, arguments.out, arguments.port)
     return 0
 
 

@@ -15,9 +15,9 @@ from . import reproduce as tables
 from .demo import demo as run_demo
 from .demo import digits
 from .evaluate import evaluate as run_evaluate
+from .explore import explore as run_explore
 from .export import export as run_export
 from .export import export_all
-from .explore import explore as run_explore
 from .rebuild import rebuild
 from .train import train as run_train
 

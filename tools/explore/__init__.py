@@ -27,10 +27,14 @@ LITERTJS = Path(sys.prefix) / "litertjs" / "node_modules" / "@litertjs"
 _PARTS = (
     "core/package.json",
     "core/dist/index.js",
+    "core/wasm/litert_wasm_internal.js",
+    "core/wasm/litert_wasm_internal.wasm",
+    # For browsers without relaxed SIMD.
+    "core/wasm/litert_wasm_compat_internal.js",
+    "core/wasm/litert_wasm_compat_internal.wasm",
     "wasm-utils/package.json",
     "wasm-utils/dist/index.js",
-    *(f"core/wasm/litert_wasm_{k}.{e}" for k in ("internal", "compat_internal") for e in ("js", "wasm")),
-)  # fmt: skip
+)
 
 
 def write(name, out, verbose=True):

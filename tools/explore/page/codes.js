@@ -6,7 +6,7 @@ import { label, onLanguage, say, text } from "./text.js";
 // A code among its like: the middle of so many places to each side.
 const BLOCK = 3;
 const CELL = 64;
-const COLUMNS = 16;
+const COLUMNS = 20;
 const TILE = 16;
 
 /** The panel of the map, and the palette of all codes. */
@@ -49,6 +49,7 @@ export function codeMap(state) {
   }
   function draw() {
     const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = false;
     const numbered = columns <= 8;
     context.font = `${CELL / 4}px system-ui, sans-serif`;
@@ -64,6 +65,7 @@ export function codeMap(state) {
     });
     frameAround(context, (chosen % columns) * CELL, Math.floor(chosen / columns) * CELL, CELL - 1);
     const other = palette.getContext("2d");
+    other.clearRect(0, 0, palette.width, palette.height);
     other.imageSmoothingEnabled = false;
     other.drawImage(patches, 0, 0, palette.width, palette.height);
     const [x, y] = patch(colour);

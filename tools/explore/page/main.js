@@ -24,6 +24,8 @@ async function start() {
   const answer = await fetch("explore.json");
   if (!answer.ok) throw new Error(`explore.json: ${answer.status}`);
   const about = await answer.json();
+  // Maps of codes come row by row.
+  for (const row of [...about.starts, ...about.samples]) row.code = row.code.flat();
   const model = new Model(about);
   await model.load();
 
@@ -32,7 +34,7 @@ async function start() {
   globalThis.explorer = state;
   introduce(about);
   const later = build(state);
-  stage(state);
+  const measured = stage(state);
   $("status").nextElementSibling.hidden = false;
   await state.start(starting(about));
   await shown(state);
@@ -40,6 +42,7 @@ async function start() {
   document.body.dataset.ready = "true";
   // Small pictures come after the large one.
   for (const fill of later) await fill();
+  measured();
   document.body.dataset.filled = "true";
 }
 
@@ -85,11 +88,12 @@ function build(state) {
   return later;
 }
 
-/** The picture and what stands beside it. */
+/** The picture and what stands beside it; returns what says how long decoding takes. */
 function stage(state) {
   const { about, model } = state;
   const scale = Math.max(1, Math.round(LARGE / about.shape[1]));
-  $("picture").classList.toggle("dots", about.shape[1] < 48);
+  // Few pixels are shown as such, many as a picture.
+  document.body.classList.toggle("dots", about.shape[1] < 48);
   let said = 0;
   const measured = () => {
     if (model.latency) $("latency").textContent = text("latency", { ms: model.latency.toFixed(1) });
@@ -111,6 +115,7 @@ function stage(state) {
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     });
   });
+  return measured;
 }
 
 start().catch((error) => {

@@ -41,23 +41,23 @@ export function between(state) {
   const turn = element("button", { type: "button", class: "primary", id: "play" });
   let playing = false;
 
-  function mixed() {
-    const t = Number(input.value);
-    const [a, b] = ends.map((end) => end.code.flat());
-    return codes ? a.map((c, i) => (i < t ? b[i] : c)) : a.map((z, i) => (1 - t) * z + t * b[i]);
-  }
   function move() {
-    output.textContent = codes ? input.value : Number(input.value).toFixed(2);
-    return state.set({ code: mixed() }, "between");
+    const t = Number(input.value);
+    output.textContent = codes ? input.value : t.toFixed(2);
+    const line = (a, b) => a.map((v, i) => (1 - t) * v + t * b[i]);
+    const [a, b] = ends.map((end) => end.code);
+    const code = codes ? a.map((c, i) => (i < t ? b[i] : c)) : line(a, b);
+    // Attributes go along; a label stays as it was chosen.
+    const [c, d] = ends.map((end) => end.condition);
+    return state.set(Array.isArray(c) ? { code, condition: line(c, d) } : { code });
   }
   async function renew(which, quiet) {
     ends[which] = state.random();
-    const pixels = await state.model.decode(ends[which].code.flat(), condition(ends[which]));
+    const pixels = await state.model.decode(ends[which].code, condition(ends[which]));
     show(pictures[which].firstChild, pixels, shape, range);
     if (!quiet) await move();
   }
-  // The condition is held fixed on the way.
-  const condition = (end) => state.condition ?? end.condition ?? null;
+  const condition = (end) => (Array.isArray(end.condition) ? end.condition : state.condition);
 
   async function play() {
     playing = !playing;

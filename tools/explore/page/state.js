@@ -25,10 +25,10 @@ export class State extends EventTarget {
   }
 
   /** Changes the code, the condition or both; tells the controls, and draws. */
-  set({ code = this.code, condition = this.condition }, from = null) {
+  set({ code = this.code, condition = this.condition }) {
     this.code = Array.from(code);
     this.condition = condition;
-    this.dispatchEvent(new CustomEvent("change", { detail: from }));
+    this.dispatchEvent(new Event("change"));
     return this.draw();
   }
 

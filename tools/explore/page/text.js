@@ -33,7 +33,8 @@ const WORDS = {
     showAll: "Show all {n}",
     showFewer: "Show fewer",
     interpolation: "From one sample to another",
-    interpolationHint: "Codes on the straight line between the codes of two samples.",
+    interpolationHint: "Codes, and attributes where there are any, on the straight line between "
+      + "two samples.",
     between: "Way from the first to the second",
     newFirst: "New first sample",
     newSecond: "New second sample",
@@ -101,7 +102,8 @@ const WORDS = {
     showAll: "Mostrar las {n}",
     showFewer: "Mostrar menos",
     interpolation: "De una muestra a otra",
-    interpolationHint: "Códigos en la línea recta entre los códigos de dos muestras.",
+    interpolationHint: "Códigos, y atributos donde los hay, en la línea recta entre dos "
+      + "muestras.",
     between: "Camino de la primera a la segunda",
     newFirst: "Otra primera muestra",
     newSecond: "Otra segunda muestra",

@@ -34,7 +34,7 @@ export function codeMap(state) {
   const number = element("input", {
     type: "number", min: "0", max: String(codes.number - 1), step: "1", id: "code",
   });
-  const caption = element("label", { htmlFor: "code" });
+  const caption = element("label", { for: "code" });
   say(caption, "code");
   const fillButton = element("button", { type: "button", id: "everywhere" });
   say(fillButton, "fill");

@@ -66,6 +66,8 @@ export function drawing(state) {
   let again = false;
 
   function clear() {
+    pen = { x: SIZE / 2, y: SIZE / 2, down: false };
+    speak();
     context.fillStyle = "#000";
     context.fillRect(0, 0, SIZE, SIZE);
     for (const small of [seen, rebuilt]) show(small, new Float32Array(784), about.shape);

@@ -13,7 +13,7 @@ export function gallery(state) {
   const { starts, samples, shape, range } = state.about;
   const rows = (starts.length ? starts : samples).slice(0, SHOWN);
   const buttons = rows.map((row, i) => {
-    const canvas = element("canvas", { ariaHidden: "true" });
+    const canvas = element("canvas", { "aria-hidden": "true" });
     const button = element("button", { type: "button", class: "picture" }, canvas);
     if (row.digit === undefined) label(button, "startSample", { n: i + 1 });
     else label(button, "startDigit", { digit: row.digit });
@@ -80,7 +80,7 @@ export function between(state) {
 
   const pictures = ["newFirst", "newSecond"].map((key, which) => {
     const button = element("button", { type: "button", class: "picture" },
-      element("canvas", { ariaHidden: "true" }), element("span", { class: "again", ariaHidden: "true" }, "↻"));
+      element("canvas", { "aria-hidden": "true" }), element("span", { class: "again", "aria-hidden": "true" }, "↻"));
     label(button, key);
     button.addEventListener("click", () => renew(which));
     return button;

@@ -52,7 +52,7 @@ export function slider(key, values, attributes) {
   say(name, key, values);
   const input = element("input", { type: "range", ...attributes });
   label(input, key, values);
-  const output = element("span", { class: "value", ariaHidden: "true" });
+  const output = element("span", { class: "value", "aria-hidden": "true" });
   return [element("div", { class: "slider" }, name, input, output), input, output];
 }
 

@@ -147,6 +147,10 @@ class TestInTheBrowser:
         _, _, after = each.assert_shows_keras()
         assert np.abs(after - before).max() > 1e-3
 
+    def test_it_decodes_fast_enough_for_thirty_pictures_a_second(self, each):
+        each.settled()
+        assert 0 < each.page.evaluate("explorer.model.latency") < 1000 / 30
+
     def test_it_starts_from_a_real_digit_or_a_sample(self, each):
         each.page.click("#panel-startFrom button >> nth=1")
         code, condition, _ = each.assert_shows_keras()

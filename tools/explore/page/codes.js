@@ -39,7 +39,9 @@ export function codeMap(state) {
   const fillButton = element("button", { type: "button", id: "everywhere" });
   say(fillButton, "fill");
 
-  const patch = (code) => [(code % COLUMNS) * TILE, Math.floor(code / COLUMNS) * TILE, TILE, TILE];
+  const corner = (code) => [(code % COLUMNS) * TILE, Math.floor(code / COLUMNS) * TILE];
+  // One dot less to each side, so that neighbours are told apart.
+  const patch = (code) => [...corner(code).map((v) => v + 1), TILE - 2, TILE - 2];
   function frameAround(context, x, y, size) {
     for (const [color, line] of [["#fff", 6], ["#e0348b", 3]]) {
       context.strokeStyle = color;
@@ -68,7 +70,7 @@ export function codeMap(state) {
     other.clearRect(0, 0, palette.width, palette.height);
     other.imageSmoothingEnabled = false;
     other.drawImage(patches, 0, 0, palette.width, palette.height);
-    const [x, y] = patch(colour);
+    const [x, y] = corner(colour);
     frameAround(other, 2 * x, 2 * y, 2 * TILE);
   }
   function speak() {

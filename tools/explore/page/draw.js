@@ -1,7 +1,6 @@
 // The user's own digit: drawn, made small and central as MNIST's are, encoded and decoded.
 
 import { element, show, steer } from "./dom.js";
-import { frame } from "./state.js";
 import { label, onLanguage, nameOf, say, text } from "./text.js";
 
 const SIZE = 280;
@@ -119,7 +118,6 @@ export function drawing(state) {
     again = true;
     busy ??= (async () => {
       while (again) {
-        await frame();
         again = false;
         await once();
       }

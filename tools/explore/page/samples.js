@@ -1,7 +1,6 @@
 // Codes to start from, and the way from one sample to another.
 
 import { element, show } from "./dom.js";
-import { frame } from "./state.js";
 import { slider } from "./sliders.js";
 import { label, say } from "./text.js";
 
@@ -67,13 +66,13 @@ export function between(state) {
     let way = t >= 1 ? -1 : 1;
     let last = performance.now();
     while (playing) {
-      await frame();
       const now = performance.now();
       t += (way * (now - last)) / (1000 * SECONDS);
       last = now;
       if (t <= 0 || t >= 1) way = t <= 0 ? 1 : -1;
       t = Math.min(1, Math.max(0, t));
       input.value = String(t * high);
+      // Until the picture is drawn, which waits for a frame.
       await move();
     }
   }

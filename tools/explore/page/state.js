@@ -66,7 +66,7 @@ export class State extends EventTarget {
 }
 
 /** The next frame; soon, where the page is hidden and has none. */
-export function frame() {
+function frame() {
   if (document.hidden) return new Promise((done) => setTimeout(done, 1000 * STEP));
   return new Promise((done) => requestAnimationFrame(done));
 }

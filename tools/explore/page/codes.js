@@ -24,7 +24,8 @@ export function codeMap(state) {
   });
   label(canvas, "codesLabel");
   const palette = element("canvas", {
-    class: "palette", role: "slider", tabIndex: 0, width: patches.width * 2, height: patches.height * 2,
+    class: "palette", role: "slider", tabIndex: 0,
+    width: patches.width * 2, height: patches.height * 2,
   });
   label(palette, "paletteLabel");
   for (const [target, n] of [[canvas, rows * columns], [palette, codes.number]]) {
@@ -76,7 +77,9 @@ export function codeMap(state) {
   function speak() {
     if (!state.code.length) return;
     const values = {
-      row: Math.floor(chosen / columns) + 1, column: (chosen % columns) + 1, code: state.code[chosen],
+      row: Math.floor(chosen / columns) + 1,
+      column: (chosen % columns) + 1,
+      code: state.code[chosen],
     };
     canvas.setAttribute("aria-valuetext", text("cellValue", values));
     canvas.setAttribute("aria-valuenow", String(chosen));
@@ -121,7 +124,9 @@ export function codeMap(state) {
   number.addEventListener("input", () => {
     if (number.value !== "" && number.checkValidity()) put(Number(number.value));
   });
-  fillButton.addEventListener("click", () => state.set({ code: state.code.map(() => state.code[chosen]) }));
+  fillButton.addEventListener("click", () => {
+    state.set({ code: state.code.map(() => state.code[chosen]) });
+  });
   state.addEventListener("change", () => {
     colour = state.code[chosen];
     refresh();
@@ -169,7 +174,8 @@ export function codeMap(state) {
     parts: [
       hint,
       element("div", { class: "code-map" },
-        element("div", {}, canvas, element("div", { class: "chosen" }, caption, number, fillButton)),
+        element("div", {}, canvas,
+          element("div", { class: "chosen" }, caption, number, fillButton)),
         element("div", {}, title, palette)),
     ],
     fill,

@@ -50,11 +50,7 @@ export function attributes(state) {
 /** A slider for each direction of an attribute, 0 in the middle. */
 export function directions(state) {
   const rows = state.about.directions.names.map((attribute, k) => {
-    const [row, input, output] = slider("dimension", { n: "" }, {
-      min: "-1.5", max: "1.5", step: "0.05",
-    });
-    const name = row.querySelector(".name");
-    for (const element of [name, input]) delete element.dataset[element === name ? "text" : "label"];
+    const [row, input, output, name] = slider({ min: "-1.5", max: "1.5", step: "0.05" });
     onLanguage(() => {
       name.textContent = nameOf(attribute);
       input.setAttribute("aria-label", nameOf(attribute));

@@ -48,7 +48,8 @@ export function enlarged(pixels, shape, range, scale) {
 export function position(event, target) {
   const box = target.getBoundingClientRect();
   const clip = (v) => Math.min(1, Math.max(0, v));
-  return [clip((event.clientX - box.left) / box.width), clip((event.clientY - box.top) / box.height)];
+  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  return [clip(x / box.width), clip(y / box.height)];
 }
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

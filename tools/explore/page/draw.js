@@ -97,7 +97,8 @@ export function drawing(state) {
       read();
     },
     by: (dx, dy) => {
-      const [x, y] = [pen.x + dx * STEP, pen.y + dy * STEP].map((v) => Math.min(SIZE, Math.max(0, v)));
+      const inside = (v) => Math.min(SIZE, Math.max(0, v));
+      const [x, y] = [pen.x + dx * STEP, pen.y + dy * STEP].map(inside);
       if (pen.down) line(x, y);
       pen = { ...pen, x, y };
       speak();
@@ -165,7 +166,8 @@ export function drawing(state) {
   return [
     hint,
     element("div", { class: "drawing" }, canvas,
-      element("div", { class: "results" }, figure(seen, "seen"), figure(rebuilt, "rebuilt"), button)),
+      element("div", { class: "results" },
+        figure(seen, "seen"), figure(rebuilt, "rebuilt"), button)),
     guess,
   ];
 }

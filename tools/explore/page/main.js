@@ -46,7 +46,8 @@ async function start() {
   document.body.dataset.filled = "true";
 }
 
-const starting = (about) => (about.starts.length ? about.starts[3] ?? about.starts[0] : about.samples[0]);
+// A three shows more of a digit's shape than a nought.
+const starting = ({ starts, samples }) => starts[3] ?? starts[0] ?? samples[0];
 
 const shown = (state) => new Promise((done) => {
   if (state.pixels) done();
@@ -67,20 +68,21 @@ function introduce(about) {
 function build(state) {
   const { about } = state;
   const later = [];
-  const panel = (key, made, wide = false) => {
+  const panel = (key, made) => {
     const parts = made.parts ?? made;
     if (made.parts) later.push(made.fill);
     const title = element("h2");
     say(title, key);
     $("panels").append(
-      element("section", { class: wide ? "panel wide" : "panel", id: `panel-${key}` }, title, ...parts),
+      element("section", { class: "panel", id: `panel-${key}` }, title, ...parts),
     );
   };
   panel("startFrom", gallery(state));
-  if (about.condition?.kind === "labels") panel("labels", labels(state));
-  if (about.conditional && about.condition.kind === "attributes") panel("attributes", attributes(state));
+  const kind = about.condition?.kind;
+  if (kind === "labels") panel("labels", labels(state));
+  if (kind === "attributes" && about.conditional) panel("attributes", attributes(state));
   if (about.directions) panel("directions", directions(state));
-  if (about.codes) panel("codes", codeMap(state), true);
+  if (about.codes) panel("codes", codeMap(state));
   if (about.latent?.center.length === 2) panel("map", map(state));
   if (about.latent) panel("sliders", sliders(state));
   panel(about.codes ? "mix" : "interpolation", between(state));

@@ -33,9 +33,9 @@ export function between(state) {
   const { codes, shape, range } = state.about;
   const cells = codes && codes.shape[0] * codes.shape[1];
   const ends = [null, null];
-  const [row, input, output] = slider(codes ? "mixed" : "between", {}, {
+  const [row, input, output] = slider({
     min: "0", max: codes ? String(cells) : "1", step: codes ? "1" : "0.01", id: "way",
-  });
+  }, codes ? "mixed" : "between");
   input.value = "0";
   const turn = element("button", { type: "button", class: "primary", id: "play" });
   let playing = false;
@@ -78,8 +78,9 @@ export function between(state) {
   }
 
   const pictures = ["newFirst", "newSecond"].map((key, which) => {
+    const hidden = { "aria-hidden": "true" };
     const button = element("button", { type: "button", class: "picture" },
-      element("canvas", { "aria-hidden": "true" }), element("span", { class: "again", "aria-hidden": "true" }, "↻"));
+      element("canvas", hidden), element("span", { class: "again", ...hidden }, "↻"));
     label(button, key);
     button.addEventListener("click", () => renew(which));
     return button;

@@ -7,6 +7,9 @@ const FIRST = 16;
 const SPREADS = 3;
 // Of a slider's way: what one press of an arrow key moves.
 const STEPS = 120;
+const KEYS = {
+  ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10,
+};
 
 /** The panel of sliders. */
 export function sliders(state) {
@@ -46,29 +49,30 @@ export function showAll(list, n, first) {
   return [button];
 }
 
-/** A slider with its name and value, `[row, input, output]`. */
-export function slider(key, values, attributes) {
+/** A slider, named by a text or later: `[row, input, output, name]`. */
+export function slider(attributes, key, values = {}) {
   const name = element("span", { class: "name" });
-  say(name, key, values);
   const input = element("input", { type: "range", ...attributes });
-  label(input, key, values);
+  if (key) {
+    say(name, key, values);
+    label(input, key, values);
+  }
   const output = element("span", { class: "value", "aria-hidden": "true" });
-  return [element("div", { class: "slider" }, name, input, output), input, output];
+  return [element("div", { class: "slider" }, name, input, output), input, output, name];
 }
 
 function dimension(state, dim) {
   const center = state.about.latent.center[dim];
   const reach = SPREADS * state.about.latent.scale[dim];
-  const [row, input, output] = slider("dimension", { n: dim + 1 }, {
+  const [row, input, output] = slider({
     min: String(center - reach), max: String(center + reach), step: "any",
-  });
+  }, "dimension", { n: dim + 1 });
   input.dataset.dimension = dim;
   const digits = reach < 0.3 ? 3 : 2;
   input.addEventListener("keydown", (event) => {
-    const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
-    if (!(event.key in way)) return;
+    if (!(event.key in KEYS)) return;
     event.preventDefault();
-    put(state.code[dim] + (way[event.key] * 2 * reach) / STEPS);
+    put(state.code[dim] + (KEYS[event.key] * 2 * reach) / STEPS);
   });
   input.addEventListener("input", () => put(Number(input.value)));
   function put(value) {
@@ -85,9 +89,10 @@ function dimension(state, dim) {
 }
 
 function variable(state, start, classes) {
-  const [row, input, output] = slider("variable", { n: start / classes + 1 }, {
+  const { latent } = state.about;
+  const [row, input, output] = slider({
     min: "0", max: String(classes - 1), step: "1",
-  });
+  }, "variable", { n: latent.choices.findIndex(([s]) => s === start) + 1 });
   input.dataset.variable = start;
   input.addEventListener("input", () => {
     const code = [...state.code];

@@ -24,7 +24,8 @@ def test_every_package_is_installed():
         for path in (ROOT / "keras_vae").rglob("__init__.py")
     }
     listed = set(SETTINGS["tool"]["setuptools"]["packages"])
-    assert listed == found | {"keras_vae._zoo", "keras_vae.tools", "keras_vae.tools.gallery"}
+    tools = {f"keras_vae.tools{part}" for part in ("", ".explore", ".gallery")}
+    assert listed == found | {"keras_vae._zoo"} | tools
 
 
 def test_data_goes_along():
@@ -32,6 +33,7 @@ def test_data_goes_along():
     assert data["keras_vae._zoo"] == ["*/*"]
     for name in data["keras_vae.tools"]:
         assert (ROOT / "tools" / name).is_file()
+    assert data["keras_vae.tools.explore"] == ["page/*"]
 
 
 def test_what_is_required_is_pinned():
@@ -80,7 +82,8 @@ class TestWheel:
             points = next(n for n in names if n.endswith("entry_points.txt"))
             assert b"keras-vae = keras_vae.tools.__main__:main" in file.read(points)
         code = {str(p.relative_to(ROOT)) for p in (ROOT / "keras_vae").rglob("*.py")}
-        tools = {f"keras_vae/tools/{p.name}" for p in (ROOT / "tools").glob("*.py")}
+        own = [*(ROOT / "tools").rglob("*.py"), *(ROOT / "tools/explore/page").iterdir()]
+        tools = {f"keras_vae/{p.relative_to(ROOT)}" for p in own}
         data = {f"keras_vae/tools/{n}" for n in ("digits.npz", "constraints.txt")}
         presets = {
             f"keras_vae/_zoo/{p.parent.name}/{p.name}"

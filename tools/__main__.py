@@ -86,6 +86,12 @@ def parser():
     command.add_argument("--limit", type=int, help="compare on the first examples only")
     command.add_argument("--record", action="store_true", help="with --all: write into the cards")
 
+    text = "Move codes and watch the picture: a page that runs the decoder in the browser."
+    command = add("explore", text, name)
+    text = "folder to write, for any static server (default: serve it on this machine)"
+    command.add_argument("--out", help=text)
+    command.add_argument("--port", type=int, default=0, help="to serve at (default: a free one)")
+
     command = add("apply", "Measure what codes are good for, and write a table of it.")
     names = ("compression", "classification", "anomalies", "denoising", "all")
     command.add_argument("name", choices=names)

@@ -16,6 +16,7 @@ from . import reproduce as tables
 from .demo import demo as run_demo
 from .demo import digits
 from .evaluate import evaluate as run_evaluate
+from .explore import explore as run_explore
 from .export import export as run_export
 from .export import export_all
 from .rebuild import rebuild
@@ -87,6 +88,12 @@ def export(arguments):
         arguments.data,
         arguments.limit,
     )
+    return 0
+
+
+def explore(arguments):
+    """`explore`."""
+    run_explore(arguments.preset, arguments.out, arguments.port)
     return 0
 
 

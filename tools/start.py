@@ -17,7 +17,10 @@ TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
 ENVIRONMENT = ROOT / ".venv"
 # What a command needs beside the core; the tests run on every backend.
-EXTRAS = {"test": "[browser,jax,litert,metrics,onnx,test,torch]"}
+EXTRAS = {
+    "explore": "[browser,litert]",
+    "test": "[browser,jax,litert,metrics,onnx,test,torch]",
+}
 
 
 def main(arguments):
@@ -57,7 +60,7 @@ def environment(extras):
             npm = [str(python.with_name("npm")), "install", "--silent", "--no-fund"]
             prefix = ["--prefix", str(ENVIRONMENT / "litertjs")]
             if subprocess.run([*npm, *prefix, _pinned("# npm: ")]).returncode:
-                print("LiteRT.js was not installed: its tests will be skipped.", flush=True)
+                print("LiteRT.js was not installed: what needs it will say so.", flush=True)
         stamp.write_text(digest)
     return str(python)
 

@@ -1,0 +1,86 @@
+// The exported model, one call at a time, and how long a call takes.
+
+import { loadLiteRt, loadAndCompile, Tensor } from "@litertjs/core";
+
+const REMEMBERED = 31;
+
+function printErr(line) {
+  if (/^(INFO|WARNING): |^Created TensorFlow Lite/.test(line)) console.debug(line);
+  else console.error(line);
+}
+
+export class Model {
+  #model;
+  #last = Promise.resolve();
+  #times = [];
+
+  constructor(about) {
+    this.about = about;
+  }
+
+  async load() {
+    const file = fetch("model.tflite").then((answer) => {
+      if (!answer.ok) throw new Error(`model.tflite: ${answer.status}`);
+      return answer.arrayBuffer();
+    });
+    // What WebAssembly hands over with its settings: its notes are no errors of this page.
+    globalThis.Module = { printErr };
+    await loadLiteRt("./litertjs/core/wasm/");
+    this.#model = await loadAndCompile(new Uint8Array(await file), { accelerator: "wasm" });
+  }
+
+  /** Pixels, height × width × channels, of a code; `condition` where the decoder takes one. */
+  async decode(code, condition = null) {
+    const { codes, latent } = this.about;
+    const inputs = codes
+      ? { codes: [Int32Array.from(code), [1, ...codes.shape]] }
+      : { z: [Float32Array.from(code), [1, latent.center.length]] };
+    const began = performance.now();
+    const { image } = await this.#run("decode", { ...inputs, ...this.#given(condition) });
+    this.#times = [...this.#times.slice(1 - REMEMBERED), performance.now() - began];
+    return image;
+  }
+
+  /** The code that the encoder gives to pixels. */
+  async encode(pixels, condition = null) {
+    const image = [Float32Array.from(pixels), [1, ...this.about.shape]];
+    const found = await this.#run("encode", { image, ...this.#given(condition) });
+    return found.codes ?? found.mean;
+  }
+
+  /** Milliseconds of a decoding, the median of the last ones. */
+  get latency() {
+    const sorted = [...this.#times].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1];
+  }
+
+  #given(condition) {
+    if (!this.about.conditional) return {};
+    const { kind, size } = this.about.condition;
+    return kind === "labels"
+      ? { condition: [Int32Array.of(condition), [1]] }
+      : { condition: [Float32Array.from(condition), [1, size]] };
+  }
+
+  #run(signature, inputs) {
+    const call = this.#last.then(() => this.#call(signature, inputs));
+    this.#last = call.catch(() => {});
+    return call;
+  }
+
+  async #call(signature, inputs) {
+    const names = Object.keys(inputs);
+    const tensors = Object.fromEntries(names.map((n) => [n, new Tensor(...inputs[n])]));
+    try {
+      const outputs = await this.#model.run(signature, tensors);
+      const found = {};
+      for (const [name, tensor] of Object.entries(outputs)) {
+        found[name] = (await tensor.data()).slice();
+        tensor.delete();
+      }
+      return found;
+    } finally {
+      Object.values(tensors).forEach((tensor) => tensor.delete());
+    }
+  }
+}

@@ -1,5 +1,6 @@
 """`apply`: measures what codes are good for and writes one table of it."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -89,11 +90,19 @@ def markdown(folder=FOLDER):
     entries = read(folder)
     if not entries:
         return ""
-    lines = ["| application | | value | how | command |", "|---|---|---|---|---|"]
-    for e in entries:
-        value = f"{e['value']:.{e['digits']}f}"
-        if e["standard_error"]:
-            value += f" ± {e['standard_error']:.2f}"
-        cells = (e["application"], e["title"], f"{value} {e['unit']}".strip(), e["how"])
-        lines.append(f"| {' | '.join(cells)} | `{e['command']}` |")
-    return "\n".join(lines)
+    parts = []
+    for name, group in itertools.groupby(entries, key=lambda e: e["application"]):
+        group = [*group]
+        lines = ["| | value | how | command |", "|---|---|---|---|", *map(_row, group)]
+        # Folded: of some there are as many rows as presets.
+        summary = f"<summary>{name} ({len(group)} figures)</summary>"
+        parts += ["<details>", summary, "", *lines, "", "</details>", ""]
+    return "\n".join(parts[:-1])
+
+
+def _row(entry):
+    value = f"{entry['value']:.{entry['digits']}f}"
+    if entry["standard_error"]:
+        value += f" ± {entry['standard_error']:.2f}"
+    value = f"{value} {entry['unit']}".strip()
+    return f"| {entry['title']} | {value} | {entry['how']} | `{entry['command']}` |"

@@ -51,7 +51,7 @@ export function between(state) {
     return state.set(Array.isArray(c) ? { code, condition: line(c, d) } : { code });
   }
   async function renew(which, quiet) {
-    ends[which] = state.random();
+    ends[which] = state.random(ends[1 - which]);
     const pixels = await state.model.decode(ends[which].code, condition(ends[which]));
     show(pictures[which].firstChild, pixels, shape, range);
     if (!quiet) await move();

@@ -39,12 +39,14 @@ export class State extends EventTarget {
     return this.code.map((z, i) => this.along.reduce((sum, a, k) => sum + a * vectors[k][i], z));
   }
 
-  /** A random row of the samples, with this condition where the user chose a label. */
-  random() {
+  /** A random row of the samples but `other`, with the condition that the user chose. */
+  random(other = null) {
     const { samples, condition } = this.about;
     const same = condition?.kind === "labels" && typeof this.condition === "number"
       ? samples.filter((row) => row.condition === this.condition) : [];
-    const rows = same.length ? same : samples;
+    const all = same.length ? same : samples;
+    const rest = all.filter((row) => row !== other);
+    const rows = rest.length ? rest : all;
     return rows[Math.floor(Math.random() * rows.length)];
   }
 

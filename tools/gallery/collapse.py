@@ -23,7 +23,7 @@ def draw(path, n=2000, epochs=EPOCHS, examples=parts.EXAMPLES, seed=0):
     """Draws the figure; returns the lesson's numbers."""
     x, _ = parts.mnist("train", examples)
     held_out, _ = parts.mnist("test", n)
-    figure, axes = parts.figure(2, 3, 10.5, 4.6, height_ratios=(2.2, 1))
+    figure, axes = parts.figure(2, len(BETAS), 10.5, 4.6, height_ratios=(2.2, 1))
     numbers, panels = {}, []
     for (name, beta), column in zip(BETAS.items(), axes.T, strict=True):
         model = models.vae((28, 28, 1), DIMENSIONS, units=(256,), beta=beta, seed=seed)

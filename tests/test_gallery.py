@@ -188,7 +188,8 @@ class TestMade:
         assert (numbers["faces"], numbers["smiling"]) == (12, 6)
         along = model.encode(faces) @ model.directions.vector("Smiling")
         pairs = along[::2, None] > along[None, 1::2]
-        assert numbers["vae_auroc"] == pytest.approx(pairs.mean(), abs=5e-4) > 0.7
+        assert numbers["vae_auroc"] == pytest.approx(pairs.mean(), abs=6e-4)
+        assert pairs.mean() > 0.7
         gap = (along[::2].mean() - along[1::2].mean()) / along.std()
         assert numbers["vae_gap"] == pytest.approx(gap, abs=0.01)
 

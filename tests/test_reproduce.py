@@ -115,7 +115,7 @@ def test_bad_words_are_said(stub, tmp_path, capsys):
         run(tmp_path, budget=0)
     with pytest.raises(ValueError, match="no reproduction"):
         reproduce.reproduce("static", limit=5)
-    with pytest.raises(ValueError, match="iwae, static.*Received: 'nothing'"):
+    with pytest.raises(ValueError, match="iwae, iwae_two_layers, static.*Received: 'nothing'"):
         reproduce.reproduce("nothing")
     assert cli.main(["reproduce", "static", "--limit", "5"]) == 2
     assert "no reproduction" in capsys.readouterr().err

@@ -113,7 +113,7 @@ def parser():
     command.add_argument("--record", action="store_true", help="write beside the code instead")
 
     command = add("reproduce", "Train a paper's models and put ours beside what it reports.")
-    tables = ("iwae", "static", "vampprior", "realnvp", "disentanglement", "wae")
+    tables = ("iwae", "iwae_two_layers", "static", "vampprior", "realnvp", "disentanglement", "wae")
     command.add_argument("table", choices=tables)
     command.add_argument("--budget", type=float, default=0.01, help="part of the paper's epochs")
     command.add_argument("--rows", nargs="+", help="some of the table's rows only")

@@ -14,7 +14,6 @@ from keras_vae import (
     likelihoods,
     metrics,
     posteriors,
-    priors,
     zoo,
 )
 from keras_vae.metrics.pictures import scales_of
@@ -155,14 +154,8 @@ def _bounds(case):
     """Metrics of the likelihood, in nats."""
     if not _bounded(case):
         return []
-    model, x, y, samples, seed, entry = (
-        case.model,
-        case.x,
-        case.y,
-        case.samples,
-        case.seed,
-        case.entry,
-    )
+    model, x, y, entry = case.model, case.x, case.y, case.entry
+    samples, seed = case.samples, case.seed
     bound = metrics.log_likelihood(model, x, y, samples, seed)
     title = "NLL" + _what_is_scored(model.likelihood)
     found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
@@ -259,7 +252,7 @@ def _control(case):
 
 def _looks(case):
     """How near reconstructions and samples come to the split's pictures."""
-    model, x, y, seed, entry = case.model, case.x, case.y, case.seed, case.entry
+    model, x, y, entry = case.model, case.x, case.y, case.entry
     data = case.recipe["data"]
     if np.isnan(x).any():
         return []
@@ -268,11 +261,11 @@ def _looks(case):
     similar = metrics.ms_ssim(x, np.clip(rebuilt, 0, 1)).mean()
     found = [entry(f"MS-SSIM ({scales} scales)", similar, unit="", digits=4)]
     sets = {"reconstructions": rebuilt}
-    if not isinstance(model.prior, priors.NoPrior):
-        asked = None if model.condition is None or model.condition.optional else y
-        sets["samples"] = model.sample(len(x), condition=asked, seed=seed)
+    drawn = more.samples(case)
+    if drawn is not None:
+        sets["samples"] = drawn
         if datasets.info(data).classes:
-            found += judged(sets["samples"], None, x, data, entry)
+            found += judged(drawn, None, x, data, entry)
     return found + frechet.distances(data, x, sets, entry)
 
 

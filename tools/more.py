@@ -35,22 +35,21 @@ def information(case):
     return [case.entry("mutual information", found.mean, found.standard_error, how=how)]
 
 
-def _drawn(case):
-    """Samples, as many as there are examples, and the features that they are judged by."""
+def samples(case):
+    """Samples, as many as there are examples; None of a model that has no prior."""
     if isinstance(case.model.prior, priors.NoPrior):
         return None
     asked = None if case.model.condition is None or case.model.condition.optional else case.y
-    drawn = case.model.sample(len(case.x), condition=asked, seed=case.seed)
-    return drawn, *frechet.features_of(case.recipe["data"])
+    return case.model.sample(len(case.x), condition=asked, seed=case.seed)
 
 
 def kernel(case):
     """The kernel distance of samples."""
-    drawn = _drawn(case)
+    drawn = samples(case)
     if drawn is None:
         return []
-    samples, features, what = drawn
-    found = metrics.kernel_distance(samples, case.x, features, seed=case.seed)
+    features, what = frechet.features_of(case.recipe["data"])
+    found = metrics.kernel_distance(drawn, case.x, features, seed=case.seed)
     how = (
         f"{found.subsets} subsets of {found.subset_size}, standard deviation over them "
         f"{found.deviation:.5f}, {what}"
@@ -60,12 +59,12 @@ def kernel(case):
 
 def precision(case):
     """How many samples look like data, and how much of the data samples look like."""
-    drawn = _drawn(case)
+    drawn = samples(case)
     if drawn is None:
         return []
-    samples, features, what = drawn
+    features, what = frechet.features_of(case.recipe["data"])
     n = min(PAIRS, len(case.x))
-    shares = metrics.precision_recall(case.x[:n], samples[:n], features)
+    shares = metrics.precision_recall(case.x[:n], drawn[:n], features)
     how = f"{n} of each, 3 neighbours, {what}"
     return [
         case.entry(f"{name} of samples", 100 * share, unit="%", how=how, digits=1)

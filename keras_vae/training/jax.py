@@ -3,7 +3,9 @@
 import contextlib
 
 import jax
+import jax.numpy as jnp
 import keras
+import numpy as np
 
 
 class TrainStep:
@@ -55,6 +57,51 @@ class TrainStep:
         )
         return self._stateless(self.update, groups, state, data)
 
+    def compile_chunk(self):
+        """A function of `(resident, rows, whole, state)` that gives `(logs, state)`.
+
+        It takes `whole` steps on `batch_size` rows each and one on the rest, if any; the
+        logs are arrays with a number a step.
+        """
+        dtypes = {k: v.dtype for k, v in self.get_metrics_result().items()}
+
+        def step(state, arrays, rows):
+            return self.train_step(state, tuple(a[rows] for a in arrays))
+
+        def loop(state, arrays, rows, steps):
+            empty = {k: jnp.zeros(len(rows), dtype) for k, dtype in dtypes.items()}
+
+            def body(i, carry):
+                state, logs = carry
+                new, state = step(state, arrays, rows[i])
+                return state, {k: logs[k].at[i].set(new[k]) for k in logs}
+
+            return jax.lax.fori_loop(0, steps, body, (state, empty))
+
+        one, many = jax.jit(step, donate_argnums=0), jax.jit(loop, donate_argnums=0)
+
+        def run(resident, rows, whole, state):
+            size, logs = resident.batch_size, []
+            rows = np.asarray(rows)
+            single = range(0)
+            if _convolves(self):
+                single = range(whole)
+            elif whole:
+                # The number of steps is no part of the shape: one program for all chunks.
+                table = np.zeros((resident.steps, size), "int32")
+                table[:whole] = rows[: whole * size].reshape(whole, size)
+                state, new = many(state, resident.arrays, table, whole)
+                logs.append({k: v[:whole] for k, v in new.items()})
+            batches = [rows[i * size : (i + 1) * size] for i in single]
+            if len(rows) > whole * size:
+                batches.append(rows[whole * size :])
+            for batch in batches:
+                new, state = one(state, resident.arrays, batch)
+                logs.append({k: v[None] for k, v in new.items()})
+            return {k: np.concatenate([log[k] for log in logs]) for k in logs[0]}, state
+
+        return run
+
     def test_step(self, state, data):
         groups = (
             self.trainable_variables,
@@ -73,6 +120,17 @@ class TrainStep:
             logs = step(*keras.utils.unpack_x_y_sample_weight(data))
         new = tuple([scope.get_current_value(v) for v in group] for group in groups)
         return logs, new
+
+    def why_no_chunks(self):
+        if keras.distribution.distribution() is not None:
+            return "a `keras.distribution` is set"
+        if not self.jit_compile:
+            return "the model is compiled without `jit_compile`"
+
+    def steps_at_once(self):
+        if jax.default_backend() != "cpu":
+            return 500
+        return 10 if _convolves(self) else 50
 
     def minimize(self, fn, optimizer, variables):
         chosen = {id(v) for v in variables}
@@ -119,3 +177,9 @@ class TrainStep:
                 return fn(*arrays)
 
         return lambda *arrays: pure([v.value for v in self.variables], arrays)
+
+
+def _convolves(model):
+    """Whether a compiled loop would be slow: XLA's convolutions are, in one on a CPU."""
+    on_cpu = jax.default_backend() == "cpu"
+    return on_cpu and any(len(v.shape) > 2 for v in model.trainable_variables)

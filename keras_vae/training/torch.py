@@ -10,6 +10,30 @@ class TrainStep:
     def train_step(self, data):
         return self.update(*keras.utils.unpack_x_y_sample_weight(data))
 
+    def compile_chunk(self):
+        """A function of `(resident, rows, whole)` that gives logs.
+
+        It takes `whole` steps on `batch_size` rows each and one on the rest, if any; the
+        logs are arrays with a number a step.
+        """
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+        def run(resident, rows, whole):
+            logs = []
+            for batch in torch.split(rows, resident.batch_size):
+                logs.append(self.train_step(tuple(a[batch] for a in resident.arrays)))
+            return ({k: torch.stack([log[k] for log in logs]).cpu().numpy() for k in logs[0]},)
+
+        return run
+
+    def why_no_chunks(self):
+        if self.jit_compile:
+            return "the model is compiled with `jit_compile`"
+
+    def steps_at_once(self):
+        return 50
+
     def test_step(self, data):
         return self.assess(*keras.utils.unpack_x_y_sample_weight(data))
 

@@ -79,9 +79,11 @@ class Fast:
                 if isinstance(callback, Resume):
                     callback.dataset = rows
             chunk = None
+        else:
+            # Else Keras would evaluate in batches of a chunk's size.
+            kwargs["validation_batch_size"] = kwargs.get("validation_batch_size") or batch_size
         # Not an attribute that Keras would look into, and track.
         self.__dict__["_resident"] = resident
-        kwargs["validation_batch_size"] = kwargs.get("validation_batch_size") or batch_size
         try:
             return super().fit(
                 rows,

@@ -104,6 +104,15 @@ class Fast:
         finally:
             del self.__dict__["_resident"]
 
+    def steps_at_once(self):
+        """Steps a call: few enough that progress is seen, and that one can interrupt."""
+        if self.on_accelerator():
+            return 500
+        return 10 if self._convolves() else 50
+
+    def _convolves(self):
+        return any(len(v.shape) > 2 for v in self.trainable_variables)
+
     def make_train_function(self, force=False):
         """Keras' own function of a batch, or one of a chunk of row numbers."""
         # What Keras keeps from the last `fit` may be of the other kind.
@@ -119,7 +128,9 @@ class Chunk:
     """Keras' `train_function` for a batch that is the row numbers of many steps."""
 
     def __init__(self, model):
-        self.model, self.run, self.logs = model, model.compile_chunk(), {}
+        # On a CPU, XLA's gradients of convolutions are slow, and slower in a loop.
+        loop = model.on_accelerator() or not model._convolves()
+        self.model, self.run, self.logs = model, model.compile_chunk(loop), {}
 
     def __call__(self, *arguments):
         # JAX hands over its state, the others only the source of batches.

@@ -57,18 +57,13 @@ class TrainStep:
         )
         return self._stateless(self.update, groups, state, data)
 
-    def compile_chunk(self):
-        """A function of `(resident, rows, whole, state)` that gives `(logs, state)`.
-
-        It takes `whole` steps on `batch_size` rows each and one on the rest, if any; the
-        logs are arrays with a number a step.
-        """
+    def compile_chunk(self, loop=True):
         dtypes = {k: v.dtype for k, v in self.get_metrics_result().items()}
 
         def step(state, arrays, rows):
             return self.train_step(state, tuple(a[rows] for a in arrays))
 
-        def loop(state, arrays, rows, steps):
+        def steps(state, arrays, rows, number):
             empty = {k: jnp.zeros(len(rows), dtype) for k, dtype in dtypes.items()}
 
             def body(i, carry):
@@ -76,17 +71,15 @@ class TrainStep:
                 new, state = step(state, arrays, rows[i])
                 return state, {k: logs[k].at[i].set(new[k]) for k in logs}
 
-            return jax.lax.fori_loop(0, steps, body, (state, empty))
+            return jax.lax.fori_loop(0, number, body, (state, empty))
 
-        one, many = jax.jit(step, donate_argnums=0), jax.jit(loop, donate_argnums=0)
+        one, many = jax.jit(step, donate_argnums=0), jax.jit(steps, donate_argnums=0)
 
         def run(resident, rows, whole, state):
             size, logs = resident.batch_size, []
             rows = np.asarray(rows)
-            single = range(0)
-            if _convolves(self):
-                single = range(whole)
-            elif whole:
+            single = range(0 if loop else whole)
+            if loop and whole:
                 # The number of steps is no part of the shape: one program for all chunks.
                 table = np.zeros((resident.steps, size), "int32")
                 table[:whole] = rows[: whole * size].reshape(whole, size)
@@ -127,10 +120,8 @@ class TrainStep:
         if not self.jit_compile:
             return "the model is compiled without `jit_compile`"
 
-    def steps_at_once(self):
-        if jax.default_backend() != "cpu":
-            return 500
-        return 10 if _convolves(self) else 50
+    def on_accelerator(self):
+        return jax.default_backend() != "cpu"
 
     def minimize(self, fn, optimizer, variables):
         chosen = {id(v) for v in variables}
@@ -177,9 +168,3 @@ class TrainStep:
                 return fn(*arrays)
 
         return lambda *arrays: pure([v.value for v in self.variables], arrays)
-
-
-def _convolves(model):
-    """Whether a compiled loop would be slow: XLA's convolutions are, in one on a CPU."""
-    on_cpu = jax.default_backend() == "cpu"
-    return on_cpu and any(len(v.shape) > 2 for v in model.trainable_variables)

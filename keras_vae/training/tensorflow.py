@@ -18,12 +18,7 @@ class TrainStep:
         with tf.control_dependencies(tf.nest.flatten(data)):
             return self.update(*keras.utils.unpack_x_y_sample_weight(data))
 
-    def compile_chunk(self):
-        """A function of `(resident, rows, whole)` that gives logs.
-
-        It takes `whole` steps on `batch_size` rows each and one on the rest, if any; the
-        logs are arrays with a number a step.
-        """
+    def compile_chunk(self, loop=True):
         # An optimizer cannot make its slots inside a loop.
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
@@ -32,7 +27,7 @@ class TrainStep:
         def step(arrays, rows):
             return self.train_step(tuple(tf.gather(a, rows) for a in arrays))
 
-        def loop(arrays, rows, steps):
+        def steps(arrays, rows, number):
             logs = {k: tf.zeros(rows.shape[:1], dtype) for k, dtype in dtypes.items()}
 
             def body(i, logs):
@@ -42,10 +37,10 @@ class TrainStep:
                     k: tf.tensor_scatter_nd_update(v, at, new[k][None]) for k, v in logs.items()
                 }
 
-            return tf.while_loop(lambda i, _: i < steps, body, (0, logs))[1]
+            return tf.while_loop(lambda i, _: i < number, body, (0, logs))[1]
 
         compiled = functools.partial(tf.function, autograph=False, jit_compile=self.jit_compile)
-        one, many = compiled(step), compiled(loop)
+        one, many = compiled(step), compiled(steps)
 
         def run(resident, rows, whole):
             size, logs = resident.batch_size, []
@@ -67,8 +62,8 @@ class TrainStep:
         if tf.distribute.has_strategy() or self.distribute_strategy is not _DEFAULT:
             return "a `tf.distribute` strategy is used"
 
-    def steps_at_once(self):
-        return 500 if tf.config.list_logical_devices("GPU") else 50
+    def on_accelerator(self):
+        return bool(tf.config.list_logical_devices("GPU"))
 
     def test_step(self, data):
         return self.assess(*keras.utils.unpack_x_y_sample_weight(data))

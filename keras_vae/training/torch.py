@@ -23,12 +23,7 @@ class TrainStep:
     def train_step(self, data):
         return self.update(*keras.utils.unpack_x_y_sample_weight(data))
 
-    def compile_chunk(self):
-        """A function of `(resident, rows, whole)` that gives logs.
-
-        It takes `whole` steps on `batch_size` rows each and one on the rest, if any; the
-        logs are arrays with a number a step.
-        """
+    def compile_chunk(self, loop=True):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
@@ -44,8 +39,8 @@ class TrainStep:
         if self.jit_compile:
             return "the model is compiled with `jit_compile`"
 
-    def steps_at_once(self):
-        return 50
+    def on_accelerator(self):
+        return torch.cuda.is_available()
 
     def test_step(self, data):
         return self.assess(*keras.utils.unpack_x_y_sample_weight(data))

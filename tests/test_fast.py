@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vae import models
 from keras_vae.models.fast import Chunk
+from tools import benchmark, raw_loops
 
 BACKEND = keras.backend.backend()
 # Compilers may add in another order where several steps are one program.
@@ -199,3 +200,34 @@ def test_fused_adam_is_adam(x, monkeypatch):
     assert len(used) == 20
     for pair in zip(one, other):
         assert_same(pair)
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_the_benchmark_trains_the_same_network_twice(name):
+    (encoder, decoder), shape, _, attributes = benchmark.networks()[name]
+    latent_dim = encoder[-1][1] // 2
+    by_hand = raw_loops.initial((encoder, decoder), shape, latent_dim, attributes)
+    model = benchmark.model_of((encoder, decoder), shape, attributes)
+    found = [tuple(v.shape) for v in model.trainable_variables]
+    assert sorted(found) == sorted(v.shape for v in by_hand)
+
+
+def test_a_loop_by_hand_learns(x):
+    encoder = [("dense", 8, 1), ("dense", 4, 0)]
+    decoder = [("dense", 8, 1), ("dense", 64, 0), ("reshape", SHAPE)]
+    epoch = raw_loops.LOOPS[BACKEND]((encoder, decoder), x, 2, 8)
+    first = epoch()
+    # ln 2 a pixel before it has learned anything, besides the KL.
+    assert first == pytest.approx(64 * np.log(2), rel=0.1)
+    for _ in range(20):
+        last = epoch()
+    assert last < first - 0.5
+
+
+@pytest.mark.slow
+def test_fit_is_not_far_slower_than_a_loop_by_hand(tmp_path):
+    """Far outside the noise; `python -m tools benchmark` measures."""
+    row = benchmark.measure("A", rounds=3, steps=20)
+    assert row["ratio_cpu"] > 0.3
+    benchmark.plot([row], tmp_path / "bars.png")
+    assert (tmp_path / "bars.png").stat().st_size > 1000

@@ -34,34 +34,26 @@ class Fast:
 
     _resident = None
 
-    def fit(
+    def fit(self, x=None, y=None, fast=False, **kwargs):
+        # Rows alone do not say how a `Shuffled` of another kind changes its batches.
+        changed = isinstance(x, Shuffled) and type(x).changed is not Shuffled.changed
+        if fast and not changed:
+            return self._fit_rows(x, y, **kwargs)
+        return super().fit(x, y, **kwargs)
+
+    def _fit_rows(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
+        x,
+        y,
+        batch_size,
+        epochs,
         verbose="auto",
-        callbacks=None,
+        callbacks=(),
         validation_split=0.0,
         validation_data=None,
         sample_weight=None,
-        fast=False,
         **kwargs,
     ):
-        changed = isinstance(x, Shuffled) and type(x).changed is not Shuffled.changed
-        if not fast or changed:
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                sample_weight=sample_weight,
-                **kwargs,
-            )
         shuffled = x if isinstance(x, Shuffled) else None
         if shuffled is not None:
             x, y, sample_weight = x.x, x.y, x.sample_weight

@@ -1,72 +1,207 @@
-"""`benchmark`: how fast `fit` trains, on each backend, and what the networks gain."""
+"""`benchmark`: how fast `fit` trains beside a loop written by hand in the same framework."""
 
 import importlib.util
+import json
+import math
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
 
-from keras_vae import models, posteriors
+from keras_vae import conditions, models, posteriors
+
+from . import raw_loops
 
 BACKENDS = ("tensorflow", "jax", "torch")
-SHAPE, BATCH = (28, 28, 1), 128
+HEAD = (
+    "| backend | network | fit, images / s | / CPU-second | by hand, / CPU-second "
+    "| ratio, wall | ratio, CPU | first epoch, fit / by hand, s |"
+)
 
 
 def networks():
-    """Models by name: those of the zoo's recipes, and a strided twin to compare with."""
-    conv = {"network": "conv", "units": (32, 64), "hidden": 0, "latent_dim": 32}
+    """Networks by name: `(encoder, decoder)` of `raw_loops`, shape, batch size, attributes.
+
+    S is B as this package builds it, with sub-pixel convolutions; by hand it is B.
+    """
+    dense = (
+        [("dense", 512, 1), ("dense", 256, 1), ("dense", 32, 0)],
+        [("dense", 256, 1), ("dense", 512, 1), ("dense", 784, 0), ("reshape", (28, 28, 1))],
+    )
+    conv = _convolutions((28, 28, 1), (32, 64), 32)
     return {
-        "dense 300-300": models.vae(SHAPE, 40, units=(300, 300)),
-        "conv 32-64, sub-pixel (ours)": models.vae(SHAPE, **conv),
-        "conv 32-64, strided and transposed": _strided(),
+        "A": (dense, (28, 28, 1), 128, 0),
+        "B": (conv, (28, 28, 1), 128, 0),
+        "S": (conv, (28, 28, 1), 128, 0),
+        "C": (_convolutions((64, 64, 3), (32, 64, 128, 256), 128), (64, 64, 3), 64, 40),
     }
 
 
-def _strided():
-    """The same stages with stride-2 and transposed convolutions of 4 × 4 pixels."""
-    data, code = keras.Input(SHAPE), keras.Input((32,))
-    x = layers.Conv2D(32, 4, 2, padding="same", activation="relu")(data)
-    x = layers.Conv2D(64, 4, 2, padding="same", activation="relu")(x)
-    encoder = keras.Model(data, layers.Flatten()(x))
-    x = layers.Reshape((7, 7, 64))(layers.Dense(7 * 7 * 64, activation="relu")(code))
-    x = layers.Conv2DTranspose(32, 4, 2, padding="same", activation="relu")(x)
-    decoder = keras.Model(code, layers.Conv2DTranspose(1, 4, 2, padding="same")(x))
-    return models.VAE(encoder, decoder, posteriors.DiagonalNormal(32))
+def _convolutions(shape, widths, latent_dim):
+    size, channels = shape[0] >> len(widths), shape[-1]
+    start = (size, size, widths[-1])
+    encoder = [("conv", width, 1) for width in widths] + [("dense", 2 * latent_dim, 0)]
+    decoder = [("dense", math.prod(start), 1), ("reshape", start)]
+    decoder += [("up", width, 1) for width in reversed(widths[:-1])] + [("up", channels, 0)]
+    return encoder, decoder
 
 
-def here(rounds=5, steps=30):
-    """Prints images a second of `fit` on this backend; the compiling run apart.
+def model_of(network, shape, attributes=0):
+    """The `VAE` of a network of `raw_loops`."""
+    encoder, decoder = network
+    latent_dim = encoder[-1][1] // 2
+    data, code, extra = keras.Input(shape), keras.Input((latent_dim,)), keras.Input((attributes,))
+    x, z = data, code
+    if attributes:
+        maps = layers.Reshape((1, 1, attributes))(extra)
+        x = layers.Concatenate()([x, layers.UpSampling2D(shape[:2])(maps)])
+        z = layers.Concatenate()([z, extra])
+    condition = conditions.Attributes(attributes) if attributes else None
+    return models.VAE(
+        keras.Model([data, extra] if attributes else data, layers.Flatten()(_run(encoder[:-1], x))),
+        keras.Model([code, extra] if attributes else code, _run(decoder, z)),
+        posteriors.DiagonalNormal(latent_dim),
+        condition=condition,
+        seed=0,
+    )
 
-    The networks take turns, so that a change in the machine's load meets them all.
+
+def _run(stages, x):
+    if stages[0][0] == "dense" and len(x.shape) > 2:
+        x = layers.Flatten()(x)
+    for kind, value, *activate in stages:
+        activation = "relu" if activate and activate[0] else None
+        if kind == "reshape":
+            x = layers.Reshape(value)(x)
+        elif kind == "dense":
+            x = layers.Dense(value, activation=activation)(x)
+        else:
+            make = layers.Conv2D if kind == "conv" else layers.Conv2DTranspose
+            x = make(value, 4, 2, padding="same", activation=activation)(x)
+    return x
+
+
+def measure(name, rounds=5, steps=30):
+    """Figures of one network on this backend, each run an epoch of `steps` batches.
+
+    `fit` and the loop take turns, so that a change in the machine's load meets both;
+    ratios are medians over the turns.
     """
-    x = np.random.default_rng(0).random((steps * BATCH, *SHAPE), "float32")
-    found, wall, cpu = networks(), {}, {}
-    for name, model in found.items():
-        started = time.perf_counter()
-        model.fit(x[:BATCH], batch_size=BATCH, verbose=0)
-        print(f"# {name}: first step in {time.perf_counter() - started:.1f} s")
-    for _ in range(rounds):
-        for name, model in found.items():
+    network, shape, batch, attributes = networks()[name]
+    rng = np.random.default_rng(0)
+    x = rng.random((steps * batch, *shape), "float32")
+    y = rng.integers(0, 2, (len(x), attributes)).astype("float32") if attributes else None
+    if name == "S":
+        model = models.vae(shape, 32, network="conv", units=(32, 64), hidden=0)
+    else:
+        model = model_of(network, shape, attributes)
+    model.compile(optimizer=keras.optimizers.Adam(*raw_loops.ADAM))
+    backend = keras.backend.backend()
+    latent_dim = network[0][-1][1] // 2
+    runs = {
+        "raw": raw_loops.LOOPS[backend](network, x, latent_dim, batch, y),
+        "fit": lambda: model.fit(x, y, batch_size=batch, verbose=0, fast=True),
+    }
+    first, wall, cpu = {}, {name: [] for name in runs}, {name: [] for name in runs}
+    for turn in range(rounds + 1):
+        for kind, run in runs.items():
             started, used = time.perf_counter(), time.process_time()
-            model.fit(x, batch_size=BATCH, verbose=0)
-            wall.setdefault(name, []).append(len(x) / (time.perf_counter() - started))
-            cpu.setdefault(name, []).append(len(x) / (time.process_time() - used))
-    for name in found:
-        row = (keras.backend.backend(), name, *map(statistics.median, (wall[name], cpu[name])))
-        print("| {} | {} | {:.0f} | {:.0f} |".format(*row), flush=True)
+            run()
+            seconds = time.perf_counter() - started, time.process_time() - used
+            if turn:
+                wall[kind].append(seconds[0])
+                cpu[kind].append(seconds[1])
+            else:
+                first[kind] = seconds[0]
+    rate = {
+        f"{kind}_per_{clock}": len(x) / statistics.median(found[kind])
+        for kind in runs
+        for clock, found in (("second", wall), ("cpu_second", cpu))
+    }
+    ratio = {
+        f"ratio_{clock}": statistics.median(
+            raw / fit for raw, fit in zip(found["raw"], found["fit"], strict=True)
+        )
+        for clock, found in (("wall", wall), ("cpu", cpu))
+    }
+    return {
+        "backend": backend,
+        "network": name,
+        "batch": batch,
+        "steps": steps,
+        "rounds": rounds,
+        **rate,
+        **ratio,
+        "first_fit": first["fit"],
+        "first_raw": first["raw"],
+    }
 
 
-def everywhere():
-    """Prints the table of all backends that are installed, each in its own process."""
-    print("| backend | network | images / s | images / CPU-second |\n|---|---|---|---|", flush=True)
-    for backend in BACKENDS:
-        if importlib.util.find_spec(backend) is None:
-            print(f"| {backend} | not installed | | |")
-            continue
-        command = [sys.executable, "-m", __package__, "benchmark", "--here"]
-        subprocess.run(command, env={**os.environ, "KERAS_BACKEND": backend}, check=True)
+def here(names, rounds=5, steps=30, out=None):
+    """Measures on this backend; prints rows and adds them to a file of JSON lines."""
+    for name in names:
+        row = measure(name, rounds, steps)
+        print(
+            f"| {row['backend']} | {name} | {row['fit_per_second']:.0f} "
+            f"| {row['fit_per_cpu_second']:.0f} | {row['raw_per_cpu_second']:.0f} "
+            f"| {row['ratio_wall']:.2f} | {row['ratio_cpu']:.2f} "
+            f"| {row['first_fit']:.1f} / {row['first_raw']:.1f} |",
+            flush=True,
+        )
+        if out is not None:
+            with open(out, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def everywhere(names=("A", "B", "S", "C"), rounds=5, steps=30, device="cpu", folder=None):
+    """Prints the table of all backends that are installed, each in its own process.
+
+    Args:
+        names: of `networks`.
+        rounds: turns of `fit` and of the loop by hand.
+        steps: batches a turn.
+        device: "cpu", or "gpu" to use one where the framework finds it.
+        folder: where to write `benchmark.json` and `benchmark.png`, or None.
+    """
+    print(HEAD + "\n" + "|---" * 8 + "|", flush=True)
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"} if device == "cpu" else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        lines = Path(scratch) / "rows"
+        lines.touch()
+        for backend in BACKENDS:
+            if importlib.util.find_spec(backend) is None:
+                print(f"| {backend} | not installed |" + " |" * 6)
+                continue
+            command = [sys.executable, "-m", __package__, "benchmark", "--here", *names]
+            command += ["--rounds", str(rounds), "--steps", str(steps), "--lines", str(lines)]
+            subprocess.run(
+                command, env={**os.environ, **hidden, "KERAS_BACKEND": backend}, check=True
+            )
+        rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    if folder is not None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "benchmark.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        plot(rows, folder / "benchmark.png")
+    return rows
+
+
+def plot(rows, file):
+    """Bars of `fit` beside the loop by hand, in CPU-seconds; 1 is as fast."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 0.35 * len(rows) + 1), layout="constrained")
+    axes = figure.add_subplot()
+    names = [f"{row['network']}, {row['backend']}" for row in rows]
+    axes.barh(names, [row["ratio_cpu"] for row in rows])
+    axes.axvline(1.0, color="black", linewidth=0.8)
+    axes.invert_yaxis()
+    axes.set_xlabel("images a CPU-second of fit / of a loop by hand")
+    figure.savefig(file, dpi=120)

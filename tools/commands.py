@@ -105,7 +105,15 @@ def card(arguments):
 
 def benchmark(arguments):
     """`benchmark`."""
-    speed.here() if arguments.here else speed.everywhere()
+    names = arguments.networks or tuple(speed.networks())
+    unknown = sorted(set(names) - set(speed.networks()))
+    if unknown:
+        raise ValueError(f"Networks are {sorted(speed.networks())}. Received: {unknown}")
+    size = (arguments.rounds, arguments.steps)
+    if arguments.here:
+        speed.here(names, *size, arguments.lines)
+    else:
+        speed.everywhere(names, *size, arguments.device, arguments.out)
     return 0
 
 

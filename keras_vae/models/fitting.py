@@ -11,9 +11,10 @@ import numpy as np
 
 from keras_vae.callbacks import Resume, Shuffled, StopAtNaN
 from keras_vae.models import checks
+from keras_vae.models import fast as fast_path
 
 
-class Guarded:
+class Guarded(fast_path.Fast):
     """Keras' `fit`, which a `callbacks.Resume` makes go on, and which stops at a NaN."""
 
     def fit(
@@ -26,15 +27,19 @@ class Guarded:
         validation_split=0.0,
         validation_data=None,
         sample_weight=None,
+        fast=None,
         **kwargs,
     ):
         stop = StopAtNaN()
+        fast = self._fast(fast, x, callbacks, validation_split=validation_split, **kwargs)
         callbacks = [*_listed(callbacks), stop]
         resume = next((c for c in callbacks if isinstance(c, Resume)), None)
         if resume is not None:
             kwargs["initial_epoch"] = resume.begin(self, epochs, kwargs.get("initial_epoch", 0))
             if _is_array(x):
-                (x, y, sample_weight), split = _split((x, y, sample_weight), validation_split)
+                (x, y, sample_weight), split = fast_path.split_off(
+                    (x, y, sample_weight), validation_split
+                )
                 validation_data = split if validation_data is None else validation_data
                 validation_split = 0.0
                 if kwargs.get("shuffle", True):
@@ -58,6 +63,7 @@ class Guarded:
                 validation_split=validation_split,
                 validation_data=validation_data,
                 sample_weight=sample_weight,
+                fast=fast,
                 **kwargs,
             )
         except BaseException as error:
@@ -67,6 +73,19 @@ class Guarded:
             if stop.found is not None and isinstance(error, FloatingPointError):
                 raise stop.error() from None
             raise
+
+    def _fast(self, fast, x, callbacks, **arguments):
+        if fast not in (None, True, False):
+            raise ValueError(f"`fast` must be True, False or None. Received: fast={fast!r}")
+        if fast is False:
+            return False
+        why = fast_path.why_not(self, x, _listed(callbacks), **arguments)
+        if fast and why:
+            raise ValueError(
+                f"`fit` cannot be fast here: {why}. Leave `fast` out and it takes the ordinary "
+                "way. Received: fast=True"
+            )
+        return not why
 
 
 class Fitting(Guarded):
@@ -83,9 +102,13 @@ class Fitting(Guarded):
         validation_split=0.0,
         validation_data=None,
         sample_weight=None,
+        fast=None,
         **kwargs,
     ):
         """Trains the model; Keras' `fit` with all its options.
+
+        Arrays that fit in memory are kept on the device and trained on many steps a
+        call, to the same result but for rounding; `why_not_fast` says when not.
 
         Args:
             x: data `(n, ...)`, or anything Keras' `fit` takes that gives
@@ -96,6 +119,8 @@ class Fitting(Guarded):
             sample_weight: `(n,)`, what each example's loss is multiplied by.
             callbacks: Keras' callbacks. With a `callbacks.Resume` training that was
                 interrupted goes on from its last completed epoch.
+            fast: False for Keras' own loop; True for an error where that is the only
+                one; None for what applies.
             **kwargs: the rest of Keras' arguments.
 
         Returns:
@@ -122,8 +147,21 @@ class Fitting(Guarded):
             validation_split=validation_split,
             validation_data=validation_data,
             sample_weight=sample_weight,
+            fast=fast,
             **kwargs,
         )
+
+    def why_not_fast(self, x, y=None, callbacks=None, **kwargs):
+        """Why `fit` with these arguments takes Keras' own loop; None if it does not.
+
+        Args:
+            x, y, callbacks, **kwargs: as `fit`.
+
+        Returns:
+            A sentence, or None.
+        """
+        self._compile_by_default()
+        return fast_path.why_not(self, x, _listed(callbacks), **kwargs)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
@@ -177,7 +215,9 @@ class Fitting(Guarded):
             raise ValueError("`x` is missing: give data to train on. Received: x=None")
         if not _is_array(x):
             return self._clean_source(x), y, sample_weight
-        x = checks.data(self, x)
+        clean = checks.data(self, x)
+        # Bytes stay bytes, a quarter of the memory: a step makes floats of them.
+        x = x if isinstance(x, np.ndarray) and x.dtype == "uint8" else clean
         y = self._clean_condition(y, len(x))
         if sample_weight is not None:
             sample_weight = checks.weights(sample_weight, len(x))
@@ -253,17 +293,6 @@ def _listed(callbacks):
     if isinstance(callbacks, keras.callbacks.Callback):
         return [callbacks]
     return callbacks or []
-
-
-def _split(arrays, share):
-    """The first of the arrays' rows, and the last `share` of them for validation or None."""
-    if not share or not _is_array(arrays[0]):
-        return arrays, None
-    n = int(len(arrays[0]) * (1.0 - share))
-    first, last = (
-        tuple(None if a is None else a[rows] for a in arrays) for rows in (slice(n), slice(n, None))
-    )
-    return first, last
 
 
 def _is_array(x):

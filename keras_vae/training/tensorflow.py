@@ -1,7 +1,12 @@
 """TensorFlow: gradient tape and tf.function."""
 
+import functools
+
 import keras
+import numpy as np
 import tensorflow as tf
+
+_DEFAULT = tf.distribute.get_strategy()
 
 
 class TrainStep:
@@ -12,6 +17,53 @@ class TrainStep:
         # would also be done for the batch that is not there at the end of a generator.
         with tf.control_dependencies(tf.nest.flatten(data)):
             return self._rows(self.update(*keras.utils.unpack_x_y_sample_weight(data)))
+
+    def compile_chunk(self, loop=True):
+        # An optimizer cannot make its slots inside a loop.
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        dtypes = {k: v.dtype for k, v in self.get_metrics_result().items()}
+
+        def step(arrays, rows):
+            return self.train_step(tuple(tf.gather(a, rows) for a in arrays))
+
+        def steps(arrays, rows, number):
+            logs = {k: tf.zeros(rows.shape[:1], dtype) for k, dtype in dtypes.items()}
+
+            def body(i, logs):
+                new = step(arrays, rows[i])
+                at = tf.reshape(i, (1, 1))
+                return i + 1, {
+                    k: tf.tensor_scatter_nd_update(v, at, new[k][None]) for k, v in logs.items()
+                }
+
+            return tf.while_loop(lambda i, _: i < number, body, (0, logs))[1]
+
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=self.jit_compile)
+        one, many = compiled(step), compiled(steps)
+
+        def run(resident, rows, whole):
+            size, logs = resident.batch_size, []
+            rows = tf.cast(rows, "int32")
+            if whole:
+                # The number of steps is no part of the shape: one program for all chunks.
+                table = tf.reshape(rows[: whole * size], (whole, size))
+                table = tf.pad(table, ((0, resident.steps - whole), (0, 0)))
+                new = many(resident.arrays, table, tf.constant(whole))
+                logs.append({k: v.numpy()[:whole] for k, v in new.items()})
+            if len(rows) > whole * size:
+                new = one(resident.arrays, rows[whole * size :])
+                logs.append({k: v.numpy()[None] for k, v in new.items()})
+            return ({k: np.concatenate([log[k] for log in logs]) for k in logs[0]},)
+
+        return run
+
+    def why_no_chunks(self):
+        if tf.distribute.has_strategy() or self.distribute_strategy is not _DEFAULT:
+            return "a `tf.distribute` strategy is used"
+
+    def on_accelerator(self):
+        return bool(tf.config.list_logical_devices("GPU"))
 
     def test_step(self, data):
         return self._rows(self.assess(*keras.utils.unpack_x_y_sample_weight(data)))

@@ -1,0 +1,233 @@
+"""`fit` with the data on the device and many steps a call: the same as Keras' own loop."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import SHAPE, array, make_images
+from keras import ops
+
+from keras_vae import models
+from keras_vae.models.fast import Chunk
+from tools import benchmark, raw_loops
+
+BACKEND = keras.backend.backend()
+# Compilers may add in another order where several steps are one program.
+LOSS, WEIGHT = 1e-5, 2e-6
+
+
+@pytest.fixture(scope="module")
+def x():
+    return make_images(np.random.default_rng(0), 35)
+
+
+def tiny(optimizer=None, **kwargs):
+    model = models.vae(SHAPE, 2, **{"units": (4,), "seed": 0, **kwargs})
+    model.compile(optimizer or keras.optimizers.Adam(0.01))
+    return model
+
+
+def state_of(model):
+    return [array(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def both(build, *args, **kwargs):
+    """History and state after the same `fit` on either way."""
+    found = []
+    for fast in (False, True):
+        keras.utils.set_random_seed(1)
+        model = build()
+        history = model.fit(*args, verbose=0, fast=fast, **kwargs)
+        assert isinstance(model.train_function, Chunk) == fast
+        found.append((history, state_of(model)))
+    return found
+
+
+def assert_same(found):
+    (slow, before), (fast, after) = found
+    assert slow.epoch == fast.epoch and list(slow.history) == list(fast.history)
+    for name, values in slow.history.items():
+        np.testing.assert_allclose(fast.history[name], values, rtol=LOSS, err_msg=name)
+    assert len(before) == len(after)
+    for one, other in zip(before, after):
+        np.testing.assert_allclose(other, one, rtol=WEIGHT, atol=WEIGHT)
+
+
+def test_it_is_the_ordinary_fit(x):
+    """Shuffled, a last batch that is not full, several calls an epoch, validation, bytes."""
+
+    def build():
+        model = tiny(keras.optimizers.SGD(1e-3, momentum=0.9))
+        model.steps_at_once = lambda: 2
+        return model
+
+    found = both(build, (x > 0.5).astype("uint8"), batch_size=8, epochs=3, validation_data=x[:5])
+    assert_same(found)
+    assert found[1][0].params["steps"] == 5 and len(found[1][0].history["val_loss"]) == 3
+
+
+def test_conditions_weights_and_what_an_optimizer_has(x):
+    """Labels, weights, a validation split, a schedule, moving averages, clipping."""
+
+    def build():
+        model = models.cvae(SHAPE, 2, units=(4,), num_classes=3, seed=0)
+        rate = keras.optimizers.schedules.CosineDecay(0.01, 8)
+        model.compile(keras.optimizers.Adam(rate, use_ema=True, global_clipnorm=1.0))
+        return model
+
+    y, weights = np.arange(35) % 3, np.linspace(0.1, 2.0, 35)
+    assert_same(
+        both(build, x, y, batch_size=8, epochs=2, sample_weight=weights, validation_split=0.2)
+    )
+
+
+def test_a_procedure_of_its_own(x):
+    """Two optimizers, each with its own slots."""
+
+    def build():
+        model = models.factor_vae(SHAPE, 2, units=(4,), discriminator_units=(4,), seed=0)
+        model.compile(keras.optimizers.Adam(0.01))
+        return model
+
+    assert_same(both(build, x, batch_size=8, epochs=2))
+
+
+def test_convolutions_and_few_examples(x):
+    """Fewer than a batch, and batches of one."""
+    build = lambda: tiny(network="conv", units=(2,), hidden=4)  # noqa: E731
+    assert_same(both(build, x[:3], epochs=2))
+    assert_same(both(build, x[:3], batch_size=1, shuffle=False))
+
+
+def test_callbacks_of_epochs_work(x, tmp_path):
+    def callbacks():
+        return [
+            keras.callbacks.LearningRateScheduler(lambda epoch: 0.02 / (epoch + 1)),
+            keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=2),
+            keras.callbacks.ModelCheckpoint(
+                tmp_path / "{epoch}.weights.h5", save_weights_only=True
+            ),
+            keras.callbacks.BackupAndRestore(tmp_path / "backup"),
+        ]
+
+    model, plain = tiny(), tiny()
+    for one, fast in ((model, True), (plain, False)):
+        keras.utils.set_random_seed(1)
+        history = one.fit(x, epochs=9, callbacks=callbacks(), verbose=0, fast=fast)
+        assert history.epoch == [0, 1, 2]
+        if fast:
+            seen = [(tmp_path / f"{n}.weights.h5").stat().st_size for n in (1, 2, 3)]
+            assert all(seen)
+    for one, other in zip(state_of(model), state_of(plain)):
+        np.testing.assert_allclose(one, other, rtol=WEIGHT, atol=WEIGHT)
+    assert float(ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.02 / 3)
+
+
+def test_it_is_chosen_where_it_applies_and_says_why_not(x):
+    model = tiny()
+    model.fit(x, verbose=0)
+    assert isinstance(model.train_function, Chunk) and model.why_not_fast(x) is None
+    model.fit(x, verbose=0, steps_per_epoch=1)
+    assert not isinstance(model.train_function, Chunk)
+    before = state_of(model)
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.seen = batch
+
+    look = Look()
+    saver = keras.callbacks.ModelCheckpoint("m.keras", save_freq=3)
+    cases = {
+        "no array but a source of batches": (iter([x]), {}),
+        "Look wants to see every batch": (x, {"callbacks": [look]}),
+        "ModelCheckpoint wants to see every batch": (x, {"callbacks": saver}),
+        "`class_weight` is given": (x, {"class_weight": {0: 1.0}}),
+        "`steps_per_epoch` is given": (x, {"steps_per_epoch": 1}),
+        "`shuffle` is 'batch'": (x, {"shuffle": "batch"}),
+        "leaves no example": (x, {"validation_split": 0.999}),
+    }
+    for text, (data, arguments) in cases.items():
+        assert text in model.why_not_fast(data, **arguments)
+        if data is x:
+            with pytest.raises(ValueError, match="Received: fast=True"):
+                model.fit(data, fast=True, **arguments)
+    with pytest.raises(ValueError, match="`fast` must be .*Received: fast='yes'"):
+        model.fit(x, fast="yes")
+    for one, other in zip(before, state_of(model)):
+        np.testing.assert_array_equal(one, other)
+    model.fit(x, verbose=0, batch_size=7, callbacks=[look])
+    assert look.seen == 4
+    for text, arguments in (
+        ("run_eagerly", {"run_eagerly": True}),
+        ("steps_per_execution", {"steps_per_execution": 2}),
+        ("metrics", {"metrics": ["mse"]}),
+    ):
+        model.compile("adam", **arguments)
+        assert text in model.why_not_fast(x)
+
+
+def test_a_loss_that_is_no_number_is_found_at_its_step(x):
+    found = []
+    for fast in (False, True):
+        model = tiny(keras.optimizers.SGD(1e30))
+        before = model.get_weights()
+        with pytest.raises(FloatingPointError, match="since epoch 1, batch") as caught:
+            model.fit(x, batch_size=8, verbose=0, shuffle=False, fast=fast)
+        found.append(str(caught.value).split(". ")[0])
+        for one, other in zip(before, model.get_weights()):
+            np.testing.assert_array_equal(one, other)
+        model.compile(keras.optimizers.SGD(1e-3))
+        assert np.isfinite(model.fit(x, verbose=0, fast=fast).history["loss"]).all()
+    assert found[0] == found[1]
+
+
+def test_the_progress_bar_counts_steps(x, capsys):
+    model = tiny()
+    model.steps_at_once = lambda: 2
+    model.fit(x, batch_size=8, verbose=1, fast=True)
+    text = capsys.readouterr().out
+    assert "5/5" in text and "1/3" not in text and "loss: " in text
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's own Adam is PyTorch's")
+def test_fused_adam_is_adam(x, monkeypatch):
+    from keras_vae.training import torch as training
+
+    build = lambda: tiny(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, 9)))  # noqa: E731
+    one = both(build, x, batch_size=8, epochs=2)
+    used = []
+    monkeypatch.setattr(training, "_is_plain_adam", lambda *_: bool(used.append(1)))
+    other = both(build, x, batch_size=8, epochs=2)
+    assert len(used) == 20
+    for pair in zip(one, other):
+        assert_same(pair)
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_the_benchmark_trains_the_same_network_twice(name):
+    (encoder, decoder), shape, _, attributes = benchmark.networks()[name]
+    latent_dim = encoder[-1][1] // 2
+    by_hand = raw_loops.initial((encoder, decoder), shape, latent_dim, attributes)
+    model = benchmark.model_of((encoder, decoder), shape, attributes)
+    found = [tuple(v.shape) for v in model.trainable_variables]
+    assert sorted(found) == sorted(v.shape for v in by_hand)
+
+
+def test_a_loop_by_hand_learns(x):
+    encoder = [("dense", 8, 1), ("dense", 4, 0)]
+    decoder = [("dense", 8, 1), ("dense", 64, 0), ("reshape", SHAPE)]
+    epoch = raw_loops.LOOPS[BACKEND]((encoder, decoder), x, 2, 8)
+    first = epoch()
+    # ln 2 a pixel before it has learned anything, besides the KL.
+    assert first == pytest.approx(64 * np.log(2), rel=0.1)
+    for _ in range(20):
+        last = epoch()
+    assert last < first - 0.5
+
+
+@pytest.mark.slow
+def test_fit_is_not_far_slower_than_a_loop_by_hand(tmp_path):
+    """Far outside the noise; `python -m tools benchmark` measures."""
+    row = benchmark.measure("A", rounds=3, steps=20)
+    assert row["ratio_cpu"] > 0.3
+    benchmark.plot([row], tmp_path / "bars.png")
+    assert (tmp_path / "bars.png").stat().st_size > 1000

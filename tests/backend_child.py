@@ -59,7 +59,9 @@ def some_codes(preset, n):
 def gap(preset, x):
     """How much farther the second nearest code is than the nearest, squared distances."""
     features = keras.ops.convert_to_numpy(preset.encoder(x)).astype("float64")
-    distances = np.square(features[..., None, :] - preset.codebook).sum(-1)
+    codes = np.asarray(preset.codebook, "float64")
+    # Of |f|² - 2 f·c + |c|² the first is the same for each code.
+    distances = np.square(codes).sum(-1) - 2 * features @ codes.T
     nearest = np.partition(distances, 1, axis=-1)[..., :2]
     return nearest[..., 1] - nearest[..., 0]
 

@@ -172,9 +172,39 @@ def variants():
     return found
 
 
+# Starting takes longer than most conversions; what is done with a request is the same.
+KEPT = """
+import contextlib, sys
+from keras_vae.export import _child
+for line in sys.stdin:
+    with contextlib.redirect_stdout(sys.stderr):
+        _child.main(line.rstrip())
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def kept_child():
+    """One child process for all presets: in the place of `route._child`."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(
+        [sys.executable, "-c", KEPT], env=route._environment(), text=True, **pipes
+    ) as process:
+
+        def child(work, verbose):
+            process.stdin.write(f"{work}\n")
+            process.stdin.flush()
+            done = process.stdout.readline() == "done\n"
+            return 0 if done else process.wait(), "converting", "see what it does alone"
+
+        yield child
+        process.stdin.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name, format, quantize", variants())
-def test_presets_pass_their_report(name, format, quantize, tmp_path):
+def test_presets_pass_their_report(name, format, quantize, tmp_path, kept_child, monkeypatch):
+    monkeypatch.setattr(route, "_child", kept_child)
     calibration, data = real(name, zoo.load(name))
     if format == "saved_model":
         report = export.saved_model(name, tmp_path / "m", data=data, verbose=False)

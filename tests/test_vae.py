@@ -263,6 +263,18 @@ class TestSaving:
         )
         assert second == pytest.approx(first, rel=1e-5)
 
+    def test_auto_stays_auto(self, tmp_path):
+        """It means another thing on another backend, where the file may be loaded."""
+        model = models.vae(SHAPE, 2, units=(4,), seed=0)
+        model.compile("adam")
+        auto = model.jit_compile
+        for asked, kept in (("auto", "auto"), (not auto, not auto)):
+            model.compile("adam", jit_compile=asked)
+            assert model.get_compile_config()["jit_compile"] == kept
+            model.save(tmp_path / "m.keras", overwrite=True)
+            loaded = keras.saving.load_model(tmp_path / "m.keras")
+            assert loaded.jit_compile == (auto if asked == "auto" else asked)
+
     def test_an_interrupted_save_keeps_the_previous_file(self, images, tmp_path, monkeypatch):
         model = models.vae(SHAPE, 2, units=(4,), seed=0)
         for name, save in {

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,10 +25,11 @@ def run(backends, arguments):
         The worst exit status of the processes.
     """
     started = time.monotonic()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tempfile.TemporaryDirectory() as cache:
+        environment = {**_frugal(len(backends), cache), **os.environ}
         # Whatever goes wrong in one backend, the others are still worth knowing.
         runs = [
-            pool.submit(_run, backend, first, arguments)
+            pool.submit(_run, backend, first, arguments, environment)
             for backend, first in zip(backends, [True] + [False] * len(backends), strict=False)
         ]
         results = [future.result() for future in runs]
@@ -40,7 +42,22 @@ def run(backends, arguments):
     return max(status for status, _ in results)
 
 
-def _run(backend, first, arguments):
+def _frugal(processes, cache):
+    """Settings under which so many processes at once get in each other's way least."""
+    cores = os.cpu_count()
+    return {
+        # Threads that wait for each other on a core that another process has.
+        **dict.fromkeys(
+            ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(cores // min(cores, processes))
+        ),
+        # Many tests compile the same small programs.
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def _run(backend, first, arguments, environment):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     if not first:
         command += ["-m", f"not {ONCE}"]
@@ -48,7 +65,7 @@ def _run(backend, first, arguments):
     quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} if backend == "jax" else {}
     process = subprocess.Popen(
         command + arguments,
-        env={**quick, **os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**quick, **environment, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -208,22 +208,29 @@ def _convert(work, verbose=False):
 
     Says what it is at, as it takes seconds.
     """
-    root = str(Path(__file__).resolve().parents[2])
-    path = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(path),
-        # A GPU is the caller's: TensorFlow would claim all of its memory.
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
+    status, phase, last = _child(work, verbose)
+    answer = work / "answer.json"
+    if status or not answer.is_file():
+        raise ExportError(_obituary(status, phase, last))
+    answer = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise ExportError(answer["error"])
+    with np.load(work / "results.npz") as file:
+        return answer, {key: file[key] for key in file.files}
+
+
+def _child(work, verbose):
+    """Has a process of its own work in the folder.
+
+    Returns:
+        `(status, phase, last)`: its exit status, what it was at, its last words.
+    """
     command = [sys.executable, "-m", "keras_vae.export._child", str(work)]
     phase, errors = "starting", work / "errors.txt"
     with errors.open("wb") as file:
         child = subprocess.Popen(
             command,
-            env=environment,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
@@ -236,15 +243,21 @@ def _convert(work, verbose=False):
                 phase = line.removeprefix("phase: ").strip()
                 if verbose:
                     print(f"  {phase} ...", flush=True)
-    answer = work / "answer.json"
-    if child.returncode or not answer.is_file():
-        last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
-        raise ExportError(_obituary(child.returncode, phase, "\n".join(last)))
-    answer = json.loads(answer.read_text(encoding="utf-8"))
-    if "error" in answer:
-        raise ExportError(answer["error"])
-    with np.load(work / "results.npz") as file:
-        return answer, {key: file[key] for key in file.files}
+    last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+    return child.returncode, phase, "\n".join(last)
+
+
+def _environment():
+    root = str(Path(__file__).resolve().parents[2])
+    path = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(path),
+        # A GPU is the caller's: TensorFlow would claim all of its memory.
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
 
 
 def _obituary(status, phase, last):

@@ -41,12 +41,15 @@ class Saving:
         super().load_own_variables(own)
 
     def get_compile_config(self):
-        """Keras' own, with optimizers by their public name.
+        """Keras' own, with optimizers by their public name and `jit_compile` as asked.
 
         Under PyTorch Keras' optimizers are classes of that backend, which load
-        on another one and fail at the first step.
+        on another one and fail at the first step. What "auto" means differs too: kept
+        as the True of JAX it would have PyTorch trace each step for a minute.
         """
         config = super().get_compile_config()
+        if config and config.get("jit_compile") == self._resolve_auto_jit_compile():
+            config["jit_compile"] = "auto"
         optimizer = (config or {}).get("optimizer")
         while isinstance(optimizer, dict):
             if hasattr(keras.optimizers, optimizer.get("class_name", "")):

@@ -189,10 +189,14 @@ def test_the_progress_bar_counts_steps(x, capsys):
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's own Adam is PyTorch's")
-def test_fused_adam_is_adam(x, monkeypatch):
+@pytest.mark.parametrize("network", ["dense", "conv"])
+def test_fused_adam_is_adam(x, network, monkeypatch):
     from keras_vae.training import torch as training
 
-    build = lambda: tiny(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, 9)))  # noqa: E731
+    def build():
+        rate = keras.optimizers.schedules.CosineDecay(0.02, 9)
+        return tiny(keras.optimizers.Adam(rate), network=network)
+
     one = both(build, x, batch_size=8, epochs=2)
     used = []
     monkeypatch.setattr(training, "_is_plain_adam", lambda *_: bool(used.append(1)))

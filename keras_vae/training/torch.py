@@ -94,6 +94,7 @@ def _is_plain_adam(optimizer, gradients, variables):
         and not any(getattr(optimizer, name) for name in _EXTRAS)
         and all(g is not None for g in gradients)
         and all(v.constraint is None and v.dtype == "float32" for v in variables)
+        and all(v.value.is_contiguous() for v in variables)
     )
 
 
@@ -104,7 +105,8 @@ def _fused_adam(optimizer, gradients, variables):
     one, two = (1 - torch.pow(beta, step) for beta in (optimizer.beta_1, optimizer.beta_2))
     adam(
         [v.value for v in variables],
-        list(gradients),
+        # The kernel pairs numbers as they lie in memory; a convolution's lie in another order.
+        [g.contiguous() for g in gradients],
         [optimizer._momentums[i].value for i in places],
         [optimizer._velocities[i].value for i in places],
         [],

@@ -1,13 +1,14 @@
 """Recipes of face presets, in small: two phases, a fitted prior, and no photograph kept."""
 
 import json
+import types
 
 import keras
 import numpy as np
 import pytest
 
-from keras_vae import datasets, priors, zoo
-from tools import attributes, evaluate, faces
+from keras_vae import datasets, models, priors, zoo
+from tools import attributes, evaluate, faces, recipes
 from tools import train as training
 
 NAMES = datasets.CELEBA_ATTRIBUTES
@@ -116,6 +117,54 @@ def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tm
     nearest = found["Fréchet distance of the validation split"]
     assert 0 <= nearest < found["Fréchet distance of samples"]
     assert "Smiling read when switched on" in (path / "README.md").read_text()
+
+
+def test_weights_of_phases_are_averaged(tmp_path, offline, monkeypatch):
+    calls = []
+
+    def fit(model, x, y, validation, settings, folder, **kwargs):
+        calls.append(folder)
+        for weight in model.trainable_variables:
+            weight.assign(np.full(weight.shape, len(calls), "float32"))
+        (folder / "log.csv").write_text("epoch,loss,val_loss\n0,1.0,1.0\n1,1.0,1.0\n")
+        return types.SimpleNamespace(best={"epoch": 1, "val_loss": 0.0})
+
+    monkeypatch.setattr(training, "_fit", fit)
+    recipe = json.loads(json.dumps(RECIPE))
+    recipe["training"] |= {"averaged": [1, 2, 2], "fitted_prior": False}
+    model = zoo.load(written(tmp_path, recipe), compile=False)
+    assert len(calls) == 3
+    for weight in model.decoder.trainable_variables:
+        # Of the first phase 2, of the second 3; kept to nine bits.
+        np.testing.assert_allclose(weight, 8 / 3, rtol=2**-9)
+
+
+class TestWeaken:
+    def test_the_decoder_sees_a_share_of_the_way(self, rng):
+        model = recipes.build(RECIPE)
+        y = photographs("train", 50)[1]
+        z = rng.standard_normal((50, 3), "float32")
+        x, condition = rng.random((50, *SHAPE), "float32"), y.copy()
+        codes = model.encode(x, y)
+        k = NAMES.index("Male")
+        condition[:, k] = 0.3 * y[:, k] + 0.7 * y[:, k].mean()
+        expected, before = model.decode(z, condition), model.decode(z, y)
+        recipes.weaken(model, y, {"Male": 0.3})
+        np.testing.assert_allclose(model.decode(z, y), expected, atol=1e-5)
+        assert np.abs(before - expected).max() > 1e-4
+        np.testing.assert_array_equal(model.encode(x, y), codes)
+
+    def test_a_condition_that_comes_in_bent_is_refused(self):
+        layers = keras.layers
+        code, condition = keras.Input((3,)), keras.Input((40,))
+        h = layers.Concatenate()([code, layers.Activation("exponential")(condition)])
+        decoder = keras.Model([code, condition], layers.Reshape(SHAPE)(layers.Dense(768)(h)))
+        model = recipes.build(RECIPE)
+        bent = models.VAE(
+            model.encoder, decoder, model.posterior_layer, condition=model.condition, seed=0
+        )
+        with pytest.raises(ValueError, match="another way than by linear"):
+            recipes.weaken(bent, photographs("train", 50)[1], {"Male": 0.3})
 
 
 def test_the_twins_have_directions_and_the_autoencoder_no_bound(tmp_path, offline):

@@ -175,3 +175,33 @@ def controlled(model, x, y, control):
         colours=np.cov(x.reshape(-1, x.shape[-1]).T) if control.get("colours") else None,
         seed=model.seed,
     )
+
+
+def weaken(model, y, shares):
+    """Makes attributes switch a share of the way only, about their mean over the data.
+
+    The decoder then sees `mean + share (y - mean)`. That goes into its weights: each
+    way of the condition into it begins with a linear layer.
+
+    Args:
+        model: a model whose condition are named attributes; changed in place.
+        y: attributes `(n, k)` of the training data.
+        shares: shares by name, 1 for what is not there.
+    """
+    share = np.ones(model.condition.dim, "float32")
+    for name, value in shares.items():
+        share[model.condition.index(name)] = value
+    centre = (1 - share) * np.asarray(y).mean(axis=0)
+    z = np.random.default_rng(0).standard_normal((4, model.latent_dim), "float32")
+    some = np.asarray(y[:4], "float32")
+    expected = model.decode(z, some * share + centre)
+    for layer in model.decoder._flatten_layers():
+        if isinstance(layer, keras.layers.Dense):
+            kernel, bias = layer.get_weights()
+            if len(kernel) in (len(share), model.latent_dim + len(share)):
+                condition = kernel[-len(share) :]
+                bias = bias + centre @ condition
+                condition *= share[:, None]
+                layer.set_weights([kernel, bias])
+    if np.abs(model.decode(z, some) - expected).max() > 1e-4:
+        raise ValueError("The decoder takes its condition in another way than by linear layers.")

@@ -99,7 +99,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs, watch=watch)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
-    control_epochs = 0
+    control_epochs, after = 0, []
     for number, control in enumerate(recipes.phases(training), start=1):
         if limit:
             control["epochs"] = min(control["epochs"], epochs)
@@ -109,6 +109,13 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
         best.best = _fit(scaffold, x, y, validation, control, folder, last=True).best
         control_epochs += control["epochs"]
         model = scaffold.plain()
+        after.append(model.get_weights())
+    if "averaged" in training:
+        # Of phases of one training: what only one of them paints goes, what all do stays.
+        parts = [after[phase - 1] for phase in training["averaged"]]
+        model.set_weights([np.mean(weights, axis=0) for weights in zip(*parts, strict=True)])
+    if "switches" in training:
+        recipes.weaken(model, y, training["switches"])
     if isinstance(model, models.FactorVAE):
         # Its discriminator is several times as large, and has nothing more to do.
         model = model.plain()

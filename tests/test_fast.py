@@ -65,6 +65,17 @@ def test_it_is_the_ordinary_fit(x):
     assert found[1][0].params["steps"] == 5 and len(found[1][0].history["val_loss"]) == 3
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch's compiler takes a minute")
+def test_with_and_without_xla(x):
+    def build():
+        model = tiny()
+        model.steps_at_once = lambda: 2
+        model.compile(keras.optimizers.Adam(0.01), jit_compile=True)
+        return model
+
+    assert_same(both(build, x, batch_size=8, epochs=2))
+
+
 def test_conditions_weights_and_what_an_optimizer_has(x):
     """Labels, weights, a validation split, a schedule, moving averages, clipping."""
 
@@ -124,9 +135,14 @@ def test_callbacks_of_epochs_work(x, tmp_path):
 
 def test_it_is_chosen_where_it_applies_and_says_why_not(x):
     model = tiny()
-    model.fit(x, verbose=0)
-    assert isinstance(model.train_function, Chunk) and model.why_not_fast(x) is None
-    model.fit(x, verbose=0, steps_per_epoch=1)
+    model.fit(x, verbose=0, batch_size=1, epochs=6)
+    assert isinstance(model.train_function, Chunk)
+    assert model.why_not_fast(x, batch_size=1, epochs=6) is None
+    # 28 of 35 are left for training.
+    split = {"batch_size": 1, "epochs": 6, "validation_split": 0.2}
+    assert model.why_not_fast(x, **split).startswith("168 steps do not earn back")
+    assert model.why_not_fast(x, epochs=100) is None
+    model.fit(x, verbose=0, batch_size=1, epochs=6, steps_per_epoch=1)
     assert not isinstance(model.train_function, Chunk)
     before = state_of(model)
 
@@ -154,8 +170,8 @@ def test_it_is_chosen_where_it_applies_and_says_why_not(x):
         model.fit(x, fast="yes")
     for one, other in zip(before, state_of(model)):
         np.testing.assert_array_equal(one, other)
-    model.fit(x, verbose=0, batch_size=7, callbacks=[look])
-    assert look.seen == 4
+    model.fit(x, verbose=0, batch_size=1, epochs=6, callbacks=[look])
+    assert look.seen == 34
     for text, arguments in (
         ("run_eagerly", {"run_eagerly": True}),
         ("steps_per_execution", {"steps_per_execution": 2}),

@@ -17,9 +17,12 @@ from keras import layers
 
 from keras_vae import conditions, models, posteriors
 
-from . import raw_loops
+from . import peer, raw_loops
 
-BACKENDS = ("tensorflow", "jax", "torch")
+# PyTorch first: pythae runs in its process.
+BACKENDS = ("torch", "tensorflow", "jax")
+# Networks that are measured against pythae's too.
+PEERS = ("A", "B")
 HEAD = (
     "| backend | network | fit, images / s | / CPU-second | by hand, / CPU-second "
     "| ratio, wall | ratio, CPU | first epoch, fit / by hand, s |"
@@ -109,6 +112,8 @@ def measure(name, rounds=5, steps=30):
         "raw": raw_loops.LOOPS[backend](network, x, latent_dim, batch, y),
         "fit": lambda: model.fit(x, y, batch_size=batch, verbose=0, fast=True),
     }
+    if backend == "torch" and peer.INSTALLED and name in PEERS:
+        runs["pythae"] = peer.loop(network, x, latent_dim, batch)
     first, wall, cpu = {}, {name: [] for name in runs}, {name: [] for name in runs}
     for turn in range(rounds + 1):
         for kind, run in runs.items():
@@ -141,7 +146,32 @@ def measure(name, rounds=5, steps=30):
         **ratio,
         "first_fit": first["fit"],
         "first_raw": first["raw"],
+        **(latencies(model) if name == "A" else {}),
     }
+
+
+def latencies(model, calls=100):
+    """Milliseconds of one picture's way, and seconds of 10,000 samples: medians, warm."""
+    rng = np.random.default_rng(0)
+    x = rng.random((1, *model.data_shape), "float32")
+    z = rng.standard_normal((1, model.latent_dim), "float32")
+    found = {
+        "encode_ms": 1e3 * _median(lambda: model.encode(x), calls),
+        "decode_ms": 1e3 * _median(lambda: model.decode(z), calls),
+        "reconstruct_ms": 1e3 * _median(lambda: model.reconstruct(x), calls),
+    }
+    return {**found, "samples_s": _median(lambda: model.sample(10_000, seed=0), 9)}
+
+
+def _median(call, calls):
+    """Median seconds of a call that has been made before."""
+    call()
+    seconds = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 def here(names, rounds=5, steps=30, out=None):
@@ -185,12 +215,41 @@ def everywhere(names=("A", "B", "S", "C"), rounds=5, steps=30, device="cpu", fol
                 command, env={**os.environ, **hidden, "KERAS_BACKEND": backend}, check=True
             )
         rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    print(_beside_pythae(rows) + _in_milliseconds(rows), end="", flush=True)
     if folder is not None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "benchmark.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         plot(rows, folder / "benchmark.png")
     return rows
+
+
+def _beside_pythae(rows):
+    """A table of how many times as fast `fit` is, where pythae was measured."""
+    theirs = {row["network"]: row for row in rows if "pythae_per_second" in row}
+    lines = [
+        f"| {row['backend']} | {row['network']} "
+        + " ".join(
+            f"| {row[f'fit_per_{clock}'] / theirs[row['network']][f'pythae_per_{clock}']:.2f}"
+            for clock in ("second", "cpu_second")
+        )
+        + " |\n"
+        for row in rows
+        if row["network"] in theirs
+    ]
+    head = "\n| backend | network | x pythae, wall | x pythae, CPU |\n" + "|---" * 4 + "|\n"
+    return head + "".join(lines) if lines else ""
+
+
+def _in_milliseconds(rows):
+    lines = [
+        f"| {row['backend']} | {row['encode_ms']:.2f} | {row['decode_ms']:.2f} "
+        f"| {row['reconstruct_ms']:.2f} | {row['samples_s']:.3f} |\n"
+        for row in rows
+        if "encode_ms" in row
+    ]
+    head = "\n| backend | encode, ms | decode, ms | reconstruct, ms | 10,000 samples, s |\n"
+    return head + "|---" * 5 + "|\n" + "".join(lines) if lines else ""
 
 
 def plot(rows, file):

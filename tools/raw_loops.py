@@ -99,12 +99,12 @@ def jax_loop(network, x, latent_dim, batch, y=None):
 
     def epoch():
         nonlocal state
-        table = _table(len(x), batch)
+        rows_of_steps = table(len(x), batch)
         if dense:
-            state, found = scan(state, table)
+            state, found = scan(state, rows_of_steps)
         else:
             found = []
-            for rows in table:
+            for rows in rows_of_steps:
                 state, one = step_jit(state, rows)
                 found.append(one)
         return float(np.mean(np.asarray(found)))
@@ -168,7 +168,7 @@ def tensorflow_loop(network, x, latent_dim, batch, y=None):
             total += found
         return total / tf.cast(len(table), tf.float32)
 
-    return lambda: float(train(tf.constant(_table(len(x), batch)), arrays))
+    return lambda: float(train(tf.constant(table(len(x), batch)), arrays))
 
 
 def torch_loop(network, x, latent_dim, batch, y=None):
@@ -228,7 +228,7 @@ def torch_loop(network, x, latent_dim, batch, y=None):
 
     def epoch():
         total = 0.0
-        for rows in torch.from_numpy(_table(len(x), batch)).to(device):
+        for rows in torch.from_numpy(table(len(x), batch)).to(device):
             optimizer.zero_grad()
             found = loss([a[rows] for a in arrays])
             found.backward()
@@ -242,7 +242,7 @@ def torch_loop(network, x, latent_dim, batch, y=None):
 LOOPS = {"jax": jax_loop, "tensorflow": tensorflow_loop, "torch": torch_loop}
 
 
-def _table(n, batch):
+def table(n, batch):
     """Rows of an epoch's whole batches, shuffled: `(steps, batch)`."""
     whole = n // batch
     return np.random.permutation(n)[: whole * batch].reshape(whole, batch).astype("int32")

@@ -16,6 +16,8 @@ from keras_vae.callbacks import Resume, Shuffled, StopAtNaN
 
 # Larger data stays where it is and goes to the device batch by batch.
 LARGEST = 4 * 2**30
+# Compiling many steps at once takes as long as so many of them save.
+EARNED_BACK = 200
 PER_BATCH = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 
@@ -180,6 +182,14 @@ def why_not(model, x, callbacks=None, **arguments):
     if model._compile_metrics is not None:
         return "the model is compiled with `metrics`, which see what `predict` gives"
     return model.why_no_chunks()
+
+
+def too_few(x, batch_size=None, epochs=1, validation_split=0.0, **arguments):
+    """Why it would not pay, or None, where `why_not` finds nothing against it."""
+    size = getattr(x, "batch_size", batch_size) or 32
+    steps = epochs * -(-int(len(x) * (1.0 - (validation_split or 0.0))) // size)
+    if steps < EARNED_BACK:
+        return f"{steps} steps do not earn back what compiling many at once takes"
 
 
 def _per_batch(callback):

@@ -31,7 +31,8 @@ class Guarded(fast_path.Fast):
         **kwargs,
     ):
         stop = StopAtNaN()
-        fast = self._fast(fast, x, callbacks, validation_split=validation_split, **kwargs)
+        told = {"batch_size": batch_size, "epochs": epochs, "validation_split": validation_split}
+        fast = self._fast(fast, x, callbacks, **told, **kwargs)
         callbacks = [*_listed(callbacks), stop]
         resume = next((c for c in callbacks if isinstance(c, Resume)), None)
         if resume is not None:
@@ -85,7 +86,7 @@ class Guarded(fast_path.Fast):
                 f"`fit` cannot be fast here: {why}. Leave `fast` out and it takes the ordinary "
                 "way. Received: fast=True"
             )
-        return not why
+        return not why and bool(fast or not fast_path.too_few(x, **arguments))
 
 
 class Fitting(Guarded):
@@ -120,7 +121,7 @@ class Fitting(Guarded):
             callbacks: Keras' callbacks. With a `callbacks.Resume` training that was
                 interrupted goes on from its last completed epoch.
             fast: False for Keras' own loop; True for an error where that is the only
-                one; None for what applies.
+                one; None for what applies and pays.
             **kwargs: the rest of Keras' arguments.
 
         Returns:
@@ -161,7 +162,8 @@ class Fitting(Guarded):
             A sentence, or None.
         """
         self._compile_by_default()
-        return fast_path.why_not(self, x, _listed(callbacks), **kwargs)
+        why = fast_path.why_not(self, x, _listed(callbacks), **kwargs)
+        return why or fast_path.too_few(x, **kwargs)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs

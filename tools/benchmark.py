@@ -91,8 +91,11 @@ def _run(stages, x):
     return x
 
 
-def measure(name, rounds=5, steps=30):
+def measure(name, rounds=5, steps=30, xla=False):
     """Figures of one network on this backend, each run an epoch of `steps` batches.
+
+    With `xla` the model is compiled with `jit_compile=True`, as the loop by hand is where
+    that pays: TensorFlow leaves it out on a CPU unless it is asked.
 
     `fit` and the loop take turns, so that a change in the machine's load meets both;
     ratios are medians over the turns.
@@ -105,7 +108,7 @@ def measure(name, rounds=5, steps=30):
         model = models.vae(shape, 32, network="conv", units=(32, 64), hidden=0)
     else:
         model = model_of(network, shape, attributes)
-    model.compile(optimizer=keras.optimizers.Adam(*raw_loops.ADAM))
+    model.compile(keras.optimizers.Adam(*raw_loops.ADAM), jit_compile=xla or "auto")
     backend = keras.backend.backend()
     latent_dim = network[0][-1][1] // 2
     runs = {
@@ -137,7 +140,7 @@ def measure(name, rounds=5, steps=30):
         for clock, found in (("wall", wall), ("cpu", cpu))
     }
     return {
-        "backend": backend,
+        "backend": f"{backend}, XLA" if xla else backend,
         "network": name,
         "batch": batch,
         "steps": steps,
@@ -176,8 +179,11 @@ def _median(call, calls):
 
 def here(names, rounds=5, steps=30, out=None):
     """Measures on this backend; prints rows and adds them to a file of JSON lines."""
-    for name in names:
-        row = measure(name, rounds, steps)
+    runs = [(name, False) for name in names]
+    if keras.backend.backend() == "tensorflow" and "A" in names:
+        runs.append(("A", True))
+    for name, xla in runs:
+        row = measure(name, rounds, steps, xla)
         print(
             f"| {row['backend']} | {name} | {row['fit_per_second']:.0f} "
             f"| {row['fit_per_cpu_second']:.0f} | {row['raw_per_cpu_second']:.0f} "

@@ -1,8 +1,4 @@
-"""The same networks in pythae, which `benchmark` compares with where it is installed.
-
-Its model, loss, optimizer and training loop, on batches that are made already: its
-own loader, which fetches example by example, is left out.
-"""
+"""The same networks in pythae, which `benchmark` compares with where it is installed."""
 
 import importlib.util
 import tempfile
@@ -14,9 +10,14 @@ from . import raw_loops
 INSTALLED = importlib.util.find_spec("pythae") is not None
 
 
-def loop(network, x, latent_dim, batch):
-    """Returns a function that trains pythae's VAE for an epoch, on the CPU or a GPU."""
+def loop(network, x, latent_dim, batch, own_loader=True):
+    """Returns a function that trains pythae's VAE for an epoch, on the CPU or a GPU.
+
+    Its model, loss, optimizer and training loop; without `own_loader`, which fetches
+    example by example, on batches cut from an array.
+    """
     import torch
+    from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -47,7 +48,7 @@ def loop(network, x, latent_dim, batch):
     with tempfile.TemporaryDirectory() as folder:
         trainer = BaseTrainer(
             VAE(config, Encoder(), Decoder()),
-            _Batches(torch, pictures, batch),
+            BaseDataset(torch.from_numpy(pictures), torch.zeros(len(x))),
             training_config=BaseTrainerConfig(
                 output_dir=folder,
                 learning_rate=raw_loops.ADAM[0],
@@ -56,21 +57,19 @@ def loop(network, x, latent_dim, batch):
         )
         trainer.prepare_training()
     trainer.callback_handler.callbacks.clear()
-    trainer.train_loader = trainer.train_dataset
+    if not own_loader:
+        trainer.train_loader = _Batches(torch, pictures, batch)
     return lambda: trainer.train_step(1)
 
 
 class _Batches:
-    """In the place of a data set and of its loader: an epoch's shuffled batches."""
+    """In the place of its loader: an epoch's shuffled batches."""
 
     def __init__(self, torch, pictures, batch):
         self.pictures, self.batch, self.dataset = torch.from_numpy(pictures), batch, pictures
 
     def __len__(self):
         return len(self.pictures) // self.batch
-
-    def __getitem__(self, row):
-        return {"data": self.pictures[row]}
 
     def __iter__(self):
         for rows in raw_loops.table(len(self.pictures), self.batch):

@@ -27,35 +27,34 @@ class TrainStep:
         def step(arrays, rows):
             return self.train_step(tuple(tf.gather(a, rows) for a in arrays))
 
-        def steps(arrays, rows, count, size):
-            room = rows.shape[0] // size
-            logs = {k: tf.zeros((room,), dtype) for k, dtype in dtypes.items()}
+        def steps(arrays, rows, number):
+            logs = {k: tf.zeros(rows.shape[:1], dtype) for k, dtype in dtypes.items()}
 
             def body(i, logs):
-                # XLA asks for sizes that are known: the rest, which is less, is not for it.
-                taken = size if self.jit_compile else tf.minimum(size, count - i * size)
-                new = step(arrays, tf.slice(rows, [i * size], [taken]))
+                new = step(arrays, rows[i])
                 at = tf.reshape(i, (1, 1))
                 return i + 1, {
                     k: tf.tensor_scatter_nd_update(v, at, new[k][None]) for k, v in logs.items()
                 }
 
-            return tf.while_loop(lambda i, _: i * size < count, body, (0, logs))[1]
+            return tf.while_loop(lambda i, _: i < number, body, (0, logs))[1]
 
+        # Whole batches have a known size, which is worth a tenth of the time; what remains of
+        # an epoch has a program of its own.
         compiled = functools.partial(tf.function, autograph=False, jit_compile=self.jit_compile)
         one, many = compiled(step), compiled(steps)
 
         def run(resident, rows, whole):
             size, logs = resident.batch_size, []
             rows = tf.cast(rows, "int32")
-            looped = whole * size if self.jit_compile else len(rows)
-            if looped:
-                # How many rows there are is no part of the shape: one program for all chunks.
-                table = tf.pad(rows[:looped], ((0, resident.steps * size - looped),))
-                new = many(resident.arrays, table, tf.constant(looped), size)
-                logs.append({k: v.numpy()[: -(-looped // size)] for k, v in new.items()})
-            if len(rows) > looped:
-                new = one(resident.arrays, rows[looped:])
+            if whole:
+                # The number of steps is no part of the shape: one program for all chunks.
+                table = tf.reshape(rows[: whole * size], (whole, size))
+                table = tf.pad(table, ((0, resident.steps - whole), (0, 0)))
+                new = many(resident.arrays, table, tf.constant(whole))
+                logs.append({k: v.numpy()[:whole] for k, v in new.items()})
+            if len(rows) > whole * size:
+                new = one(resident.arrays, rows[whole * size :])
                 logs.append({k: v.numpy()[None] for k, v in new.items()})
             return ({k: np.concatenate([log[k] for log in logs]) for k in logs[0]},)
 

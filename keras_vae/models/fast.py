@@ -37,9 +37,7 @@ class Fast:
     _resident = None
 
     def fit(self, x=None, y=None, fast=False, **kwargs):
-        # Rows alone do not say how a `Shuffled` of another kind changes its batches.
-        changed = isinstance(x, Shuffled) and type(x).changed is not Shuffled.changed
-        if fast and not changed:
+        if fast:
             return self._fit_rows(x, y, **kwargs)
         return super().fit(x, y, **kwargs)
 

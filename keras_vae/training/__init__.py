@@ -11,7 +11,8 @@
   `(logs, *state)`: `train_step` on the rows of the data that is on the device,
   `whole` times on `batch_size` of them and once on the rest, if any. The logs are
   arrays with a number a step. With `loop` the steps are one compiled program where
-  the backend compiles; `why_no_chunks()` says what rules it out, or None;
+  the backend compiles, and on PyTorch they are replayed where they can be (see
+  `torch_replay`); `why_no_chunks()` says what rules it out, or None;
 * `vector_jacobian(fn, x, vectors)`: vᵀ ∂fn(x)/∂x, which can itself be differentiated;
 * `fit` and `evaluate` on JAX also give back the weights that an error would destroy.
 """

@@ -5,6 +5,8 @@ import torch
 from torch import distributed
 from torch.optim.adam import adam
 
+from keras_vae.training import torch_replay
+
 _ADAM = type(keras.optimizers.Adam())
 _EXTRAS = (
     "amsgrad",
@@ -35,11 +37,17 @@ class TrainStep:
     def compile_chunk(self, loop=True):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
+        several = distributed.is_available() and distributed.is_initialized()
+        recorded = _Recorded(self)
 
         def run(resident, rows, whole):
             logs = []
             for batch in torch.split(rows, resident.batch_size):
-                logs.append(self.train_step(tuple(a[batch] for a in resident.arrays)))
+                arrays = tuple(a[batch] for a in resident.arrays)
+                if several or len(batch) < resident.batch_size:
+                    logs.append(self.train_step(arrays))
+                else:
+                    logs.append(recorded.step(resident, arrays))
             return ({k: torch.stack([log[k] for log in logs]).cpu().numpy() for k in logs[0]},)
 
         return run
@@ -84,6 +92,33 @@ class TrainStep:
                 return fn(*map(keras.ops.convert_to_tensor, arrays))
 
         return call
+
+
+class _Recorded:
+    """Steps on batches of one size: one is recorded, the next is the test of it.
+
+    Each `fit` begins with that test, as anything may have been changed since the last.
+    """
+
+    def __init__(self, model):
+        self.model, self.fit, self.replay = model, None, None
+        self.to_record = self.to_test = False
+
+    def step(self, fit, arrays):
+        if self.fit is not fit:
+            self.fit, self.to_record, self.to_test = fit, True, self.replay is not None
+        if self.to_test:
+            self.to_test = False
+            logs, same = self.replay.agrees(self.model.train_step, arrays)
+            self.to_record = self.to_record and not same
+            self.replay = self.replay if same else None
+            return logs
+        if self.to_record:
+            self.to_record = False
+            logs, self.replay = torch_replay.record(self.model.train_step, arrays)
+            self.to_test = self.replay is not None
+            return logs
+        return self.model.train_step(arrays) if self.replay is None else self.replay(arrays)
 
 
 def _is_plain_adam(optimizer, gradients, variables):

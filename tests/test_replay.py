@@ -1,0 +1,174 @@
+"""PyTorch: steps written down as operators do what the steps do, and only then are used."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import SHAPE, array, make_images
+from registry import TINY, data, make
+
+from keras_vae import models
+
+if keras.backend.backend() != "torch":
+    pytest.skip("Of PyTorch.", allow_module_level=True)
+
+import torch
+
+from keras_vae.training import torch_replay
+
+STEPS = 6
+# PyTorch's `one_hot` looks at the numbers that it is given.
+READS = {"sparse_autoencoder"}
+
+
+def trained(model, x, y, recording, monkeypatch, epochs=2):
+    """Logs of every epoch and all variables after `fit`, and the replays that were tested."""
+    tested = []
+    with monkeypatch.context() as patch:
+        if recording:
+            agrees = torch_replay.Replay.agrees
+
+            def watched(replay, *args):
+                logs, same = agrees(replay, *args)
+                tested.append(same)
+                return logs, same
+
+            patch.setattr(torch_replay.Replay, "agrees", watched)
+        else:
+            patch.setattr(torch_replay, "record", lambda step, arrays: (step(arrays), None))
+        keras.utils.set_random_seed(3)
+        history = model.fit(x, y, batch_size=4, epochs=epochs, verbose=0, fast=True)
+    variables = [*model.variables, *model.optimizer.variables]
+    return history.history, [array(v) for v in variables], tested
+
+
+def assert_equal(one, other):
+    assert list(one[0]) == list(other[0])
+    for name, values in one[0].items():
+        np.testing.assert_array_equal(values, other[0][name], err_msg=name)
+    for value, expected in zip(one[1], other[1], strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+@pytest.mark.parametrize("kind", TINY)
+def test_every_model_is_recorded_and_trains_to_the_same_bits(kind, network, monkeypatch):
+    if network == "conv" and ":" in kind:
+        pytest.skip("One kind of a function is enough.")
+    found = []
+    for recording in (True, False):
+        keras.utils.set_random_seed(0)
+        model = make(kind, network)
+        x, y = data(kind, 4 * STEPS + 1)
+        found.append(trained(model, x, y, recording, monkeypatch))
+    assert found[0][2] == ([] if kind in READS else [True])
+    assert_equal(*found)
+
+
+def test_codebooks_and_their_revival(monkeypatch):
+    found = []
+    for recording in (True, False):
+        model = models.vq_vae(SHAPE, 2, "conv", (4, 8), num_codes=8, prior_channels=4, seed=0)
+        x = make_images(np.random.default_rng(0), 4 * STEPS)
+        found.append(trained(model, x, None, recording, monkeypatch, epochs=3))
+    assert_equal(*found)
+
+
+def layered(*layers):
+    """A VAE whose encoder has these layers too."""
+    plain = models.vae(SHAPE, 2, units=(4,), seed=0)
+    encoder = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), *layers])
+    return models.VAE(encoder, plain.decoder, plain.posterior_layer, seed=0)
+
+
+class Reads(keras.layers.Layer):
+    """Goes by a number of the batch."""
+
+    def call(self, x):
+        return x * 2 if float(x.detach().sum()) > 20 else x
+
+
+class Counts(keras.layers.Layer):
+    """Does something else each time, and no operator says so."""
+
+    calls = 0
+
+    def call(self, x):
+        self.calls += 1
+        return x * (1 + self.calls % 3)
+
+
+class DrawsFromTheGlobalGenerator(keras.layers.Layer):
+    def call(self, x):
+        return x + torch.randn(x.shape)
+
+
+@pytest.mark.parametrize(
+    "layer, tested",
+    [
+        (lambda: keras.layers.Dropout(0.5, seed=1), [True]),
+        (lambda: keras.layers.BatchNormalization(), [True]),
+        (Reads, []),
+        (Counts, [False]),
+        (DrawsFromTheGlobalGenerator, []),
+    ],
+)
+def test_only_what_is_the_same_each_time_is_replayed(layer, tested, monkeypatch):
+    found, x = [], make_images(np.random.default_rng(0), 4 * STEPS)
+    for recording in (True, False):
+        model = layered(layer(), keras.layers.Dense(4, kernel_initializer="ones"))
+        torch.manual_seed(0)
+        found.append(trained(model, x, None, recording, monkeypatch))
+    assert found[0][2] == tested
+    if layer is Counts:
+        # The test itself is a call more.
+        return
+    assert_equal(*found)
+
+
+def test_what_was_changed_between_two_fits_is_seen(monkeypatch):
+    x, found = make_images(np.random.default_rng(0), 4 * STEPS), []
+    for recording in (True, False):
+        model = models.beta_vae(SHAPE, 2, units=(4,), beta=1.0, seed=0)
+        trained(model, x, None, recording, monkeypatch)
+        model.objective.beta = 50.0
+        found.append(trained(model, x, None, recording, monkeypatch))
+    assert found[0][2] == [False, True]
+    assert_equal(*found)
+
+
+def test_an_optimizer_is_told_of_a_new_learning_rate(monkeypatch):
+    x, found = make_images(np.random.default_rng(0), 4 * STEPS), []
+    for recording in (True, False):
+        model = models.vae(SHAPE, 2, units=(4,), seed=0)
+        trained(model, x, None, recording, monkeypatch)
+        model.optimizer.learning_rate = 0.5
+        found.append(trained(model, x, None, recording, monkeypatch))
+    assert found[0][2] == [True]
+    assert_equal(*found)
+
+
+def test_a_replay_frees_what_it_no_longer_needs():
+    """Of 30 large intermediates only a few are there at once."""
+    weak, alive = [], []
+
+    def step(arrays):
+        x = arrays[0]
+        for _ in range(30):
+            x = torch.exp(-x)
+        return {"x": x.sum()}
+
+    x = torch.ones(3)
+    logs, replay = torch_replay.record(step, (x,))
+    original = torch.ops.aten.exp.default
+
+    def seen(value):
+        out = original(value)
+        weak.append(out.untyped_storage()._weak_ref())
+        alive.append(sum(not torch.UntypedStorage._expired(w) for w in weak))
+        return out
+
+    names = replay.function.__wrapped__.__globals__
+    (name,) = [n for n, value in names.items() if value is original]
+    names[name] = seen
+    assert float(replay((x,))["x"]) == float(logs["x"])
+    assert len(alive) == 30 and max(alive) <= 3

@@ -204,26 +204,58 @@ def test_the_progress_bar_counts_steps(x, capsys):
     assert "5/5" in text and "1/3" not in text and "loss: " in text
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's own Adam is PyTorch's")
+@pytest.mark.skipif(BACKEND == "jax", reason="JAX compiles Keras' own Adam into one pass")
 @pytest.mark.parametrize("network", ["dense", "conv"])
-def test_fused_adam_is_adam(x, network, monkeypatch):
-    from keras_vae.training import torch as training
-    from keras_vae.training import torch_replay
+def test_the_backends_own_adam_is_adam(x, network, monkeypatch):
+    if BACKEND == "torch":
+        from keras_vae.training import torch as training
+        from keras_vae.training import torch_replay
 
-    # Each step is to choose anew.
-    monkeypatch.setattr(torch_replay, "record", lambda step, arrays: (step(arrays), None))
+        # Each step is to choose anew.
+        monkeypatch.setattr(torch_replay, "record", lambda step, arrays: (step(arrays), None))
+    else:
+        from keras_vae.training import tensorflow as training
 
     def build():
-        rate = keras.optimizers.schedules.CosineDecay(0.02, 9)
+        rate = keras.optimizers.schedules.CosineDecay(0.005, 9)
         return tiny(keras.optimizers.Adam(rate), network=network)
 
+    chosen, fused = [], training._fused_adam
+    monkeypatch.setattr(training, "_fused_adam", lambda *args: (chosen.append(1), fused(*args)))
     one = both(build, x, batch_size=8, epochs=2)
-    used = []
-    monkeypatch.setattr(training, "_is_plain_adam", lambda *_: bool(used.append(1)))
+    refused = []
+    monkeypatch.setattr(training, "_is_plain_adam", lambda *_: bool(refused.append(1)))
     other = both(build, x, batch_size=8, epochs=2)
-    assert len(used) == 20
+    # A step each on PyTorch, and on TensorFlow where one is traced.
+    assert chosen and len(chosen) == len(refused)
+    assert len(chosen) == 20 or BACKEND == "tensorflow"
     for pair in zip(one, other):
         assert_same(pair)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"amsgrad": True},
+        {"weight_decay": 0.1},
+        {"clipnorm": 0.1},
+        {"clipvalue": 1e-3},
+        {"global_clipnorm": 0.1},
+        {"use_ema": True},
+        {"gradient_accumulation_steps": 2},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_adam_with_anything_more_is_that_of_keras(x, option):
+    from keras_vae.training import adam
+
+    model = tiny(keras.optimizers.Adam(0.01))
+    model.optimizer.build(model.trainable_variables)
+    assert adam.is_plain(model.optimizer, model.trainable_variables)
+    for optimizer in (keras.optimizers.Adam(0.01, **option), keras.optimizers.AdamW(0.01)):
+        model = tiny(optimizer)
+        model.optimizer.build(model.trainable_variables)
+        assert not adam.is_plain(model.optimizer, model.trainable_variables)
 
 
 @pytest.mark.parametrize("name", ["A", "B", "C"])

@@ -21,6 +21,8 @@ from . import peer, raw_loops
 
 # PyTorch first: pythae runs in its process.
 BACKENDS = ("torch", "tensorflow", "jax")
+# Of a turn: what `fit` does once a call, such as looking at all of the data, is not of a step.
+EPOCHS = 3
 # Networks that are measured against pythae's too.
 PEERS = ("A", "B")
 HEAD = (
@@ -92,7 +94,7 @@ def _run(stages, x):
 
 
 def measure(name, rounds=5, steps=30, xla=False):
-    """Figures of one network on this backend, each run an epoch of `steps` batches.
+    """Figures of one network on this backend; a turn is `EPOCHS` epochs of `steps` batches.
 
     With `xla` the model is compiled with `jit_compile=True`, as the loop by hand is where
     that pays: TensorFlow leaves it out on a CPU unless it is asked.
@@ -112,17 +114,19 @@ def measure(name, rounds=5, steps=30, xla=False):
     backend = keras.backend.backend()
     latent_dim = network[0][-1][1] // 2
     runs = {
-        "raw": raw_loops.LOOPS[backend](network, x, latent_dim, batch, y),
-        "fit": lambda: model.fit(x, y, batch_size=batch, verbose=0, fast=True),
+        "raw": _times(raw_loops.LOOPS[backend](network, x, latent_dim, batch, y)),
+        "fit": lambda epochs: model.fit(
+            x, y, batch_size=batch, epochs=epochs, verbose=0, fast=True
+        ),
     }
     if backend == "torch" and peer.INSTALLED and name in PEERS:
-        runs["pythae"] = peer.loop(network, x, latent_dim, batch)
-        runs["pythae_step"] = peer.loop(network, x, latent_dim, batch, own_loader=False)
+        runs["pythae"] = _times(peer.loop(network, x, latent_dim, batch))
+        runs["pythae_step"] = _times(peer.loop(network, x, latent_dim, batch, own_loader=False))
     first, wall, cpu = {}, {name: [] for name in runs}, {name: [] for name in runs}
     for turn in range(rounds + 1):
         for kind, run in runs.items():
             started, used = time.perf_counter(), time.process_time()
-            run()
+            run(EPOCHS if turn else 1)
             seconds = time.perf_counter() - started, time.process_time() - used
             if turn:
                 wall[kind].append(seconds[0])
@@ -130,7 +134,7 @@ def measure(name, rounds=5, steps=30, xla=False):
             else:
                 first[kind] = seconds[0]
     rate = {
-        f"{kind}_per_{clock}": len(x) / statistics.median(found[kind])
+        f"{kind}_per_{clock}": EPOCHS * len(x) / statistics.median(found[kind])
         for kind in runs
         for clock, found in (("second", wall), ("cpu_second", cpu))
     }
@@ -145,6 +149,7 @@ def measure(name, rounds=5, steps=30, xla=False):
         "network": name,
         "batch": batch,
         "steps": steps,
+        "epochs": EPOCHS,
         "rounds": rounds,
         **rate,
         **ratio,
@@ -152,6 +157,10 @@ def measure(name, rounds=5, steps=30, xla=False):
         "first_raw": first["raw"],
         **(latencies(model) if name == "A" else {}),
     }
+
+
+def _times(epoch):
+    return lambda epochs: [epoch() for _ in range(epochs)]
 
 
 def latencies(model, calls=100):

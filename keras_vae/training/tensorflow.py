@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_vae.training import adam
+
 _DEFAULT = tf.distribute.get_strategy()
 
 
@@ -83,7 +85,10 @@ class TrainStep:
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = optimizer.scale_loss(loss / replicas)
         gradients = tape.gradient(scaled, [v.value for v in variables])
-        optimizer.apply(gradients, variables)
+        if _is_plain_adam(optimizer, gradients, variables):
+            _fused_adam(optimizer, gradients, variables)
+        else:
+            optimizer.apply(gradients, variables)
         return loss, aux
 
     def vector_jacobian(self, fn, x, vectors):
@@ -95,3 +100,33 @@ class TrainStep:
     def compile_function(self, fn):
         graph = tf.function(fn, autograph=False)
         return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))
+
+
+def _is_plain_adam(optimizer, gradients, variables):
+    """Whether TensorFlow's own Adam does the same; with anything more Keras' does it."""
+    return (
+        not tf.distribute.has_strategy()
+        and adam.is_plain(optimizer, variables)
+        and all(isinstance(g, tf.Tensor) for g in gradients)
+    )
+
+
+def _fused_adam(optimizer, gradients, variables):
+    """Keras' Adam on its slots, in one pass over each variable."""
+    step = tf.cast(optimizer.iterations.value + 1, "float32")
+    rate = tf.cast(optimizer.learning_rate, "float32")
+    for slots in zip(variables, gradients, *adam.slots(optimizer, variables), strict=True):
+        variable, gradient, first, second = slots
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.value.handle,
+            m=first.value.handle,
+            v=second.value.handle,
+            beta1_power=tf.pow(optimizer.beta_1, step),
+            beta2_power=tf.pow(optimizer.beta_2, step),
+            lr=rate,
+            beta1=optimizer.beta_1,
+            beta2=optimizer.beta_2,
+            epsilon=optimizer.epsilon,
+            grad=gradient,
+        )
+    optimizer.iterations.assign_add(1)

@@ -3,21 +3,9 @@
 import keras
 import torch
 from torch import distributed
-from torch.optim.adam import adam
+from torch.optim.adam import adam as native_adam
 
-from keras_vae.training import torch_replay
-
-_ADAM = type(keras.optimizers.Adam())
-_EXTRAS = (
-    "amsgrad",
-    "weight_decay",
-    "clipnorm",
-    "clipvalue",
-    "global_clipnorm",
-    "use_ema",
-    "gradient_accumulation_steps",
-    "loss_scale_factor",
-)
+from keras_vae.training import adam, torch_replay
 
 
 def _average(gradients):
@@ -124,29 +112,26 @@ class _Recorded:
 def _is_plain_adam(optimizer, gradients, variables):
     """Whether PyTorch's own Adam does the same; with anything more Keras' does it."""
     return (
-        type(optimizer) is _ADAM
-        and optimizer.built
-        and not any(getattr(optimizer, name) for name in _EXTRAS)
+        adam.is_plain(optimizer, variables)
         and all(g is not None for g in gradients)
-        and all(v.constraint is None and v.dtype == "float32" for v in variables)
         and all(v.value.is_contiguous() for v in variables)
     )
 
 
 def _fused_adam(optimizer, gradients, variables):
     """Keras' Adam in one pass over its slots, where Keras makes eight, which allocate."""
-    places = [optimizer._get_variable_index(v) for v in variables]
+    first, second = adam.slots(optimizer, variables)
     step = optimizer.iterations.value + 1
     one, two = (1 - torch.pow(beta, step) for beta in (optimizer.beta_1, optimizer.beta_2))
-    adam(
+    native_adam(
         [v.value for v in variables],
         # The kernel pairs numbers as they lie in memory; a convolution's lie in another order.
         [g.contiguous() for g in gradients],
-        [optimizer._momentums[i].value for i in places],
-        [optimizer._velocities[i].value for i in places],
+        [v.value for v in first],
+        [v.value for v in second],
         [],
         # So late that PyTorch corrects no bias: it would add epsilon to another number.
-        [torch.full((), 1e9, device=step.device)] * len(places),
+        [torch.full((), 1e9, device=step.device)] * len(variables),
         fused=True,
         amsgrad=False,
         beta1=optimizer.beta_1,

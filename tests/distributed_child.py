@@ -85,6 +85,9 @@ def process(rank, addresses):
 
 def main():
     how, out, *rest = sys.argv[1:]
+    # First: devices can only be set up as long as nothing has been computed.
+    import keras_vae  # noqa: F401
+
     x, batch_size = data(), BATCH
     if how == "process":
         model, x, batch_size = process(int(rest[0]), rest[1:])

@@ -77,6 +77,8 @@ def start(folder, sleep=0.0):
     child = os.fork()
     if child:
         return child
+    # One that hangs would keep the pipes of whoever waits for it open for ever.
+    signal.alarm(100)
     os.environ["RESUME_SLEEP"] = str(sleep)
     status = 1
     try:

@@ -167,7 +167,7 @@ class TestResume:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=240,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         found = done.stdout.splitlines()[-1]

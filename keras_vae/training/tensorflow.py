@@ -8,8 +8,6 @@ import tensorflow as tf
 
 from keras_vae.training import adam
 
-_DEFAULT = tf.distribute.get_strategy()
-
 
 class TrainStep:
     """See `keras_vae.training`."""
@@ -63,7 +61,8 @@ class TrainStep:
         return run
 
     def why_no_chunks(self):
-        if tf.distribute.has_strategy() or self.distribute_strategy is not _DEFAULT:
+        default = tf.distribute.get_strategy()
+        if tf.distribute.has_strategy() or self.distribute_strategy is not default:
             return "a `tf.distribute` strategy is used"
 
     def on_accelerator(self):

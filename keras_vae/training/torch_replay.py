@@ -3,18 +3,27 @@
 What an eager step costs besides its arithmetic is Python: Keras' layers and wrappers, and
 autograd's graph, made anew each time. A step does the same each time, so the operators
 that PyTorch's dispatcher sees, those of the backward pass and of the optimizer among
-them, become a plain function, which later steps call.
+them, become a graph, and that a plain function, which later steps call.
 
 A step that reads a number and goes on by it (`if loss > 1`) cannot be written down; only
 seeds of random draws are understood. What changes from step to step without any operator
 shows where a replay is compared with the step itself: that is what `Replay.agrees` is for.
 """
 
+import contextlib
+from operator import getitem
+
 import torch
+from torch import fx
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _READ = torch.ops.aten._local_scalar_dense.default
+# What can stand in a graph; tensors and generators are arguments of it.
+_PLAIN = (
+    *(type(None), bool, int, float, str),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 # The same numbers in the same place: only gradients, of which there are none, differ.
 _SAME = (
     torch.ops.aten.detach.default,
@@ -87,58 +96,47 @@ class _Calls(TorchDispatchMode):
 
 
 class _Program:
-    """Calls as the source of a function of `x`, a tuple of arrays.
-
-    `lines` are `(text, names that it makes, names that it uses, whether it must stay)`.
-    """
+    """Calls as the graph of a function of arrays, and of what no call made: the constants."""
 
     def __init__(self, calls, arrays, logs):
-        self.names = {id(a): f"x[{i}]" for i, a in enumerate(arrays)}
-        # What no call made: variables, operators, dtypes.
-        self.constants, self.lines, self.read = {}, [], None
+        self.graph, self.last_input, self.constants = fx.Graph(), None, []
+        self.nodes = {id(array): self._input() for array in arrays}
+        # What must stay though nothing uses it, and the last number that was read.
+        self.stays, self.read = set(), None
         for operator, args, kwargs, found in calls:
             if operator in _SAME:
-                self.names[id(found)] = self._text(args[0])
+                self.nodes[id(found)] = self._node(args[0])
             elif operator is _READ:
                 self._nothing_read()
                 self.read = args[0], found
             else:
                 self._call(operator, args, kwargs, found)
         self._nothing_read()
-        self._line(f"return {self._text(logs)}", (), logs, True)
+        self.stays.add(self.graph.output(self._nodes(logs)))
 
     def replay(self):
-        needed, source = set(), []
-        for text, made, used, stays in reversed(self.lines):
-            if stays or needed & made:
-                last = sorted((made | used) - needed)
-                if last and source:
-                    source.append(f"del {', '.join(last)}")
-                source.append(text)
-                needed |= used
-        scope = dict(self.constants)
-        exec("\n    ".join(["def replay(x):", *reversed(source)]), scope)
-        state = [c for c in self.constants.values() if isinstance(c, torch.Tensor)]
-        return Replay(torch.no_grad()(scope["replay"]), state)
+        for node in reversed(self.graph.nodes):
+            if node.op == "call_function" and not node.users and node not in self.stays:
+                self.graph.erase_node(node)
+        run = torch.no_grad()(fx.GraphModule({}, self.graph).forward)
+        state = [c for c in self.constants if isinstance(c, torch.Tensor)]
+        return Replay(lambda arrays: run(*arrays, *self.constants), state)
 
     def _call(self, operator, args, kwargs, found):
         random = torch.Tag.nondeterministic_seeded in operator.tags
         if random:
             self._seed(kwargs.get("generator"))
         self._nothing_read()
-        given = [self._text(a) for a in args]
-        given += [f"{name}={self._text(value)}" for name, value in kwargs.items()]
-        text = f"{self._text(operator)}({', '.join(given)})"
         known = {id(t) for t in _tensors((args, kwargs))}
-        # What works in place gives what it was given, and nothing new.
-        made = [t for t in _tensors(found) if id(t) not in known]
-        for tensor in made:
-            self.names[id(tensor)] = f"t{len(self.names)}"
-        if made:
-            several = isinstance(found, (tuple, list))
-            targets = ["_" if t is None else self._text(t) for t in (found if several else [found])]
-            text = f"{', '.join(targets)}{',' * several} = {text}"
-        self._line(text, made, (args, kwargs), random or operator._schema.is_mutable)
+        node = self.graph.call_function(operator, self._nodes(args), self._nodes(kwargs))
+        if random or operator._schema.is_mutable:
+            self.stays.add(node)
+        several = isinstance(found, (tuple, list))
+        for i, tensor in enumerate(found if several else [found]):
+            # What works in place gives what it was given, and nothing new.
+            if isinstance(tensor, torch.Tensor) and id(tensor) not in known:
+                part = self.graph.call_function(getitem, (node, i)) if several else node
+                self.nodes[id(tensor)] = part
 
     def _seed(self, generator):
         """Seeds a draw's generator by the number that was read for it."""
@@ -147,34 +145,35 @@ class _Program:
         if generator is None or number is None or number & 0xFFFFFFFF != generator.initial_seed():
             raise _CannotRecord
         self.read = None
-        seed = f"int({self._text(tensor)}) & 0xFFFFFFFF"
-        self._line(f"{self._text(generator)}.manual_seed({seed})", (), tensor, True)
+        seeded = self.graph.call_function(_seed, (self._node(generator), self._node(tensor)))
+        self.stays.add(seeded)
 
     def _nothing_read(self):
         if self.read is not None:
             raise _CannotRecord
 
-    def _line(self, text, made, used, stays):
-        self.lines.append((text, self._local(made), self._local(used), stays))
+    def _nodes(self, tree):
+        return fx.node.map_aggregate(tree, self._node)
 
-    def _local(self, tree):
-        """Names of the tensors that a call has made."""
-        names = {self.names.get(id(t), "") for t in _tensors(tree)}
-        return {name for name in names if name.startswith("t")}
+    def _node(self, value):
+        """A value as the graph says it: a plain one as it is, any other by a node."""
+        if isinstance(value, _PLAIN):
+            return value
+        if id(value) not in self.nodes:
+            self.nodes[id(value)] = self._input()
+            self.constants.append(value)
+        return self.nodes[id(value)]
 
-    def _text(self, value):
-        """How the source says a value."""
-        if isinstance(value, torch.Tensor) and id(value) in self.names:
-            return self.names[id(value)]
-        if isinstance(value, (tuple, list)):
-            return f"[{', '.join(map(self._text, value))}]"
-        if isinstance(value, dict):
-            return f"{{{', '.join(f'{k!r}: {self._text(v)}' for k, v in value.items())}}}"
-        if value is None or isinstance(value, (bool, int)):
-            return repr(value)
-        name = f"c{id(value)}"
-        self.constants[name] = value
-        return name
+    def _input(self):
+        """One more argument of the function, after those that it has."""
+        last = self.last_input
+        with self.graph.inserting_after(last) if last else contextlib.nullcontext():
+            self.last_input = self.graph.placeholder(f"input_{len(self.graph.nodes)}")
+        return self.last_input
+
+
+def _seed(generator, number):
+    generator.manual_seed(int(number) & 0xFFFFFFFF)
 
 
 def _tensors(tree):

@@ -1,4 +1,4 @@
-"""Run by test_backends.py, once for each backend: `save`, `load` or `terms` in a folder."""
+"""Run by test_backends.py in each backend: a folder, then tasks such as `save` and `terms`."""
 
 import sys
 from pathlib import Path
@@ -123,7 +123,7 @@ def load_vq(folder):
             model.fit(x, y, epochs=5, verbose=0)
             after = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
             print(
-                f"{other} {HERE} {int(equal)} {int(same)} {difference} "
+                f"codes: {other} {HERE} {int(equal)} {int(same)} {difference} "
                 f"{np.abs(bound - 1).max()} {before} {after}",
                 flush=True,
             )
@@ -148,7 +148,7 @@ def load(folder):
             before = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
             model.fit(x, y, epochs=5, verbose=0)
             after = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
-            print(f"{other} {HERE} {kind} {difference} {before} {after}", flush=True)
+            print(f"weights: {other} {HERE} {kind} {difference} {before} {after}", flush=True)
 
 
 def terms(folder):
@@ -187,4 +187,5 @@ def samples(folder):
 
 if __name__ == "__main__":
     commands = {"save": save, "load": load, "load_vq": load_vq, "terms": terms, "samples": samples}
-    commands[sys.argv[1]](Path(sys.argv[2]))
+    for task in sys.argv[2:]:
+        commands[task](Path(sys.argv[1]))

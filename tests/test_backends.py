@@ -26,7 +26,8 @@ pytestmark = [
 ]
 
 
-def child(backend, task, folder):
+def child(backend, folder, *tasks):
+    """Does tasks in one process of a backend; returns what it printed."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
@@ -34,12 +35,12 @@ def child(backend, task, folder):
         "PYTHONPATH": str(CHILD.parent.parent),
     }
     result = subprocess.run(
-        [sys.executable, str(CHILD), task, str(folder)],
+        [sys.executable, str(CHILD), str(folder), *tasks],
         env=environment,
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0, f"{backend} {task}:\n{result.stderr[-3000:]}"
+    assert result.returncode == 0, f"{backend} {tasks}:\n{result.stderr[-3000:]}"
     return result.stdout
 
 
@@ -47,8 +48,15 @@ def child(backend, task, folder):
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("backends")
     for backend in BACKENDS:
-        child(backend, "save", folder)
+        child(backend, folder, "save", "terms", "samples")
     return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(saved):
+    """What each backend prints of the models that all have saved, in rows of words."""
+    output = {b: child(b, saved, "load", "load_vq") for b in BACKENDS}
+    return {b: [line.split() for line in text.splitlines()] for b, text in output.items()}
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
@@ -73,11 +81,8 @@ def test_presets_agree(saved, name, a, b):
 
 
 @pytest.fixture(scope="module")
-def terms(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("terms")
-    for backend in BACKENDS:
-        child(backend, "terms", folder)
-    return {b: dict(np.load(folder / f"{b}_terms.npz")) for b in BACKENDS}
+def terms(saved):
+    return {b: dict(np.load(saved / f"{b}_terms.npz")) for b in BACKENDS}
 
 
 @pytest.mark.parametrize("name", sorted(TINY))
@@ -94,11 +99,9 @@ def test_every_term_agrees(terms, name):
             np.testing.assert_allclose(other[key], first[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
-def test_samples_of_learned_priors_agree(tmp_path):
+def test_samples_of_learned_priors_agree(saved):
     """The same seed draws the same components, codes, labels and pictures."""
-    for backend in BACKENDS:
-        child(backend, "samples", tmp_path)
-    first, *others = (dict(np.load(tmp_path / f"{b}_samples.npz")) for b in BACKENDS)
+    first, *others = (dict(np.load(saved / f"{b}_samples.npz")) for b in BACKENDS)
     assert len(first) == 11
     for key, values in first.items():
         assert np.std(values, axis=0).max() > 1e-4, key
@@ -107,9 +110,9 @@ def test_samples_of_learned_priors_agree(tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_weights_move_to_every_other_backend_and_training_goes_on(saved, backend):
-    rows = [line.split() for line in child(backend, "load", saved).splitlines() if " " in line]
-    rows = [row for row in rows if row[0] in BACKENDS and row[1] == backend]
+def test_weights_move_to_every_other_backend_and_training_goes_on(loaded, backend):
+    rows = [row[1:] for row in loaded[backend] if row[:1] == ["weights:"]]
+    assert {row[1] for row in rows} == {backend}
     assert {(row[0], row[2]) for row in rows} == set(
         itertools.product(BACKENDS, ("keras", "weights", "preset"))
     )
@@ -120,9 +123,8 @@ def test_weights_move_to_every_other_backend_and_training_goes_on(saved, backend
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_codes_move_to_every_other_backend_and_training_goes_on(saved, backend):
-    output = child(backend, "load_vq", saved)
-    rows = [line.split() for line in output.splitlines() if line.startswith(BACKENDS)]
+def test_codes_move_to_every_other_backend_and_training_goes_on(loaded, backend):
+    rows = [row[1:] for row in loaded[backend] if row[:1] == ["codes:"]]
     assert [row[0] for row in rows] == [b for b in BACKENDS for _ in range(2)]
     for row in rows:
         equal, same, difference, bound, before, after = map(float, row[2:])

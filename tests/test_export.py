@@ -29,6 +29,11 @@ pytest.importorskip("tensorflow")
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
 
 
+@pytest.fixture(autouse=True)
+def timed_briefly(monkeypatch):
+    monkeypatch.setattr(reports, "_TIMED_SECONDS", 0.02)
+
+
 def small(**options):
     return models.cvae((28, 28, 1), 4, "residual", units=(4,), num_classes=10, seed=0, **options)
 
@@ -172,10 +177,12 @@ def variants():
     return found
 
 
-# Starting takes longer than most conversions; what is done with a request is the same.
+# Starting takes longer than most conversions, and timing calls nearly as long; what is
+# done with a request is the same.
 KEPT = """
 import contextlib, sys
 from keras_vae.export import _child
+_child.TIMED_SECONDS = 0.02
 for line in sys.stdin:
     with contextlib.redirect_stdout(sys.stderr):
         _child.main(line.rstrip())

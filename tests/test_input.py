@@ -109,13 +109,20 @@ def trains(model, y=None):
 
 
 @contextlib.contextmanager
-def refused(model, error, match, y=None):
-    """An error, and a model that is as it was and can still be trained."""
+def unmoved(model, error, match, y=None):
+    """An error, and a model that is as it was."""
     weights, codes = model.get_weights(), model.encode(GOOD, y)
     with pytest.raises(error, match=match):
         yield
     same_weights(model, weights)
     np.testing.assert_array_equal(model.encode(GOOD, y), codes)
+
+
+@contextlib.contextmanager
+def refused(model, error, match, y=None):
+    """An error, and a model that is as it was and can still be trained."""
+    with unmoved(model, error, match, y):
+        yield
     trains(model, y)
 
 
@@ -124,8 +131,15 @@ class TestData:
     @pytest.mark.parametrize("bad", BAD_X)
     def test_bad_data_is_refused_everywhere(self, plain, bad, method):
         x, error, match = BAD_X[bad]
-        with refused(plain, error, match):
+        with unmoved(plain, error, match):
             METHODS[method](plain, x)
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_it_still_trains(self, plain, method):
+        for x, error, match in BAD_X.values():
+            with pytest.raises(error, match=match):
+                METHODS[method](plain, x)
+        trains(plain)
 
     @pytest.mark.parametrize("x", [None, 3, "mnist", b"", {"x": GOOD}, object()])
     def test_what_is_no_data_at_all(self, plain, x):
@@ -189,8 +203,9 @@ class TestConditions:
         with refused(labelled, ValueError, match, LABELS):
             labelled.fit(GOOD, LABELS, validation_data=(GOOD, y), verbose=0)
         for use in conditional_uses(labelled):
-            with refused(labelled, ValueError, match, LABELS):
+            with unmoved(labelled, ValueError, match, LABELS):
                 use(y)
+        trains(labelled, LABELS)
 
     @pytest.mark.parametrize(
         "y, match",
@@ -213,14 +228,14 @@ class TestConditions:
         with refused(attributed, ValueError, match, VECTORS):
             attributed.fit(GOOD, VECTORS, validation_data=(GOOD, y), verbose=0)
         for use in conditional_uses(attributed):
-            with refused(attributed, ValueError, match, VECTORS):
+            with unmoved(attributed, ValueError, match, VECTORS):
                 use(y)
         with refused(attributed, ValueError, "conditional|Conditions|attributes", VECTORS):
             attributed.edit(GOOD, y, Big=1)
 
     def test_an_unconditional_model_takes_none(self, plain):
         for use in conditional_uses(plain):
-            with refused(plain, ValueError, "unconditional: leave `condition` out. .* ndarray"):
+            with unmoved(plain, ValueError, "unconditional: leave `condition` out. .* ndarray"):
                 use(LABELS)
         with refused(plain, ValueError, "unconditional: leave `condition` out"):
             plain.edit(GOOD, LABELS, Big=1)
@@ -295,12 +310,13 @@ class TestNumbers:
             "batch_size": lambda: plain.encode(GOOD, batch_size=n),
         }
         for name, call in calls.items():
-            with refused(plain, ValueError, f"`{name}` {match}{name}="):
+            with unmoved(plain, ValueError, f"`{name}` {match}{name}="):
                 call()
         if n is not None:
             for method in (plain.fit, plain.evaluate):
-                with refused(plain, ValueError, f"`batch_size` {match}batch_size="):
+                with unmoved(plain, ValueError, f"`batch_size` {match}batch_size="):
                     method(GOOD, batch_size=n, verbose=0)
+        trains(plain)
 
     def test_good_counts_of_any_integer_type(self, plain):
         for n in (3, np.int64(3), np.uint8(3)):
@@ -573,8 +589,9 @@ class TestSources:
             lambda source: plain.evaluate(source, verbose=0),
             lambda source: plain.fit(GOOD, validation_data=source, verbose=0),
         ):
-            with refused(plain, error, r"(?s)the first batch.*" + _of_a_batch(match)):
+            with unmoved(plain, error, r"(?s)the first batch.*" + _of_a_batch(match)):
                 use(of_one_batch(kind, x))
+        trains(plain)
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize(

@@ -18,24 +18,27 @@ def test_every_named_model_is_in_the_table():
 
 @pytest.fixture(scope="module", params=sorted(TINY))
 def trained(request):
-    """A model after two epochs with a last batch of one, its data and history."""
+    """A trained model, some of its data, and what `fit` logged: the last batch was of one."""
     keras.utils.set_random_seed(0)
     model = make(request.param)
-    x, y = data(request.param)
+    model.compile(keras.optimizers.Adam(1e-2))
+    x, y = data(request.param, 65)
     held_out = x[:3] if y is None else (x[:3], y[:3])
     history = model.fit(
-        x, y, batch_size=7, epochs=2, validation_data=held_out, verbose=0,
+        x, y, batch_size=32, epochs=60, validation_data=held_out, validation_freq=60, verbose=0,
         sample_weight=np.linspace(0.5, 1.5, len(x)),
     ).history  # fmt: skip
-    return request.param, model, x, y, history
+    return request.param, model, x[:15], None if y is None else y[:15], history
 
 
-def test_fit_logs_every_term_and_learns_from_a_last_batch_of_one(trained):
+def test_fit_logs_every_term_and_learns(trained):
+    """What is left to reconstruct falls by a tenth and more of what there was to learn."""
     name, model, x, y, history = trained
     terms = {"loss", *model.objective.terms}
     assert set(history) == terms | {f"val_{term}" for term in terms}
-    assert "reconstruction_loss" in terms
-    assert np.isfinite([*history.values()]).all()
+    assert all(np.isfinite(values).all() for values in history.values())
+    losses = history["reconstruction_loss"]
+    assert losses[-1] < 0.9 * losses[0], losses[:: len(losses) - 1]
     # Without hidden layers the posterior's weights are the encoder's.
     part = "encoder" if model.encoder.weights else "posterior_layer"
     before, after = (getattr(m, part).get_weights() for m in (make(name), model))
@@ -95,7 +98,8 @@ def _tensor(y):
 
 def test_the_bound_or_why_there_is_none(trained):
     name, model, x, y, _ = trained
-    x, y = x[:3], None if y is None else y[:3]
+    # Black and white: what draws its pixels draws these, whatever the seed.
+    x, y = np.round(x[:3]), None if y is None else y[:3]
     if name in NO_BOUND:
         with pytest.raises(ValueError, match=f"{NO_BOUND[name]}.*Received"):
             model.log_likelihood(x, 5, condition=y)
@@ -155,7 +159,10 @@ def test_what_is_exported_is_the_model(trained):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", sorted(TINY))
 def test_convolutions_and_mixed_precision(name, policy):
-    """Losses stay finite, fall, and are those of full precision to a few per cent."""
+    """Losses are those of full precision to a few per cent, and stay finite in training.
+
+    Training has more to overflow in float16; in bfloat16 one model stands for all.
+    """
     x, y = data(name)
     noise = np.random.default_rng(0).standard_normal((4, len(x), 20), "float32")
 
@@ -171,19 +178,9 @@ def test_convolutions_and_mixed_precision(name, policy):
     try:
         model = make(name, "conv")
         np.testing.assert_allclose(first_loss(model), expected, rtol=0.03, atol=0.5)
+        if policy == "mixed_bfloat16" and name != "vae":
+            return
         history = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history
     finally:
         keras.config.set_dtype_policy(before)
     assert np.isfinite(history["loss"]).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(TINY))
-def test_it_learns(name):
-    """What is left to reconstruct falls by a tenth and more of what there was to learn."""
-    x, y = data(name, 64)
-    model = make(name)
-    model.compile(keras.optimizers.Adam(1e-2))
-    losses = model.fit(x, y, batch_size=32, epochs=60, verbose=0).history["reconstruction_loss"]
-    assert np.isfinite(losses).all()
-    assert losses[-1] < 0.9 * losses[0], losses[:: len(losses) - 1]

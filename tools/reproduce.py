@@ -84,15 +84,40 @@ def scaled(training, budget):
     return found
 
 
+def stages(recipe):
+    """A recipe once for each stage of its training: with its samples and part of the epochs.
+
+    A stage goes on from the weights of the one before it, with a decay of its own.
+    """
+    training, model = recipe["training"], recipe["model"]
+    found = []
+    for stage in training.get("stages", [{"part": 1}]):
+        own = {key: value for key, value in stage.items() if key == "samples"}
+        epochs = max(1, round(training["epochs"] * stage["part"]))
+        found.append(
+            {
+                **recipe,
+                "model": {**model, "arguments": {**model["arguments"], **own}},
+                "training": {**training, "epochs": epochs},
+            }
+        )
+    return found
+
+
 def _row(name, table, row, settings, folder, restart):
     """Trains and measures one row; returns what is written of it."""
     recipe = {**row["recipe"], "training": scaled(row["recipe"]["training"], settings["budget"])}
     training, limit = recipe["training"], settings["limit"]
     # Another budget or part of the data is another run.
     runs = folder / ".runs" / name / f"{row['name']}_{training['epochs']}_{limit or 'all'}"
-    model, (x, y), validation = train.begin(recipe, runs, restart, limit)
-    started = time.monotonic()
-    best = train._fit(model, x, y, validation, training, runs)
+    started, weights = time.monotonic(), None
+    for number, stage in enumerate(stages(recipe), start=1):
+        stage_runs = runs / f"stage_{number}"
+        model, (x, y), validation = train.begin(stage, stage_runs, restart, limit)
+        if weights is not None:
+            model.set_weights(weights)
+        best = train._fit(model, x, y, validation, stage["training"], stage_runs)
+        weights = model.get_weights()
     seconds = time.monotonic() - started
     if isinstance(model, models.FactorVAE):
         model = model.plain()

@@ -54,21 +54,32 @@ def row(name, published, function, arguments, data, training, samples=5000):
     "likelihood",
     "200-200 tanh units, 50 dimensions, batches of 20, Adam from 0.001, 3280 epochs, as there. "
     "Ours: 55,000 training images and the epoch that is best on 5,000 others, not 60,000 and "
-    "the last; a cosine decay, not eight stages; averaged weights.",
+    "the last; a cosine decay, not eight stages; averaged weights. Rows of the importance-"
+    "weighted bound begin with fewer samples (1 for 60 % of the epochs, 5, then 50 for 12 %), as "
+    "the paper's table 2 continues a VAE, and have the doubly reparameterised gradient.",
 )
 def _iwae():
     shape = {"input_shape": (28, 28, 1), "latent_dim": 50, "units": (200, 200)}
     shape |= {"activation": "tanh", "likelihood": "dynamic_bernoulli"}
     training = {"epochs": 3280, "batch_size": 20, "learning_rate": 1e-3}
     published = {"vae": {1: 86.76, 5: 86.47, 50: 86.35}, "iwae": {1: 86.76, 5: 85.54, 50: 84.78}}
+    # Most of what is learned is learned with one sample, at a tenth of the time.
+    first = {"samples": 1, "part": 0.6}
+    growing = {
+        5: [first, {"samples": 5, "part": 0.4}],
+        50: [first, {"samples": 5, "part": 0.28}, {"samples": 50, "part": 0.12}],
+    }
     found = []
     for k in (1, 5, 50):
         # With one sample both are the same.
         for kind in ("vae", "iwae") if k > 1 else ("vae",):
-            own = {"samples": k} if kind == "iwae" else {"objective": objectives.ELBO(samples=k)}
+            own, how = {"objective": objectives.ELBO(samples=k)}, training
+            if kind == "iwae":
+                own = {"samples": k, "gradient": "dreg"}
+                how = {**training, "stages": growing[k]}
             name = f"{kind}_{k}"
             numbers = {"NLL": published[kind][k]}
-            found.append(row(name, numbers, kind, {**shape, **own}, "mnist", training))
+            found.append(row(name, numbers, kind, {**shape, **own}, "mnist", how))
     return found
 
 

@@ -108,6 +108,40 @@ def test_an_interrupted_row_goes_on(stub, tmp_path, monkeypatch):
     assert (tmp_path / "static.json").exists()
 
 
+def test_stages_go_on_from_each_other(stub, tmp_path, monkeypatch):
+    """With their own samples and part of the epochs; a second run begins where one stopped."""
+    stages = [{"samples": 1, "part": 0.75}, {"samples": 4, "part": 0.25}]
+    fit = {"epochs": 400, "batch_size": 50, "learning_rate": 2e-3, "verbose": 0, "stages": stages}
+    made = tables.row("growing", {}, "iwae", TINY, "mnist", fit, 5)
+    monkeypatch.setitem(tables.TABLES["static"], "rows", lambda: [made])
+    seen, original = [], training._fit
+
+    def train(model, x, y, validation, settings, folder):
+        began = model.get_weights()
+        found = original(model, x, y, validation, settings, folder)
+        seen.append((model.objective.samples, settings["epochs"], began, model.get_weights()))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(training, "_fit", train)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    found = run(tmp_path)["growing"]
+    assert [(samples, epochs) for samples, epochs, _, _ in seen] == 2 * [(1, 3), (4, 1)]
+    (_, _, start, one), (_, _, second, two), (_, _, _, again), (_, _, _, last) = seen
+    for a, b, c in zip(one, second, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+        # What was done is not done again.
+        np.testing.assert_array_equal(a, c)
+    for a, b in zip(two, last, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for before, after in ((start, one), (second, two)):
+        assert max(np.abs(a - b).max() for a, b in zip(before, after)) > 1e-4
+    assert (found["epochs"], found["paper_epochs"]) == (4, 400)
+    assert len(reproduce.stages({"model": {"arguments": {}}, "training": {"epochs": 5}})) == 1
+
+
 def test_bad_words_are_said(stub, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"Rows of static are first, second. Received: \['x'\]"):
         run(tmp_path, rows=["x"])

@@ -12,6 +12,8 @@ from keras_vae import corruption, datasets, metrics, mixtures, zoo
 from tools import evaluate, recipes
 from tools import train as training
 
+pytestmark = pytest.mark.once
+
 NOISE = keras.saving.serialize_keras_object(corruption.Gaussian(0.3))
 KINDS = {
     "plain": ("autoencoder", {}, {"jacobian_examples": 20}),

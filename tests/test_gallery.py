@@ -12,7 +12,7 @@ from tools import gallery, uses
 from tools.gallery import lessons, parts
 
 HERE = gallery.HERE
-once = pytest.mark.once
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +37,6 @@ def packaged():
         cached.cache_clear()
 
 
-@once
 @pytest.mark.parametrize("name", gallery.NAMES)
 class TestEveryFigure:
     def text(self, name, language):
@@ -85,7 +84,6 @@ class TestEveryFigure:
         assert 3_000 < (HERE / gallery.picture(name)).stat().st_size <= parts.LARGEST
 
 
-@once
 class TestIndex:
     def test_it_lists_every_figure_in_both_languages(self):
         for language, file in lessons.INDEX.items():
@@ -103,7 +101,6 @@ class TestIndex:
         assert sum(pictures.values()) <= 650_000
 
 
-@once
 class TestLessons:
     def test_numbers_go_where_they_are_named(self):
         text = "a **1**<!--one-->, b **0.5**<!--two-->, **bold**"
@@ -232,7 +229,6 @@ class TestTrained:
         assert [*terms] == ["reconstruction_loss", "kl_loss"]
 
 
-@once
 class TestCommand:
     def test_it_lists_what_there_is(self, capsys):
         assert cli.main(["gallery", "--list"]) == 0
@@ -244,13 +240,11 @@ class TestCommand:
         assert "leave --out out" in capsys.readouterr().err
 
 
-@once
 def test_every_module_of_a_figure_is_listed():
     found = {p.stem for p in Path(HERE).glob("*.py")} - {"__init__", "lessons", "parts"}
     assert found == set(gallery.NAMES)
 
 
-@once
 def test_grids_run_from_the_upper_left():
     codes = parts.grid((0, 10), (1, 12), 2)
     np.testing.assert_allclose(codes, [[0, 12], [1, 12], [0, 10], [1, 10]])

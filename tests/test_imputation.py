@@ -10,7 +10,7 @@ from keras_vae import datasets, zoo
 from tools import evaluate, imputation, recipes
 from tools import train as training
 
-pytestmark = pytest.mark.usefixtures("offline")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("offline")]
 
 
 def recipe():

@@ -9,6 +9,8 @@ import pytest
 import keras_vae
 from keras_vae import datasets
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = {"README.md": "## Four blocks", "README.es.md": "## Cuatro bloques"}
 

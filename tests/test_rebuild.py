@@ -9,6 +9,8 @@ from keras_vae import models, zoo
 from tools import __main__ as cli
 from tools import readme, rebuild, recipes
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):

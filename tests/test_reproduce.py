@@ -12,6 +12,8 @@ from tools import __main__ as cli
 from tools import recipes, reproduce, tables
 from tools import train as training
 
+pytestmark = pytest.mark.once
+
 TINY = {"input_shape": (28, 28, 1), "latent_dim": 2, "units": (8,), "likelihood": "bernoulli"}
 FIT = {"epochs": 300, "batch_size": 50, "learning_rate": 2e-3, "verbose": 0, "warmup_epochs": 30}
 
@@ -155,7 +157,6 @@ def test_bad_words_are_said(stub, tmp_path, capsys):
     assert "no reproduction" in capsys.readouterr().err
 
 
-@pytest.mark.once
 def test_budgets_scale_epochs_warm_up_and_patience():
     paper = {"epochs": 2000, "warmup_epochs": 100, "patience": 50, "batch_size": 100}
     half = reproduce.scaled(paper, 0.5)
@@ -166,7 +167,6 @@ def test_budgets_scale_epochs_warm_up_and_patience():
     assert reproduce.scaled(paper, 1.0) == paper
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_recipes_build_models_of_their_data(name):
     words = [a for a in cli.parser()._subparsers._group_actions[0].choices["reproduce"]._actions]
@@ -183,7 +183,6 @@ def test_recipes_build_models_of_their_data(name):
         assert ("factor" in row["name"]) == isinstance(model, models.FactorVAE)
 
 
-@pytest.mark.once
 class TestGatedNetworks:
     def test_a_layer_is_a_product_with_its_gate(self, rng):
         model = tables.gated_vamp_vae((2, 2, 1), 3, units=(5,), components=4, seed=1)
@@ -204,7 +203,6 @@ class TestGatedNetworks:
         assert any((a != b).any() for a, b in zip(first, other))
 
 
-@pytest.mark.once
 class TestDisentanglement:
     def measured(self, encode):
         pytest.importorskip("sklearn")

@@ -11,7 +11,7 @@ from keras_vae import datasets, metrics, mixtures, models, zoo
 from tools import evaluate, recipes
 from tools import train as training
 
-pytestmark = pytest.mark.usefixtures("offline")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("offline")]
 
 KINDS = {
     "vamp_vae": {"components": 4},

@@ -15,6 +15,9 @@ from tools import evaluate, frechet, phone, readme, recipes
 from tools import train as training
 from tools.demo import digits
 
+# What the commands do around `fit` and the measures, which other files test on each backend.
+pytestmark = pytest.mark.once
+
 RECIPE = {
     "description": "A small VAE.",
     "model": {

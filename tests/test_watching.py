@@ -109,6 +109,7 @@ class TestTensorBoardPictures:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("offline")
+@pytest.mark.once
 def test_train_draws_its_progress(tmp_path, capsys):
     folder = tmp_path / "small"
     folder.mkdir()

@@ -471,6 +471,7 @@ def flipped(content):
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
+@pytest.mark.once
 class TestDamaged:
     @pytest.fixture(autouse=True)
     def unchanged(self):
@@ -790,6 +791,7 @@ def full_disk(*args, **kwargs):
     raise OSError("No space left on device")
 
 
+@pytest.mark.once
 class TestAtomic:
     @pytest.mark.parametrize(
         "target",

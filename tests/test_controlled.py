@@ -294,7 +294,7 @@ class TestControlled:
                 for layer in scaffold.decoder.layers:
                     if isinstance(layer, layers.FeatureModulation):
                         layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.weights])
-            log = scaffold.fit(x, y, epochs=40, batch_size=32, verbose=0).history[f"{name}_loss"]
+            log = scaffold.fit(x, y, epochs=80, batch_size=32, verbose=0).history[f"{name}_loss"]
             assert np.mean(log[-8:]) < 0.85 * np.mean(log[:8]), (name, log)
 
     def test_hiding_is_nothing_for_an_adversary_that_knows_nothing(self):

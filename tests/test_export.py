@@ -146,8 +146,8 @@ def real(name, model):
         y = None if model.condition is None else route._some_conditions(model.condition, 400)
         x = np.clip(model.sample(400, condition=y, seed=1), 0, 1)
     pair = (x, y) if model.condition else (x,)
-    both = [tuple(part[rows] for part in pair) for rows in (slice(0, 100), slice(200, 264))]
-    return both if model.condition else [part[0] for part in both]
+    halves = [tuple(part[rows] for part in pair) for rows in (slice(0, 200), slice(200, 400))]
+    return halves if model.condition else [half[0] for half in halves]
 
 
 def variants():

@@ -159,10 +159,7 @@ def test_what_is_exported_is_the_model(trained):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", sorted(TINY))
 def test_convolutions_and_mixed_precision(name, policy):
-    """Losses are those of full precision to a few per cent, and stay finite in training.
-
-    Training has more to overflow in float16; in bfloat16 one model stands for all.
-    """
+    """Losses are those of full precision to a few per cent, and stay finite in training."""
     x, y = data(name)
     noise = np.random.default_rng(0).standard_normal((4, len(x), 20), "float32")
 
@@ -178,8 +175,6 @@ def test_convolutions_and_mixed_precision(name, policy):
     try:
         model = make(name, "conv")
         np.testing.assert_allclose(first_loss(model), expected, rtol=0.03, atol=0.5)
-        if policy == "mixed_bfloat16" and name != "vae":
-            return
         history = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history
     finally:
         keras.config.set_dtype_policy(before)

@@ -64,12 +64,8 @@ def test_samples_look_like_digits_more_than_noise_does(name):
     assert decided > DECIDED.get(name, 0.75)
 
 
-# Each is fine-tuned on one backend, in turn: that all train alike is seen with small models.
-TURN = ("tensorflow", "jax", "torch").index(keras.backend.backend())
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MNIST[TURN::3])
+@pytest.mark.parametrize("name", MNIST)
 def test_fine_tuning_for_one_epoch_lowers_the_loss(name):
     model = zoo.load(name)
     x, y = data_of(model, 320)

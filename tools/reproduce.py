@@ -85,15 +85,15 @@ def scaled(training, budget):
 
 
 def stages(recipe):
-    """A recipe once for each stage of its training: with its samples and part of the epochs.
+    """A recipe once for each stage of its training: with its arguments and part of the epochs.
 
     A stage goes on from the weights of the one before it, with a decay of its own.
     """
     training, model = recipe["training"], recipe["model"]
     found = []
     for stage in training.get("stages", [{"part": 1}]):
-        own = {key: value for key, value in stage.items() if key == "samples"}
-        epochs = max(1, round(training["epochs"] * stage["part"]))
+        own = dict(stage)
+        epochs = max(1, round(training["epochs"] * own.pop("part")))
         found.append(
             {
                 **recipe,

@@ -112,15 +112,16 @@ class _Program:
             else:
                 self._call(operator, args, kwargs, found)
         self._nothing_read()
-        self.stays.add(self.graph.output(self._nodes(logs)))
+        self.graph.output(self._nodes(logs))
 
     def replay(self):
         for node in reversed(self.graph.nodes):
             if node.op == "call_function" and not node.users and node not in self.stays:
                 self.graph.erase_node(node)
         run = torch.no_grad()(fx.GraphModule({}, self.graph).forward)
-        state = [c for c in self.constants if isinstance(c, torch.Tensor)]
-        return Replay(lambda arrays: run(*arrays, *self.constants), state)
+        constants = self.constants
+        state = [c for c in constants if isinstance(c, torch.Tensor)]
+        return Replay(lambda arrays: run(*arrays, *constants), state)
 
     def _call(self, operator, args, kwargs, found):
         random = torch.Tag.nondeterministic_seeded in operator.tags

@@ -75,9 +75,9 @@ class TestModulation:
             kinds = [type(layer).__name__ for layer in network.layers]
             assert kinds.count("FeatureModulation") == 2
 
-    def test_strided_stages_have_the_same_shapes_as_blocks(self):
+    def test_all_stages_have_the_same_shapes(self):
         for shape in ((16, 16, 3), (14, 11, 1)):
-            for stages in ("blocks", "strided"):
+            for stages in networks.STAGES:
                 encoder, decoder = networks.build("conv", shape, 4, (4, 8), stages=stages)
                 assert encoder.output_shape[1:] == (256,)
                 assert decoder.output_shape[1:] == shape

@@ -295,6 +295,35 @@ class TestNetworks:
                     **{"network": network, **bad}, input_shape=shape, latent_dim=3, spatial=True
                 )
 
+    def test_compact_stages_are_strided_and_transposed_convolutions(self, rng):
+        """Of 4 × 4 kernels: two pixels further down and right, and back again."""
+        encoder, decoder = networks.build(
+            "conv", (8, 8, 3), 4, (5,), seed=0, hidden=0, stages="compact", activation=None
+        )
+        down, up = (
+            next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+            for network in (encoder, decoder)
+        )
+        x = rng.normal(size=(1, 8, 8, 3)).astype("float32")
+        kernel = array(down.kernel).reshape(2, 2, 2, 2, 3, 5).transpose(0, 2, 1, 3, 4, 5)
+        kernel = tensor(kernel.reshape(4, 4, 3, 5))
+        padded = tensor(np.pad(x, ((0, 0), (0, 2), (0, 2), (0, 0))))
+        expected = ops.conv(padded, kernel, strides=2, padding="valid")
+        found = keras.Model(encoder.inputs, down.output)(tensor(x))
+        np.testing.assert_allclose(array(found), array(expected), atol=1e-5)
+
+        kernel = array(up.kernel).reshape(2, 2, 5, 2, 2, 3)[::-1, ::-1]
+        kernel = kernel.transpose(0, 3, 1, 4, 2, 5).reshape(4, 4, 5, 3)
+        z = tensor(rng.normal(size=(1, 4)))
+        (maps,) = [layer for layer in decoder.layers if isinstance(layer, keras.layers.Reshape)]
+        maps = array(keras.Model(decoder.inputs, maps.output)(z))[0]
+        expected = np.zeros((10, 10, 3))
+        for i, j in np.ndindex(4, 4):
+            expected[2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += np.einsum(
+                "c,hwcd->hwd", maps[i, j], kernel
+            )
+        np.testing.assert_allclose(array(decoder(z))[0], expected[:8, :8], atol=1e-5)
+
     def test_units_are_widths_from_the_data_inwards(self):
         encoder, decoder = networks.build("dense", (9,), 2, (7, 5))
         widths = [w.shape for n in (encoder, decoder) for w in n.weights if len(w.shape) == 2]

@@ -60,12 +60,16 @@ def test_rows_are_trained_measured_and_written(stub, tmp_path, monkeypatch):
     assert first["ours"]["NLL"]["value"] == pytest.approx(expected.mean(), rel=1e-6)
     error = expected.std(ddof=1) / 60**0.5
     assert first["ours"]["NLL"]["standard_error"] == pytest.approx(error, rel=1e-5)
+    epochs, losses = zip(*first["validation_curve"])
+    assert epochs == (1, 2, 3) and first["validation_loss"] == pytest.approx(min(losses))
+    assert (tmp_path / "static.png").is_file()
     # The warm-up is a tenth of the training, as in the paper: .3 epochs of two batches.
     assert model.objective.beta.steps == 1
     text = reproduce.markdown(tmp_path)
     value = f"{expected.mean():.2f} ± {error:.2f}"
     assert f"| first | NLL | 89.9 | {value} | 3 of 300 | validation, n = 60, K = 5" in text
     assert "| second | NLL | - |" in text
+    assert text.endswith("training](zoo/reproduce/static.png)")
     assert not list((tmp_path / ".runs" / "static").iterdir())
 
 
@@ -141,7 +145,15 @@ def test_stages_go_on_from_each_other(stub, tmp_path, monkeypatch):
     for before, after in ((start, one), (second, two)):
         assert max(np.abs(a - b).max() for a, b in zip(before, after)) > 1e-4
     assert (found["epochs"], found["paper_epochs"]) == (4, 400)
+    assert [epoch for epoch, _ in found["validation_curve"]] == [1, 2, 3, 4]
     assert len(reproduce.stages({"model": {"arguments": {}}, "training": {"epochs": 5}})) == 1
+
+
+def test_a_curve_has_few_points_and_the_last(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,val_loss\n" + "".join(f"{i},{i / 2}\n" for i in range(101)))
+    curve = reproduce._curve(log, after=7, points=50)
+    assert len(curve) == 34 and curve[-1] == (108, 50.0) and curve[-2] == (105, 48.5)
 
 
 def test_bad_words_are_said(stub, tmp_path, capsys):

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_vae import conditions, models, posteriors
+from keras_vae import conditions, likelihoods, models, objectives, posteriors, quantizers
 
 from . import peer, raw_loops
 
@@ -24,7 +24,9 @@ BACKENDS = ("torch", "tensorflow", "jax")
 # Of a turn: what `fit` does once a call, such as looking at all of the data, is not of a step.
 EPOCHS = 3
 # Networks that are measured against pythae's too.
-PEERS = ("A", "B")
+PEERS = ("A", "B", "D")
+# Stages of the networks that are built by `models.vae`.
+OWN = {"S": "blocks", "E": "compact"}
 HEAD = (
     "| backend | network | fit, images / s | / CPU-second | by hand, / CPU-second "
     "| ratio, wall | ratio, CPU | first epoch, fit / by hand, s |"
@@ -34,18 +36,23 @@ HEAD = (
 def networks():
     """Networks by name: `(encoder, decoder)` of `raw_loops`, shape, batch size, attributes.
 
-    S is B as this package builds it, with sub-pixel convolutions; by hand it is B.
+    S is B as this package builds it, with sub-pixel convolutions, and E with its compact
+    ones, which compute as much as B; by hand both are B. D is a VQ-VAE, whose prior is
+    constant while it trains, as in its paper.
     """
     dense = (
         [("dense", 512, 1), ("dense", 256, 1), ("dense", 32, 0)],
         [("dense", 256, 1), ("dense", 512, 1), ("dense", 784, 0), ("reshape", (28, 28, 1))],
     )
     conv = _convolutions((28, 28, 1), (32, 64), 32)
+    quantized = [("conv", 32, 1), ("conv", 64, 0)], [("up", 32, 1), ("up", 1, 0)]
     return {
         "A": (dense, (28, 28, 1), 128, 0),
         "B": (conv, (28, 28, 1), 128, 0),
         "S": (conv, (28, 28, 1), 128, 0),
+        "E": (conv, (28, 28, 1), 128, 0),
         "C": (_convolutions((64, 64, 3), (32, 64, 128, 256), 128), (64, 64, 3), 64, 40),
+        "D": (quantized, (28, 28, 1), 128, 0),
     }
 
 
@@ -61,6 +68,8 @@ def _convolutions(shape, widths, latent_dim):
 def model_of(network, shape, attributes=0):
     """The `VAE` of a network of `raw_loops`."""
     encoder, decoder = network
+    if raw_loops.quantizes(network):
+        return _vq_vae(encoder, decoder, shape)
     latent_dim = encoder[-1][1] // 2
     data, code, extra = keras.Input(shape), keras.Input((latent_dim,)), keras.Input((attributes,))
     x, z = data, code
@@ -76,6 +85,40 @@ def model_of(network, shape, attributes=0):
         condition=condition,
         seed=0,
     )
+
+
+def _vq_vae(encoder, decoder, shape):
+    data = keras.Input(shape)
+    maps = _run(encoder, data)
+    code = keras.Input(maps.shape[1:])
+    codes, width = raw_loops.CODES, maps.shape[-1]
+    return models.VQVAE(
+        keras.Model(data, maps),
+        keras.Model(code, _run(decoder, code)),
+        quantizers.VectorQuantizer(codes, width, "gradient", revive_after=None, seed=0),
+        _Constant(codes, maps.shape[1:3]),
+        likelihood=likelihoods.Normal(1.0),
+        objective=objectives.Quantized(raw_loops.COMMITMENT),
+    )
+
+
+class _Constant(keras.layers.Layer):
+    """A prior of codes with nothing to train."""
+
+    condition_dim = None
+
+    def __init__(self, num_codes, map_shape):
+        super().__init__(name="prior")
+        self.num_codes, self.map_shape = num_codes, map_shape
+        self.built = True
+
+    def attach(self, model):
+        """Nothing of the model is needed."""
+
+    def log_prob(self, codes, condition=None):
+        """log p(codes), nats: all are as likely."""
+        number = math.prod(self.map_shape) * math.log(self.num_codes)
+        return keras.ops.full((keras.ops.shape(codes)[0],), -number)
 
 
 def _run(stages, x):
@@ -106,8 +149,10 @@ def measure(name, rounds=5, steps=30, xla=False):
     rng = np.random.default_rng(0)
     x = rng.random((steps * batch, *shape), "float32")
     y = rng.integers(0, 2, (len(x), attributes)).astype("float32") if attributes else None
-    if name == "S":
-        model = models.vae(shape, 32, network="conv", units=(32, 64), hidden=0)
+    if name in OWN:
+        model = models.vae(
+            shape, 32, network="conv", units=(32, 64), hidden=0, stages=OWN[name], seed=0
+        )
     else:
         model = model_of(network, shape, attributes)
     model.compile(keras.optimizers.Adam(*raw_loops.ADAM), jit_compile=xla or "auto")
@@ -206,7 +251,7 @@ def here(names, rounds=5, steps=30, out=None):
                 file.write(json.dumps(row) + "\n")
 
 
-def everywhere(names=("A", "B", "S", "C"), rounds=5, steps=30, device="cpu", folder=None):
+def everywhere(names=("A", "B", "S", "E", "C", "D"), rounds=5, steps=30, device="cpu", folder=None):
     """Prints the table of all backends that are installed, each in its own process.
 
     Args:
@@ -243,6 +288,7 @@ def everywhere(names=("A", "B", "S", "C"), rounds=5, steps=30, device="cpu", fol
 def _beside_pythae(rows):
     """A table of how many times as fast `fit` is, where pythae was measured."""
     theirs = {row["network"]: row for row in rows if "pythae_per_second" in row}
+    theirs |= dict.fromkeys(OWN, theirs["B"]) if "B" in theirs else {}
     lines = []
     for row in rows:
         if row["network"] in theirs:

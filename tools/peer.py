@@ -18,13 +18,13 @@ def loop(network, x, latent_dim, batch, own_loader=True):
     """
     import torch
     from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
+    from pythae.models import VAE, VQVAE, VAEConfig, VQVAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
     from torch import nn
 
-    shape = x.shape[1:]
+    shape, quantized = x.shape[1:], raw_loops.quantizes(network)
 
     class Encoder(BaseEncoder):
         def __init__(self):
@@ -32,22 +32,36 @@ def loop(network, x, latent_dim, batch, own_loader=True):
             self.layers = _modules(nn, network[0], shape)
 
         def forward(self, x):
+            if quantized:
+                return ModelOutput(embedding=self.layers(x))
             mean, log_var = self.layers(x).chunk(2, -1)
             return ModelOutput(embedding=mean, log_covariance=log_var)
 
     class Decoder(BaseDecoder):
         def __init__(self):
             super().__init__()
-            self.layers = nn.Sequential(*_modules(nn, network[1], (latent_dim,)), nn.Sigmoid())
+            first = (None, None, network[0][-1][1]) if quantized else (latent_dim,)
+            self.layers = _modules(nn, network[1], first)
+            if not quantized:
+                self.layers.append(nn.Sigmoid())
 
         def forward(self, z):
             return ModelOutput(reconstruction=self.layers(z))
 
     pictures = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    config = VAEConfig(pictures.shape[1:], latent_dim, reconstruction_loss="bce")
+    if quantized:
+        config = VQVAEConfig(
+            pictures.shape[1:],
+            num_embeddings=raw_loops.CODES,
+            commitment_loss_factor=raw_loops.COMMITMENT,
+        )
+        model = VQVAE(config, Encoder(), Decoder())
+    else:
+        config = VAEConfig(pictures.shape[1:], latent_dim, reconstruction_loss="bce")
+        model = VAE(config, Encoder(), Decoder())
     with tempfile.TemporaryDirectory() as folder:
         trainer = BaseTrainer(
-            VAE(config, Encoder(), Decoder()),
+            model,
             BaseDataset(torch.from_numpy(pictures), torch.zeros(len(x))),
             training_config=BaseTrainerConfig(
                 output_dir=folder,
@@ -93,7 +107,7 @@ def _modules(nn, layers, size):
             down = kind == "conv"
             make = nn.Conv2d if down else nn.ConvTranspose2d
             found.append(make(size[2], value, 4, 2, 1))
-            size = [n // 2 if down else 2 * n for n in size[:2]] + [value]
+            size = [n and (n // 2 if down else 2 * n) for n in size[:2]] + [value]
         if activate[0]:
             found.append(nn.ReLU())
     return nn.Sequential(*found)

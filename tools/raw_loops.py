@@ -5,7 +5,8 @@ the device, many steps in one compiled program where the framework has such a th
 
 A network is an encoder and a decoder, lists of layers:
 `("dense", units, activate)`, `("conv", filters, activate)` and `("up", filters,
-activate)` of stride 2 and 4 x 4 pixels, `("reshape", shape)`.
+activate)` of stride 2 and 4 x 4 pixels, `("reshape", shape)`. One whose encoder ends in
+maps is a VQ-VAE of `CODES` vectors, trained by their gradient.
 """
 
 import math
@@ -13,15 +14,22 @@ import math
 import numpy as np
 
 ADAM = (1e-3, 0.9, 0.999, 1e-7)
+CODES, COMMITMENT = 512, 0.25
+
+
+def quantizes(network):
+    """Whether a network is a VQ-VAE's."""
+    return network[0][-1][0] == "conv"
 
 
 def initial(network, shape, latent_dim, condition_dim=0):
-    """Kernels and biases as NumPy arrays: those of the encoder, then of the decoder."""
+    """Kernels and biases as NumPy arrays: the encoder's, the decoder's, and any codebook."""
     rng = np.random.default_rng(0)
     encoder, decoder = network
-    found = []
+    found, size = [], None
     start = (*shape[:-1], shape[-1] + condition_dim)
-    for layers, size in ((encoder, start), (decoder, (latent_dim + condition_dim,))):
+    for layers, first in ((encoder, start), (decoder, (latent_dim + condition_dim,))):
+        size = size if size and quantizes(network) else first
         for kind, value, *_ in layers:
             if kind == "reshape":
                 size = value
@@ -38,6 +46,8 @@ def initial(network, shape, latent_dim, condition_dim=0):
             limit = math.sqrt(6 / sum(ways))
             found += [rng.uniform(-limit, limit, kernel).astype("float32")]
             found += [np.zeros(value, "float32")]
+    if quantizes(network):
+        found.append(rng.uniform(-0.1, 0.1, (CODES, encoder[-1][1])).astype("float32"))
     return found
 
 
@@ -64,6 +74,17 @@ def jax_loop(network, x, latent_dim, batch, y=None):
             h = jax.nn.relu(h) if activate[0] else h
         return h
 
+    def quantized(values, data, _):
+        found, book = iter(values), values[-1]
+        h = run(network[0], found, data[0])
+        flat = h.reshape(-1, book.shape[1])
+        distances = jnp.sum(book**2, 1) - 2 * flat @ book.T
+        v = book[jnp.argmin(distances, 1)].reshape(h.shape)
+        out = run(network[1], found, h + lax.stop_gradient(v - h))
+        total = 0.5 * jnp.sum((out - data[0]) ** 2)
+        total += COMMITMENT * jnp.sum((h - lax.stop_gradient(v)) ** 2)
+        return (total + jnp.sum((lax.stop_gradient(h) - v) ** 2)) / len(h)
+
     def loss(values, data, key):
         data, codes = data if y is not None else (data[0], None)
         values = iter(values)
@@ -79,7 +100,7 @@ def jax_loop(network, x, latent_dim, batch, y=None):
     def step(state, rows):
         values, m, v, t, key = state
         key, noise = jax.random.split(key)
-        found, g = jax.value_and_grad(loss)(values, [a[rows] for a in arrays], noise)
+        found, g = jax.value_and_grad(of_batch)(values, [a[rows] for a in arrays], noise)
         rate, one, two, small = ADAM
         t = t + 1
         rate = rate * jnp.sqrt(1 - two**t) / (1 - one**t)
@@ -89,6 +110,7 @@ def jax_loop(network, x, latent_dim, batch, y=None):
         values = [p - rate * m / (jnp.sqrt(v) + small) for p, m, v in moments]
         return (values, m, v, t, key), found
 
+    of_batch = quantized if quantizes(network) else loss
     arrays = [jnp.asarray(a) for a in (x, y) if a is not None]
     values = [jnp.asarray(v) for v in initial(network, x.shape[1:], latent_dim, _width(y))]
     state = [values, *([jnp.zeros_like(v) for v in values] for _ in range(2))]
@@ -132,6 +154,17 @@ def tensorflow_loop(network, x, latent_dim, batch, y=None):
             h = tf.nn.relu(h) if activate[0] else h
         return h
 
+    def quantized(data, _):
+        found, book = iter(values), values[-1]
+        h = run(network[0], found, data[0])
+        flat = tf.reshape(h, (-1, book.shape[1]))
+        distances = tf.reduce_sum(book**2, 1) - 2 * tf.matmul(flat, book, transpose_b=True)
+        v = tf.reshape(tf.gather(book, tf.argmin(distances, 1)), h.shape)
+        out = run(network[1], found, h + tf.stop_gradient(v - h))
+        total = 0.5 * tf.reduce_sum((out - data[0]) ** 2)
+        total += COMMITMENT * tf.reduce_sum((h - tf.stop_gradient(v)) ** 2)
+        return (total + tf.reduce_sum((tf.stop_gradient(h) - v) ** 2)) / batch
+
     def loss(data, seed):
         data, codes = data if y is not None else (data[0], None)
         found = iter(values)
@@ -143,6 +176,7 @@ def tensorflow_loop(network, x, latent_dim, batch, y=None):
         kl = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_var) - 1 - log_var, -1)
         return tf.reduce_mean(tf.reduce_sum(tf.reshape(nll, (batch, -1)), -1) + kl)
 
+    of_batch = quantized if quantizes(network) else loss
     arrays = [tf.constant(a) for a in (x, y) if a is not None]
     first = initial(network, x.shape[1:], latent_dim, _width(y))
     values = [tf.Variable(v) for v in first]
@@ -156,8 +190,8 @@ def tensorflow_loop(network, x, latent_dim, batch, y=None):
         for i in tf.range(len(table)):
             with tf.GradientTape() as tape:
                 seed = tf.stack([tf.cast(t, tf.int32), 0])
-                found = loss([tf.gather(a, table[i]) for a in arrays], seed)
-            gradients = tape.gradient(found, values)
+                found = of_batch([tf.gather(a, table[i]) for a in arrays], seed)
+            gradients = map(tf.convert_to_tensor, tape.gradient(found, values))
             rate, one, two, small = ADAM
             t.assign_add(1.0)
             rate = rate * tf.sqrt(1 - two**t) / (1 - one**t)
@@ -195,6 +229,18 @@ def torch_loop(network, x, latent_dim, batch, y=None):
             h = functional.relu(h) if activate[0] else h
         return h
 
+    def quantized(data):
+        found, book = iter(values), values[-1]
+        h = run(network[0], found, data[0])
+        flat = h.permute(0, 2, 3, 1).reshape(-1, book.shape[1])
+        nearest = torch.argmin(torch.sum(book**2, 1) - 2 * flat @ book.T, 1)
+        v = functional.embedding(nearest, book)
+        v = v.reshape(len(h), *h.shape[2:], -1).permute(0, 3, 1, 2)
+        out = run(network[1], found, h + (v - h).detach())
+        total = 0.5 * torch.sum((out - data[0]) ** 2)
+        total += COMMITMENT * torch.sum((h - v.detach()) ** 2)
+        return (total + torch.sum((h.detach() - v) ** 2)) / len(h)
+
     def loss(data):
         data, codes = data if y is not None else (data[0], None)
         found = iter(values)
@@ -220,7 +266,10 @@ def torch_loop(network, x, latent_dim, batch, y=None):
             value = value.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
         return value.requires_grad_()
 
-    values = [parameter(v) for v in initial(network, x.shape[1:], latent_dim, _width(y))]
+    of_batch = quantized if quantizes(network) else loss
+    first = initial(network, x.shape[1:], latent_dim, _width(y))
+    book = [torch.from_numpy(first.pop()).to(device)] if quantizes(network) else []
+    values = [parameter(v) for v in first] + [v.requires_grad_() for v in book]
     pictures = torch.from_numpy(x).permute(0, 3, 1, 2)
     pictures = pictures.contiguous(memory_format=torch.channels_last)
     arrays = [pictures.to(device)] + ([] if y is None else [torch.from_numpy(y).to(device)])
@@ -230,7 +279,7 @@ def torch_loop(network, x, latent_dim, batch, y=None):
         total = 0.0
         for rows in torch.from_numpy(table(len(x), batch)).to(device):
             optimizer.zero_grad()
-            found = loss([a[rows] for a in arrays])
+            found = of_batch([a[rows] for a in arrays])
             found.backward()
             optimizer.step()
             total = total + found.detach()

@@ -1,5 +1,6 @@
 """`reproduce`: trains a published table's rows and puts our numbers beside the paper's."""
 
+import csv
 import json
 import os
 import platform
@@ -110,7 +111,7 @@ def _row(name, table, row, settings, folder, restart):
     training, limit = recipe["training"], settings["limit"]
     # Another budget or part of the data is another run.
     runs = folder / ".runs" / name / f"{row['name']}_{training['epochs']}_{limit or 'all'}"
-    started, weights = time.monotonic(), None
+    started, weights, curve = time.monotonic(), None, []
     for number, stage in enumerate(stages(recipe), start=1):
         stage_runs = runs / f"stage_{number}"
         model, (x, y), validation = train.begin(stage, stage_runs, restart, limit)
@@ -118,6 +119,7 @@ def _row(name, table, row, settings, folder, restart):
             model.set_weights(weights)
         best = train._fit(model, x, y, validation, stage["training"], stage_runs)
         weights = model.get_weights()
+        curve += _curve(stage_runs / "log.csv", after=curve[-1][0] if curve else 0)
     seconds = time.monotonic() - started
     if isinstance(model, models.FactorVAE):
         model = model.plain()
@@ -137,12 +139,21 @@ def _row(name, table, row, settings, folder, restart):
         "paper_epochs": row["recipe"]["training"]["epochs"],
         "best_epoch": best.best["epoch"],
         "validation_loss": round(best.best["val_loss"], 3),
+        "validation_curve": curve,
         "seconds_of_this_run": round(seconds),
         "command": command,
         "backend": keras.backend.backend(),
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
         "made_with": train._versions(),
     }
+
+
+def _curve(log, after=0, points=50):
+    """Epochs, from `after` on, and validation losses at about so many of them, and the last."""
+    with open(log, encoding="utf-8", newline="") as file:
+        found = [(after + int(r["epoch"]) + 1, float(r["val_loss"])) for r in csv.DictReader(file)]
+    every = -(-len(found) // points)
+    return [(epoch, round(loss, 3)) for epoch, loss in found[::-1][::every][::-1]]
 
 
 def _figure(value, error=None, how="", digits=2):
@@ -201,6 +212,35 @@ def _write(name, table, done, made, folder):
         folder / f"{name}.json", zoo.dump_json({"table": name, **kept, "rows": ordered})
     )
 
+    plot(folder, name)
+
+
+def plot(folder, name):
+    """`<name>.png`: the bound on validation by epoch, and what was measured and published."""
+    from matplotlib.figure import Figure
+
+    table = json.loads((Path(folder) / f"{name}.json").read_text(encoding="utf-8"))
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    for i, row in enumerate(r for r in table["rows"] if r.get("validation_curve")):
+        epochs, losses = zip(*row["validation_curve"], strict=True)
+        axes.plot(epochs, losses, color=f"C{i}", label=f"{row['name']}, validation")
+        # Only bounds in nats are of the loss's own scale.
+        if "NLL" in row["ours"]:
+            value = row["ours"]["NLL"]["value"]
+            axes.plot(row["epochs"], value, "o", color=f"C{i}", label="NLL, test")
+        if "NLL" in row["published"]:
+            axes.axhline(row["published"]["NLL"], color=f"C{i}", ls="--", label="published")
+    if not axes.lines:
+        return
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, min(top, bottom + 30))
+    axes.set(xscale="log", xlabel="epochs", ylabel=f"loss, {table['unit']}".rstrip(", "))
+    axes.set_title(table["title"], fontsize=9)
+    axes.legend(fontsize=8)
+    with _atomic.file(Path(folder) / f"{name}.png") as new:
+        figure.savefig(new, dpi=100)
+
 
 def read(name, folder=FOLDER):
     """Rows of a table that were measured, by their names."""
@@ -242,5 +282,7 @@ def markdown(folder=FOLDER, names=None):
                 how = f"{figure['how']}: `{row['command']}`"
                 cells = (row["name"], title, published, _value(figure), epochs, how)
                 lines.append(f"| {' | '.join(map(str, cells))} |")
+        if (Path(folder) / f"{name}.png").is_file():
+            lines += ["", f"![{found['title']}: training](zoo/reproduce/{name}.png)"]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)

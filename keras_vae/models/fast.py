@@ -52,6 +52,7 @@ class Fast:
         validation_split=0.0,
         validation_data=None,
         sample_weight=None,
+        shuffle=True,
         **kwargs,
     ):
         shuffled = x if isinstance(x, Shuffled) else None
@@ -63,23 +64,22 @@ class Fast:
         batches = -(-len(x) // batch_size)
         chunks = -(-batches // self.steps_at_once())
         resident = Resident((x, y, sample_weight), batch_size, -(-batches // chunks))
-        rows = np.arange(len(x), dtype="int32")
         chunk = resident.steps * batch_size
         if shuffled is not None:
-            rows = Shuffled(rows, None, chunk, shuffled.seed)
+            rows = Shuffled(np.arange(len(x), dtype="int32"), None, chunk, shuffled.seed)
             for callback in callbacks:
                 if isinstance(callback, Resume):
                     callback.dataset = rows
-            chunk = None
+            source = {"x": rows}
         else:
+            source = self.rows_of_chunks(len(x), chunk, shuffle)
             # Else Keras would evaluate in batches of a chunk's size.
             kwargs["validation_batch_size"] = kwargs.get("validation_batch_size") or batch_size
         # Not an attribute that Keras would look into, and track.
         self.__dict__["_resident"] = resident
         try:
             return super().fit(
-                rows,
-                batch_size=chunk,
+                **source,
                 epochs=epochs,
                 callbacks=_Chunks(
                     callbacks,

@@ -13,6 +13,8 @@
   arrays with a number a step. With `loop` the steps are one compiled program where
   the backend compiles, and on PyTorch they are replayed where they can be (see
   `torch_replay`); `why_no_chunks()` says what rules it out, or None;
+* `rows_of_chunks(n, size, shuffle)`: arguments of Keras' `fit` that make it train on
+  the numbers below n, `size` of them a batch;
 * `vector_jacobian(fn, x, vectors)`: vᵀ ∂fn(x)/∂x, which can itself be differentiated;
 * `fit` and `evaluate` on JAX also give back the weights that an error would destroy.
 """

@@ -114,6 +114,9 @@ class TrainStep:
         new = tuple([scope.get_current_value(v) for v in group] for group in groups)
         return logs, new
 
+    def rows_of_chunks(self, n, size, shuffle):
+        return {"x": np.arange(n, dtype="int32"), "batch_size": size, "shuffle": shuffle}
+
     def why_no_chunks(self):
         if keras.distribution.distribution() is not None:
             return "a `keras.distribution` is set"

@@ -1,6 +1,7 @@
 """PyTorch: autograd, eager."""
 
 import keras
+import numpy as np
 import torch
 from torch import distributed
 from torch.optim.adam import adam as native_adam
@@ -39,6 +40,9 @@ class TrainStep:
             return ({k: torch.stack([log[k] for log in logs]).cpu().numpy() for k in logs[0]},)
 
         return run
+
+    def rows_of_chunks(self, n, size, shuffle):
+        return {"x": np.arange(n, dtype="int32"), "batch_size": size, "shuffle": shuffle}
 
     def why_no_chunks(self):
         if self.jit_compile:

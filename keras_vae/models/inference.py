@@ -63,7 +63,8 @@ class Inference:
         Raises:
             ValueError: wrong shape, range or condition; NaN; empty.
         """
-        return self.posterior(x, condition, batch_size).center
+        x, condition = self._checked(x, condition)
+        return self._batched("center", batch_size, x, condition)
 
     def posterior(self, x, condition=None, batch_size=256):
         """The distribution q(z|x).
@@ -329,6 +330,10 @@ def _infer(model, x, condition=None):
     return tuple(model.infer(x, condition))
 
 
+def _center(model, x, condition=None):
+    return model.posterior_layer.distribution(*model.infer(x, condition)).center
+
+
 def _render(model, z, condition=None):
     return model.likelihood.mean(model.generate(z, condition))
 
@@ -354,6 +359,7 @@ def _contract(model, x, condition=None):
 _FUNCTIONS = {
     "contract": _contract,
     "infer": _infer,
+    "center": _center,
     "render": _render,
     "rebuild": _rebuild,
     "score": _score,
@@ -363,6 +369,9 @@ _FUNCTIONS = {
 
 def _pad(array, size):
     missing = size - len(array)
+    if not missing:
+        # A copy, as the other is: PyTorch would share its memory, which may be read-only.
+        return array.copy()
     return np.pad(array, ((0, missing),) + ((0, 0),) * (array.ndim - 1), mode="edge")
 
 

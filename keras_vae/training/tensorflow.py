@@ -120,8 +120,17 @@ class TrainStep:
         return tape.gradient(y, x, output_gradients=vectors)
 
     def compile_function(self, fn):
-        graph = tf.function(fn, autograph=False)
-        return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))
+        graph, found = tf.function(lambda arrays: fn(*arrays), autograph=False), {}
+
+        def call(*arrays):
+            arrays = tuple(map(tf.convert_to_tensor, arrays))
+            # Finding the graph of these shapes takes TensorFlow longer than a small one runs.
+            kind = tuple((a.dtype, tuple(a.shape)) for a in arrays)
+            if kind not in found:
+                found[kind] = graph.get_concrete_function(arrays)
+            return found[kind](arrays)
+
+        return call
 
 
 def _is_plain_adam(optimizer, gradients, variables):

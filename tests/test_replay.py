@@ -148,6 +148,40 @@ def test_an_optimizer_is_told_of_a_new_learning_rate(monkeypatch):
     assert_equal(*found)
 
 
+@pytest.mark.parametrize("kind", TINY)
+def test_inference_is_replayed_and_follows_the_weights(kind, monkeypatch):
+    model = make(kind)
+    x, y = data(kind, 3)
+    used, call = [], torch_replay.Replay.__call__
+    monkeypatch.setattr(
+        torch_replay.Replay, "__call__", lambda *args: (used.append(1), call(*args))[1]
+    )
+    first, second, third = (model.reconstruct(x, y) for _ in range(3))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, third)
+    # The second call tested the replay, the third was one.
+    replays = 0 if kind in READS else 2
+    assert len(used) == replays
+    model.set_weights([0.5 * w if w.dtype == "float32" else w for w in model.get_weights()])
+    changed = model.reconstruct(x, y)
+    assert len(used) == replays + bool(replays) and np.abs(changed - first).max() > 1e-4
+    again = make(kind)
+    again.set_weights(model.get_weights())
+    monkeypatch.setattr(torch_replay, "record", lambda step, arrays: (step(arrays), None))
+    np.testing.assert_array_equal(again.reconstruct(x, y), changed)
+
+
+def test_inference_takes_arrays_as_they_lie_in_memory():
+    model = models.vae(SHAPE, 2, network="conv", units=(4,), hidden=0, seed=0)
+    x = make_images(np.random.default_rng(0), 8)
+    expected = [model.encode(x[i : i + 1]) for i in range(8)]
+    turned = np.asfortranarray(x)
+    for _ in range(3):
+        np.testing.assert_allclose(model.encode(x), np.concatenate(expected), atol=1e-6)
+        np.testing.assert_allclose(model.encode(turned), np.concatenate(expected), atol=1e-6)
+        np.testing.assert_allclose(model.encode(x[::2]), np.concatenate(expected[::2]), atol=1e-6)
+
+
 def test_a_replay_frees_what_it_no_longer_needs():
     """Of 30 large intermediates only a few are there at once."""
     weak, alive = [], []

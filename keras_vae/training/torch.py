@@ -27,7 +27,7 @@ class TrainStep:
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         several = distributed.is_available() and distributed.is_initialized()
-        recorded = _Recorded(self)
+        recorded = _Recorded(self.train_step)
 
         def run(resident, rows, whole):
             logs = []
@@ -36,7 +36,7 @@ class TrainStep:
                 if several or len(batch) < resident.batch_size:
                     logs.append(self.train_step(arrays))
                 else:
-                    logs.append(recorded.step(resident, arrays))
+                    logs.append(recorded(arrays, resident))
             return ({k: torch.stack([log[k] for log in logs]).cpu().numpy() for k in logs[0]},)
 
         return run
@@ -79,68 +79,49 @@ class TrainStep:
         return product
 
     def compile_function(self, fn):
-        found = {}
+        recorded = {}
+
+        def step(arrays):
+            found = fn(*arrays)
+            several = isinstance(found, (tuple, list))
+            return dict(enumerate(found)) if several else {"alone": found}
 
         def call(*arrays):
             arrays = tuple(map(keras.ops.convert_to_tensor, arrays))
             # What is written down holds for arrays that lie in memory as those did.
             kind = tuple((a.shape, a.stride(), a.dtype, a.device) for a in arrays)
-            if kind not in found:
-                found[kind] = _Inference(fn)
             with torch.no_grad():
-                return found[kind](arrays)
+                found = recorded.setdefault(kind, _Recorded(step))(arrays)
+            return found["alone"] if "alone" in found else tuple(found.values())
 
         return call
 
 
 class _Recorded:
-    """Steps on batches of one size: one is recorded, the next is the test of it.
+    """Steps on arrays of one shape: one is recorded, the next is the test of it.
 
     Each `fit` begins with that test, as anything may have been changed since the last.
     """
 
-    def __init__(self, model):
-        self.model, self.fit, self.replay = model, None, None
+    def __init__(self, step):
+        self.step, self.fit, self.replay = step, None, None
         self.to_record = self.to_test = False
 
-    def step(self, fit, arrays):
+    def __call__(self, arrays, fit="inference"):
         if self.fit is not fit:
             self.fit, self.to_record, self.to_test = fit, True, self.replay is not None
         if self.to_test:
             self.to_test = False
-            logs, same = self.replay.agrees(self.model.train_step, arrays)
+            logs, same = self.replay.agrees(self.step, arrays)
             self.to_record = self.to_record and not same
             self.replay = self.replay if same else None
             return logs
         if self.to_record:
             self.to_record = False
-            logs, self.replay = torch_replay.record(self.model.train_step, arrays)
+            logs, self.replay = torch_replay.record(self.step, arrays)
             self.to_test = self.replay is not None
             return logs
-        return self.model.train_step(arrays) if self.replay is None else self.replay(arrays)
-
-
-class _Inference:
-    """A function on arrays of one shape: recorded once, tested by the next call."""
-
-    def __init__(self, fn):
-        self.fn, self.replay, self.calls, self.several = fn, None, 0, False
-
-    def __call__(self, arrays):
-        self.calls += 1
-        if self.calls == 1:
-            found, self.replay = torch_replay.record(self._run, arrays)
-        elif self.calls == 2 and self.replay is not None:
-            found, same = self.replay.agrees(self._run, arrays)
-            self.replay = self.replay if same else None
-        else:
-            found = self._run(arrays) if self.replay is None else self.replay(arrays)
-        return tuple(found.values()) if self.several else found[0]
-
-    def _run(self, arrays):
-        found = self.fn(*arrays)
-        self.several = isinstance(found, (tuple, list))
-        return dict(enumerate(found if self.several else [found]))
+        return self.step(arrays) if self.replay is None else self.replay(arrays)
 
 
 def _is_plain_adam(optimizer, gradients, variables):

@@ -247,9 +247,17 @@ class StopAtNaN(keras.callbacks.Callback):
         # With slots, which a NaN goes into as well.
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        values = _values(_variables(self.model))
-        if all(_finite(value) for value in values):
-            self._saved, self._since = values, epoch
+        values = [keras.ops.convert_to_numpy(v) for v in _variables(self.model)]
+        if all(map(_finite, values)):
+            self._save(values)
+            self._since = epoch
+
+    def _save(self, values):
+        if self._saved is None:
+            self._saved = [np.array(value) for value in values]
+        # New memory each epoch would cost more than what is copied into it.
+        for kept, value in zip(self._saved, values, strict=True):
+            np.copyto(kept, value)
 
     def on_train_batch_end(self, batch, logs=None):
         bad = {k: float(v) for k, v in (logs or {}).items() if not np.isfinite(v)}
@@ -303,4 +311,6 @@ def _assign(variables, values):
 
 def _finite(value):
     value = np.asarray(keras.ops.convert_to_numpy(value))
-    return value.dtype.kind in "biu" or bool(np.isfinite(value.astype("float32")).all())
+    if value.dtype.kind in "biu":
+        return True
+    return bool(np.isfinite(value.astype("float32", copy=False)).all())

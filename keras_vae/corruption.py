@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.training import random
+
 register = keras.saving.register_keras_serializable("keras_vae")
 
 
@@ -26,8 +28,8 @@ class Corruption:
 
     def noise(self, shape, seed):
         """What `transform` takes, from an int or a `keras.random.SeedGenerator`."""
-        draw = keras.random.normal if self.normal else keras.random.uniform
-        return draw(shape, dtype="float32", seed=seed)
+        draw = random.normal if self.normal else random.uniform
+        return draw(shape, seed)
 
     def __call__(self, x, seed):
         """Corrupted data: tensors in and out, inside a training step."""

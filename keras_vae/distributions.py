@@ -9,8 +9,9 @@ whatever the precision of the network that made the parameters.
 
 import math
 
-import keras
 from keras import ops
+
+from keras_vae.training import random
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -52,7 +53,7 @@ class Distribution:
             Tensor `(K, ..., event)`.
         """
         shape = (samples, *ops.shape(self.center))
-        return keras.random.normal(shape, dtype="float32", seed=seed)
+        return random.normal(shape, seed)
 
     def transform(self, noise):
         """Samples made of noise, differentiable in the parameters where that exists."""
@@ -208,7 +209,7 @@ class Bernoulli(Distribution):
 
     def noise(self, samples, seed):
         shape = (samples, *ops.shape(self.logits))
-        return keras.random.uniform(shape, dtype="float32", seed=seed)
+        return random.uniform(shape, seed)
 
     def log_prob_each(self, x):
         return ops.cast(x, "float32") * self.logits - ops.softplus(self.logits)

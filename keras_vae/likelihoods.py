@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_vae import distributions
 from keras_vae.posteriors import bounded
+from keras_vae.training import random
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -105,7 +106,7 @@ class Bernoulli(Likelihood):
     def observe(self, x, seed):
         if not self.dynamic:
             return x
-        noise = keras.random.uniform(ops.shape(x), dtype="float32", seed=seed)
+        noise = random.uniform(ops.shape(x), seed)
         return ops.cast(noise < x, "float32")
 
     def observe_numpy(self, x, rng):

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_vae import initializers
+from keras_vae.training import random
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -194,7 +195,7 @@ class VectorQuantizer(keras.layers.Layer):
     def _some(self, rows, seed):
         """A random row for each code."""
         number = ops.shape(rows)[0]
-        place = keras.random.uniform((self.num_codes,), seed=seed)
+        place = random.uniform((self.num_codes,), seed)
         place = ops.cast(place * ops.cast(number, "float32"), "int32")
         return ops.take(rows, ops.minimum(place, number - 1), axis=0)
 

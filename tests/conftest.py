@@ -8,6 +8,12 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # Tests build many graphs and run each a few times: less than optimising them takes.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
 SHAPE = (8, 8, 1)
 
 

@@ -1,5 +1,8 @@
 """Densities, entropies and divergences against formulas and Monte Carlo."""
 
+from statistics import NormalDist
+
+import keras
 import numpy as np
 import pytest
 import reference
@@ -7,6 +10,7 @@ from conftest import array
 from keras import ops
 
 from keras_vae.distributions import Bernoulli, Normal
+from keras_vae.training import random
 
 N = 200_000
 
@@ -124,3 +128,23 @@ def test_no_closed_form_is_said():
         q.kl(Bernoulli(ops.zeros((1, 2))))
     with pytest.raises(NotImplementedError, match=r"KL\(Bernoulli \|\| Normal\)"):
         Bernoulli(ops.zeros((1, 2))).kl(q)
+
+
+@pytest.mark.parametrize("seed", [3, "generator"])
+def test_noise_has_its_distribution(seed):
+    """Quantiles within five standard errors, and no draw twice from a generator."""
+    if seed == "generator":
+        seed = keras.random.SeedGenerator(3)
+    n, p = 200_000, np.array([0.001, 0.1, 0.5, 0.9, 0.999])
+    error = 5 * np.sqrt(p * (1 - p) / n)
+    quantiles = np.array([NormalDist().inv_cdf(one) for one in p])
+    for draw, at in ((random.uniform, p), (random.normal, quantiles)):
+        one, two = (array(draw((n // 100, 100), seed)) for _ in range(2))
+        assert one.shape == (n // 100, 100) and np.isfinite(one).all()
+        assert (np.abs((one.reshape(-1, 1) < at).mean(0) - p) < error).all()
+        assert (one == two).all() == isinstance(seed, int)
+        # Neighbours have nothing to do with each other.
+        correlation = np.corrcoef(one[:, :-1].ravel(), one[:, 1:].ravel())[0, 1]
+        assert abs(correlation) < 5 / np.sqrt(n)
+    whole = array(random.uniform((n,), 1))
+    assert whole.min() >= 0.0 and whole.max() < 1.0

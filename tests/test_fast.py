@@ -88,6 +88,57 @@ def test_with_and_without_xla(x):
     assert_same(both(build, x, batch_size=8, epochs=2))
 
 
+class _Unknown(keras.layers.Layer):
+    """Something that XLA has no translation of."""
+
+    def call(self, x):
+        import tensorflow as tf
+
+        return x + tf.reshape(tf.stop_gradient(tf.py_function(lambda: 0.0, [], "float32")), ())
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the others compile at once, or nothing")
+@pytest.mark.parametrize(
+    "layer, compiled",
+    [(None, True), (lambda: keras.layers.Dropout(0.5, seed=3), False), (_Unknown, False)],
+    ids=["plain", "draws otherwise by XLA", "unknown to XLA"],
+)
+def test_long_training_goes_over_to_xla(x, layer, compiled, monkeypatch):
+    """From noise and pixels drawn anew to weights: nothing changes but by rounding."""
+    from keras_vae.training import tensorflow as training
+
+    ran = []
+
+    class Program:
+        def __init__(self, fn, jit_compile=None, **kwargs):
+            self.program = function(fn, jit_compile=jit_compile, **kwargs)
+            self.get_concrete_function = self.program.get_concrete_function
+            self.jit_compile = jit_compile
+
+        def __call__(self, *arguments):
+            found = self.program(*arguments)
+            if len(arguments) == 3:
+                ran.append(self.jit_compile)
+            return found
+
+    def build():
+        model = models.iwae(SHAPE, 2, samples=3, units=(4,), seed=0)
+        if layer is not None:
+            inputs = keras.Input(SHAPE)
+            encoder = keras.Model(inputs, model.encoder(layer()(inputs)))
+            model = model._with(encoder=encoder)
+        model.steps_at_once = lambda: 2
+        model.compile(keras.optimizers.Adam(0.01))
+        return model
+
+    function = training.tf.function
+    monkeypatch.setattr(training, "XLA_EARNED_BACK", 5)
+    monkeypatch.setattr(training.tf, "function", Program)
+    assert_same(both(build, x, batch_size=8, epochs=3))
+    # Two chunks of two steps an epoch, and the third is what is left.
+    assert ran == [False, False] + 4 * [compiled]
+
+
 def test_conditions_weights_and_what_an_optimizer_has(x):
     """Labels, weights, a validation split, a schedule, moving averages, clipping."""
 

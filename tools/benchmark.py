@@ -136,11 +136,11 @@ def _run(stages, x):
     return x
 
 
-def measure(name, rounds=5, steps=30, xla=False):
+def measure(name, rounds=5, steps=30, trained=0):
     """Figures of one network on this backend; a turn is `EPOCHS` epochs of `steps` batches.
 
-    With `xla` the model is compiled with `jit_compile=True`, as the loop by hand is where
-    that pays: TensorFlow leaves it out on a CPU unless it is asked.
+    The model has `trained` for so many steps before: on TensorFlow `fit` goes over to XLA in
+    the long run, and the loop by hand begins with it where that pays.
 
     `fit` and the loop take turns, so that a change in the machine's load meets both;
     ratios are medians over the turns.
@@ -155,7 +155,7 @@ def measure(name, rounds=5, steps=30, xla=False):
         )
     else:
         model = model_of(network, shape, attributes)
-    model.compile(keras.optimizers.Adam(*raw_loops.ADAM), jit_compile=xla or "auto")
+    model.compile(keras.optimizers.Adam(*raw_loops.ADAM))
     backend = keras.backend.backend()
     latent_dim = network[0][-1][1] // 2
     runs = {
@@ -178,6 +178,8 @@ def measure(name, rounds=5, steps=30, xla=False):
                 cpu[kind].append(seconds[1])
             else:
                 first[kind] = seconds[0]
+        if trained and not turn:
+            runs["fit"](math.ceil(trained / steps))
     rate = {
         f"{kind}_per_{clock}": EPOCHS * len(x) / statistics.median(found[kind])
         for kind in runs
@@ -190,7 +192,7 @@ def measure(name, rounds=5, steps=30, xla=False):
         for clock, found in (("wall", wall), ("cpu", cpu))
     }
     return {
-        "backend": f"{backend}, XLA" if xla else backend,
+        "backend": f"{backend} after {trained} steps" if trained else backend,
         "network": name,
         "batch": batch,
         "steps": steps,
@@ -234,11 +236,13 @@ def _median(call, calls):
 
 def here(names, rounds=5, steps=30, out=None):
     """Measures on this backend; prints rows and adds them to a file of JSON lines."""
-    runs = [(name, False) for name in names]
+    runs = [(name, 0) for name in names]
     if keras.backend.backend() == "tensorflow" and "A" in names:
-        runs.append(("A", True))
-    for name, xla in runs:
-        row = measure(name, rounds, steps, xla)
+        from keras_vae.training.tensorflow import XLA_EARNED_BACK
+
+        runs.append(("A", XLA_EARNED_BACK))
+    for name, trained in runs:
+        row = measure(name, rounds, steps, trained)
         print(
             f"| {row['backend']} | {name} | {row['fit_per_second']:.0f} "
             f"| {row['fit_per_cpu_second']:.0f} | {row['raw_per_cpu_second']:.0f} "

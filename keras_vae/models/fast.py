@@ -217,4 +217,6 @@ def split_off(arrays, share):
 def _single(array):
     """As Keras gives data to a step: floats in its own precision, integers as they are."""
     array = np.asarray(array)
-    return array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array
+    floats = keras.config.floatx()
+    # PyTorch shares the memory, and says so where it may not be written to.
+    return np.require(array, floats, "W") if array.dtype.kind == "f" else array

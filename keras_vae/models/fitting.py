@@ -109,7 +109,9 @@ class Fitting(Guarded):
         """Trains the model; Keras' `fit` with all its options.
 
         Arrays that fit in memory are kept on the device and trained on many steps a
-        call, to the same result but for rounding; `why_not_fast` says when not.
+        call, to the same result but for rounding; `why_not_fast` says when not. On
+        TensorFlow XLA compiles these steps once they have run for long, which takes
+        some seconds.
 
         Args:
             x: data `(n, ...)`, or anything Keras' `fit` takes that gives

@@ -12,7 +12,7 @@ from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
 from keras_vae.models.sampling import Sampling
 from keras_vae.models.saving import Saving
-from keras_vae.training import TrainStep
+from keras_vae.training import TrainStep, random
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -188,7 +188,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return fixed + ops.expand_dims(weights, -1) * (z - fixed)
 
     def _normal(self, shape):
-        return keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
+        return random.normal(shape, self.seed_generator)
 
     def _encoded(self, condition):
         return None if self.condition is None else self.condition.encode(condition)

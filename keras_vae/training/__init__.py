@@ -12,11 +12,14 @@
   `whole` times on `batch_size` of them and once on the rest, if any. The logs are
   arrays with a number a step. With `loop` the steps are one compiled program where
   the backend compiles, and on PyTorch they are replayed where they can be (see
-  `torch_replay`); `why_no_chunks()` says what rules it out, or None;
+  `torch_replay`), and on TensorFlow XLA compiles them once they have run for long enough;
+  `why_no_chunks()` says what rules it out, or None;
 * `rows_of_chunks(n, size, shuffle)`: arguments of Keras' `fit` that make it train on
   the numbers below n, `size` of them a batch;
 * `vector_jacobian(fn, x, vectors)`: vᵀ ∂fn(x)/∂x, which can itself be differentiated;
 * `fit` and `evaluate` on JAX also give back the weights that an error would destroy.
+
+`random` draws the noise of a step.
 """
 
 import keras

@@ -1,5 +1,6 @@
 """TensorFlow: gradient tape and tf.function."""
 
+import collections
 import functools
 
 import keras
@@ -7,6 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae.training import adam
+
+# What XLA takes to compile so many steps save.
+XLA_EARNED_BACK = 3000
+# What `keras_vae.training.random` draws with, the same by XLA and without.
+SAME_BY_XLA = "StatelessRandomUniformFullIntV2"
 
 
 class TrainStep:
@@ -43,6 +49,9 @@ class TrainStep:
         # an epoch has a program of its own.
         compiled = functools.partial(tf.function, autograph=False, jit_compile=self.jit_compile)
         one, many = compiled(step), compiled(steps)
+        # Keras keeps no "auto" but what it makes of it, which is no XLA on a CPU.
+        if loop and not self.jit_compile and not self._resolve_auto_jit_compile():
+            many = _by_xla_in_the_long_run(steps, many)
 
         def run(resident, rows, whole):
             size, logs = resident.batch_size, []
@@ -131,6 +140,40 @@ class TrainStep:
             return found[kind](arrays)
 
         return call
+
+
+def _by_xla_in_the_long_run(steps, plain):
+    """`plain`, and after `XLA_EARNED_BACK` steps what XLA makes of `steps`.
+
+    It stays `plain` where XLA would draw other random numbers, or cannot do it.
+    """
+    done, chosen = collections.Counter(), {}
+
+    def run(*arguments):
+        arrays, table, number = arguments
+        # Each is a program of its own.
+        shapes = (*(a.shape for a in arrays), table.shape)
+        done[shapes] += int(number)
+        if shapes not in chosen and done[shapes] > XLA_EARNED_BACK:
+            compiled = tf.function(steps, autograph=False, jit_compile=True)
+            otherwise = _draws_otherwise_by_xla(compiled.get_concrete_function(*arguments))
+            chosen[shapes] = plain if otherwise else compiled
+            try:
+                return chosen[shapes](*arguments)
+            except tf.errors.OpError:
+                # Nothing has changed, and what is no matter of XLA will be raised again.
+                chosen[shapes] = plain
+        return chosen.get(shapes, plain)(*arguments)
+
+    return run
+
+
+def _draws_otherwise_by_xla(graph):
+    """Whether an operation may draw other random numbers in a program of XLA."""
+    definition = graph.graph.as_graph_def()
+    bodies = [definition.node, *(f.node_def for f in definition.library.function)]
+    kinds = {node.op for body in bodies for node in body} - {SAME_BY_XLA}
+    return any("Random" in kind or "Multinomial" in kind for kind in kinds)
 
 
 def _is_plain_adam(optimizer, gradients, variables):

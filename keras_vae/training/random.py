@@ -1,0 +1,40 @@
+"""Noise of training steps, the same with and without XLA.
+
+On TensorFlow the numbers that a seed stands for depend on whether XLA compiled the program:
+bits are drawn alike, but not made into floats alike. So that is done here.
+"""
+
+import math
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+
+def normal(shape, seed):
+    """Standard normal float32 numbers.
+
+    Args:
+        shape: of the tensor.
+        seed: an int or a `keras.random.SeedGenerator`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return keras.random.normal(shape, dtype="float32", seed=seed)
+    # Box and Muller (1958).
+    radius, angle = tf.unstack(uniform((2, *shape), seed))
+    return tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
+
+
+def uniform(shape, seed):
+    """float32 numbers in [0, 1); see `normal`."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.random.uniform(shape, dtype="float32", seed=seed)
+    if not isinstance(seed, keras.random.SeedGenerator):
+        seed = keras.random.SeedGenerator(seed)
+    # As Keras makes what TensorFlow takes of a generator's state.
+    key = tf.cast(tf.math.floormod(seed.next(), tf.int32.max - 1), "int32")
+    bits = tf.random.stateless_uniform(shape, key, None, None, "int32", alg="philox")
+    # The 23 bits of a float32 between 1 and 2 that follow its exponent.
+    floats = tf.bitwise.bitwise_or(tf.bitwise.bitwise_and(bits, 0x7FFFFF), 0x3F800000)
+    return tf.bitcast(floats, "float32") - 1.0

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_vae import initializers
-from keras_vae.training import random
+from keras_vae.training import arrays, random
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -126,7 +126,7 @@ class VectorQuantizer(keras.layers.Layer):
             self.idle = state("idle", (num_codes,), start)
         self.built = True
 
-    def call(self, features):
+    def call(self, features, training=False):
         """The nearest codes."""
         rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
         vectors = ops.convert_to_tensor(self.vectors)
@@ -136,7 +136,11 @@ class VectorQuantizer(keras.layers.Layer):
         rows, vectors = rows - centre, vectors - centre
         half = 0.5 * ops.sum(ops.square(vectors), axis=-1)
         nearness = ops.matmul(rows, ops.transpose(vectors)) - half
-        codes = ops.cast(ops.top_k(nearness, 1)[1], "int32")
+        if training:
+            codes = arrays.argmax(nearness)
+        else:
+            # Slower; but 8 bits, which `export` makes of an argument of ArgMax, tell few apart.
+            codes = ops.cast(ops.top_k(nearness, 1)[1], "int32")
         return ops.reshape(codes, (-1, *features.shape[1:-1]))
 
     def lookup(self, codes):
@@ -210,7 +214,7 @@ class VectorQuantizer(keras.layers.Layer):
     def _summed(self, values, codes):
         return ops.segment_sum(values, ops.reshape(codes, (-1,)), num_segments=self.num_codes)
 
-    def compute_output_spec(self, features):
+    def compute_output_spec(self, features, training=False):
         return keras.KerasTensor(features.shape[:-1], dtype="int32")
 
     def get_config(self):

@@ -109,7 +109,7 @@ class VQVAE(CodeInference, VAE):
             `objectives.QuantizedEvidence`.
         """
         features = ops.cast(self.encoder(x, training=training), "float32")
-        codes = self.quantizer(features)
+        codes = self.quantizer(features, training=training)
         vectors = self.quantizer.lookup(codes)
         passed = quantizers.straight_through(features, vectors)
         outputs = ops.expand_dims(self.decoder(passed, training=training), 0)

@@ -19,7 +19,7 @@
 * `vector_jacobian(fn, x, vectors)`: vᵀ ∂fn(x)/∂x, which can itself be differentiated;
 * `fit` and `evaluate` on JAX also give back the weights that an error would destroy.
 
-`random` draws the noise of a step.
+`random` draws the noise of a step, and `arrays` has what Keras is slow at.
 """
 
 import keras

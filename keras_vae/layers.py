@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import distributions
+from keras_vae.training import arrays
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -103,6 +104,32 @@ class DepthToSpace(_Blocks):
                 f"Received: input shape {tuple(input_shape)}"
             )
         return n, h * s, w * s, c // (s * s)
+
+
+@register
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras' own layer; on PyTorch it computes no border that it would cut off again.
+
+    Where the kernel's size less the stride is even and the padding is "same", as with
+    4 × 4 and 2; anything else is Keras' in full.
+    """
+
+    def call(self, inputs):
+        borders = [k - s for k, s in zip(self.kernel_size, self.strides, strict=True)]
+        exact = (
+            all(border >= 0 and border % 2 == 0 for border in borders)
+            and self.padding == "same"
+            and self.data_format == "channels_last"
+            and tuple(self.dilation_rate) == (1, 1)
+            and self.output_padding is None
+        )
+        if not exact or not arrays.CROPS_TRANSPOSED_CONVOLUTIONS:
+            return super().call(inputs)
+        border = [border // 2 for border in borders]
+        bias = self.bias if self.use_bias else None
+        return self.activation(
+            arrays.conv_transpose(inputs, self.kernel, bias, self.strides, border)
+        )
 
 
 @register

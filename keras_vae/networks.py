@@ -12,7 +12,7 @@ import keras
 from keras import layers
 
 from keras_vae import initializers
-from keras_vae.layers import DepthToSpace, FeatureModulation, SpaceToDepth
+from keras_vae.layers import Conv2DTranspose, DepthToSpace, FeatureModulation, SpaceToDepth
 
 NETWORKS = ("dense", "conv", "residual")
 STAGES = ("blocks", "compact", "strided")
@@ -286,7 +286,7 @@ class _Layers:
             x = layers.ZeroPadding2D(((1, 0), (1, 0)))(x)
             return DepthToSpace()(self.small_convolution(4 * channels, activation)(x))
         initializer = initializers.HeUniform(next(self.seeds), upsampling=2)
-        return layers.Conv2DTranspose(channels, **self.strided(activation, initializer))(x)
+        return Conv2DTranspose(channels, **self.strided(activation, initializer))(x)
 
     def strided(self, activation, initializer):
         return {

@@ -1,5 +1,6 @@
 """Posteriors, priors, likelihoods, conditions, layers and networks."""
 
+import autodiff
 import keras
 import numpy as np
 import pytest
@@ -194,6 +195,30 @@ class TestLayers:
         block = x[1, 2:4, 4:6].reshape(-1)
         np.testing.assert_allclose(deep[1, 1, 2], block)
         np.testing.assert_allclose(array(layers.DepthToSpace(2)(tensor(deep))), x)
+
+    @pytest.mark.parametrize(
+        "size, strides, padding",
+        [(4, 2, "same"), (3, 2, "same"), (3, 1, "same"), (4, 2, "valid"), ((4, 3), (2, 1), "same")],
+    )
+    def test_transposed_convolution_is_that_of_keras(self, size, strides, padding, rng):
+        """Values and gradients; with and without a bias, in half precision and after saving."""
+        x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
+        for bias, dtype in ((True, "float32"), (False, "float32"), (True, "mixed_bfloat16")):
+            options = {"use_bias": bias, "padding": padding, "activation": "tanh", "dtype": dtype}
+            theirs = keras.layers.Conv2DTranspose(6, size, strides, **options)
+            ours = layers.Conv2DTranspose(6, size, strides, **options)
+            assert theirs(x).shape == ours(x).shape
+            theirs.set_weights([rng.normal(size=w.shape) for w in theirs.get_weights()])
+            ours = layers.Conv2DTranspose.from_config(ours.get_config())
+            ours.build(x.shape)
+            ours.set_weights(theirs.get_weights())
+            bound = 1e-5 if dtype == "float32" else 0.05
+            np.testing.assert_allclose(array(ours(x)), array(theirs(x)), atol=bound)
+            slopes = [
+                autodiff.gradient(lambda v: ops.sum(ops.cast(layer(v), "float32") ** 2), x)  # noqa: B023
+                for layer in (theirs, ours)
+            ]
+            np.testing.assert_allclose(slopes[1], slopes[0], atol=20 * bound)
 
     def test_space_to_depth_and_convolution_is_a_strided_convolution(self, rng):
         """A 2 × 2 kernel on blocks of 2 × 2 is a 4 × 4 kernel of stride 2."""

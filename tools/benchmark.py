@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers
 
 from keras_vae import conditions, likelihoods, models, objectives, posteriors, quantizers
+from keras_vae.layers import Conv2DTranspose
 
 from . import peer, raw_loops
 
@@ -131,7 +132,7 @@ def _run(stages, x):
         elif kind == "dense":
             x = layers.Dense(value, activation=activation)(x)
         else:
-            make = layers.Conv2D if kind == "conv" else layers.Conv2DTranspose
+            make = layers.Conv2D if kind == "conv" else Conv2DTranspose
             x = make(value, 4, 2, padding="same", activation=activation)(x)
     return x
 

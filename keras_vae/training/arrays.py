@@ -9,6 +9,9 @@ elif keras.backend.backend() == "jax":
 elif keras.backend.backend() == "torch":
     import torch
 
+# Whether Keras computes more than asked for and cuts it off.
+CROPS_TRANSPOSED_CONVOLUTIONS = keras.backend.backend() == "torch"
+
 
 def argmax(x):
     """Where a row's largest number is, the first of equal ones; int32, over the last axis.
@@ -20,3 +23,12 @@ def argmax(x):
     if keras.backend.backend() == "jax":
         return jnp.argmax(x, axis=-1).astype("int32")
     return torch.argmax(x, dim=-1).to(torch.int32)
+
+
+def conv_transpose(x, kernel, bias, strides, border):
+    """Transposed convolution of pictures `(n, h, w, c)`, less a border on each side; PyTorch."""
+    x = keras.ops.convert_to_tensor(x).permute(0, 3, 1, 2)
+    kernel = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
+    bias = None if bias is None else keras.ops.convert_to_tensor(bias)
+    outputs = torch.nn.functional.conv_transpose2d(x, kernel, bias, strides, border)
+    return outputs.permute(0, 2, 3, 1)

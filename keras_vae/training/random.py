@@ -17,7 +17,7 @@ def normal(shape, seed):
 
     Args:
         shape: of the tensor.
-        seed: an int or a `keras.random.SeedGenerator`.
+        seed: an int, a `keras.random.SeedGenerator`, or None for Keras' own.
     """
     if keras.backend.backend() != "tensorflow":
         return keras.random.normal(shape, dtype="float32", seed=seed)
@@ -28,12 +28,12 @@ def normal(shape, seed):
 
 def uniform(shape, seed):
     """float32 numbers in [0, 1); see `normal`."""
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" or seed is None:
         return keras.random.uniform(shape, dtype="float32", seed=seed)
-    if not isinstance(seed, keras.random.SeedGenerator):
-        seed = keras.random.SeedGenerator(seed)
-    # As Keras makes what TensorFlow takes of a generator's state.
-    key = tf.cast(tf.math.floormod(seed.next(), tf.int32.max - 1), "int32")
+    drawn = isinstance(seed, keras.random.SeedGenerator)
+    state = seed.next() if drawn else tf.constant([seed, 0], "int64")
+    # As Keras makes of it what TensorFlow takes.
+    key = tf.cast(tf.math.floormod(state, tf.int32.max - 1), "int32")
     bits = tf.random.stateless_uniform(shape, key, None, None, "int32", alg="philox")
     # The 23 bits of a float32 between 1 and 2 that follow its exponent.
     floats = tf.bitwise.bitwise_or(tf.bitwise.bitwise_and(bits, 0x7FFFFF), 0x3F800000)

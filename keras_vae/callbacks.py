@@ -254,7 +254,7 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def _save(self, values):
         if self._saved is None:
-            self._saved = [np.array(value) for value in values]
+            self._saved = [np.empty_like(value) for value in values]
         # New memory each epoch would cost more than what is copied into it.
         for kept, value in zip(self._saved, values, strict=True):
             np.copyto(kept, value)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_vae.training import adam
 
-# What XLA takes to compile so many steps save.
+# Compiling takes XLA seconds, which a short training would not save.
 XLA_EARNED_BACK = 3000
 # What `keras_vae.training.random` draws with, the same by XLA and without.
 SAME_BY_XLA = "StatelessRandomUniformFullIntV2"

@@ -12,6 +12,7 @@ import pytest
 from registry import TINY
 
 from keras_vae import zoo
+from tools import testing
 
 BACKENDS = ("tensorflow", "jax", "torch")
 CHILD = Path(__file__).with_name("backend_child.py")
@@ -57,8 +58,7 @@ def saved(tmp_path_factory):
 def loaded(saved):
     """What each backend prints of the models that all have saved, in rows of words."""
     # Programs that run a few times: what XLA optimises is not earned back.
-    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    output = {b: child(b, saved, "load", "load_vq", **quick) for b in BACKENDS}
+    output = {b: child(b, saved, "load", "load_vq", **testing.QUICK.get(b, {})) for b in BACKENDS}
     return {b: [line.split() for line in text.splitlines()] for b, text in output.items()}
 
 

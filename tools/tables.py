@@ -1,8 +1,7 @@
 """Published tables, as recipes: the paper's architecture, its epochs, its numbers.
 
 A row's recipe is that of a preset (see `recipes`), with what JSON could not hold. Where a
-row is not quite the paper's, `notes` says in what. Two stochastic layers are not among
-them: a model here has one.
+row is not quite the paper's, `notes` says in what.
 """
 
 import math

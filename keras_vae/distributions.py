@@ -11,7 +11,7 @@ import math
 
 from keras import ops
 
-from keras_vae.training import random
+from keras_vae.training import arrays, random
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -212,11 +212,11 @@ class Bernoulli(Distribution):
         return random.uniform(shape, seed)
 
     def log_prob_each(self, x):
-        return ops.cast(x, "float32") * self.logits - ops.softplus(self.logits)
+        return ops.cast(x, "float32") * self.logits - arrays.softplus(self.logits)
 
     def entropy(self):
         """Entropy in nats, `(...)`."""
-        each = ops.softplus(self.logits) - self.mean * self.logits
+        each = arrays.softplus(self.logits) - self.mean * self.logits
         return sum_event(each, self.event_ndim)
 
     def kl_each(self, other):
@@ -225,7 +225,7 @@ class Bernoulli(Distribution):
         # log σ(l) and log σ(-l) stay finite where log of a rounded mean would not.
         p = self.mean
         each = p * (self.logits - other.logits)
-        return each + ops.softplus(other.logits) - ops.softplus(self.logits)
+        return each + arrays.softplus(other.logits) - arrays.softplus(self.logits)
 
 
 class MultivariateNormal(Distribution):

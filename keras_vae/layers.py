@@ -108,11 +108,11 @@ class DepthToSpace(_Blocks):
 
 @register
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras' own layer, faster: on PyTorch by the border that is cut off, on JAX by its gradient.
+    """Keras' own layer, faster: on PyTorch, and with JAX on a CPU.
 
     Where the kernel's size less the stride is even and the padding is "same", as with
-    4 × 4 and 2; anything else is Keras' in full. JAX differentiates it backwards only
-    (`jax.grad`, `jax.jacrev`), not forwards (`jax.jvp`, `jax.jacfwd`).
+    4 × 4 and 2; anything else is Keras' in full. JAX on a CPU differentiates it backwards
+    only (`jax.grad`, `jax.jacrev`), not forwards (`jax.jvp`, `jax.jacfwd`).
     """
 
     def call(self, inputs):
@@ -124,7 +124,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
             and tuple(self.dilation_rate) == (1, 1)
             and self.output_padding is None
         )
-        if not exact or not arrays.OWN_TRANSPOSED_CONVOLUTION:
+        if not exact or not arrays.has_conv_transpose():
             return super().call(inputs)
         border = [border // 2 for border in borders]
         bias = self.bias if self.use_bias else None

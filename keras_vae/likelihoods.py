@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_vae import distributions
 from keras_vae.posteriors import bounded
-from keras_vae.training import random
+from keras_vae.training import arrays, random
 
 register = keras.saving.register_keras_serializable("keras_vae")
 
@@ -226,7 +226,7 @@ class LogCosh(Likelihood):
 
     def log_prob_each(self, x, outputs, training=False):
         t = ops.abs(x - ops.cast(outputs, "float32"))
-        rest = (ops.softplus(-2.0 * self.a * t) - math.log(2.0)) / self.a
+        rest = (arrays.softplus(-2.0 * self.a * t) - math.log(2.0)) / self.a
         return -(t + rest) - self._log_z
 
     def mean(self, outputs):

@@ -2,6 +2,7 @@
 
 from statistics import NormalDist
 
+import autodiff
 import keras
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from conftest import array
 from keras import ops
 
 from keras_vae.distributions import Bernoulli, Normal
-from keras_vae.training import random
+from keras_vae.training import arrays, random
 
 N = 200_000
 
@@ -100,6 +101,15 @@ def test_bernoulli_probabilities_add_up_to_one():
     logits = ops.convert_to_tensor([[0.3, -1.2, 2.0]])
     x = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T.astype("float32")
     assert np.exp(array(Bernoulli(logits).log_prob(x))).sum() == pytest.approx(1.0, rel=1e-5)
+
+
+def test_softplus_and_its_slope_are_the_formulas():
+    x = np.array([-80.0, -20.0, -1.0, 0.0, 1e-3, 1.0, 20.0, 200.0], "float32")
+    np.testing.assert_allclose(
+        array(arrays.softplus(ops.convert_to_tensor(x))), np.logaddexp(x, 0), rtol=1e-5
+    )
+    slope = autodiff.gradient(lambda v: ops.sum(arrays.softplus(v)), x)
+    np.testing.assert_allclose(slope, 1 / (1 + np.exp(-x.astype("float64"))), rtol=1e-5)
 
 
 def test_bernoulli_stays_finite_at_extreme_logits():

@@ -198,7 +198,10 @@ class TestLayers:
 
     @pytest.mark.parametrize(
         "size, strides, padding",
-        [(4, 2, "same"), (3, 2, "same"), (3, 1, "same"), (4, 2, "valid"), ((4, 3), (2, 1), "same")],
+        [
+            *((4, 2, "same"), (8, (4, 2), "same"), (3, 2, "same"), (3, 1, "same")),
+            *((4, 2, "valid"), ((4, 3), (2, 1), "same")),
+        ],
     )
     def test_transposed_convolution_is_that_of_keras(self, size, strides, padding, rng):
         """Values and gradients; with and without a bias, in half precision and after saving."""

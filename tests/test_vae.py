@@ -8,6 +8,7 @@ from conftest import SHAPE, array, make_images
 from keras import ops
 
 from keras_vae import likelihoods, metrics, models, objectives, posteriors
+from keras_vae.training import arrays
 
 
 def linear_gaussian(rng, d=6, k=2, variance=0.5):
@@ -128,6 +129,17 @@ class TestBound:
         evidence = model.evidence(ops.convert_to_tensor(x[:3]), noise=draws)
         expected = reference.logmeanexp(array(evidence.log_weights))
         np.testing.assert_allclose(whole, expected, rtol=1e-5)
+
+    def test_calls_that_are_put_together_have_the_same_noise(self, rng, monkeypatch):
+        """Of 25 images and 230 samples: calls of 100 and of 30, or of 200 and of 30."""
+        model, x, _ = linear_gaussian(rng)
+        found = []
+        for calls in (1, 2):
+            monkeypatch.setattr(arrays, "CALLS_IN_ONE", calls)
+            found.append(model.log_likelihood(x[:25], samples=230, verbose=False))
+        np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+        explicit = model.log_likelihood(x[:25], samples=230, batch_size=1000, verbose=False)
+        np.testing.assert_allclose(explicit, found[0], rtol=1e-6)
 
     def test_a_last_batch_that_is_not_full_changes_nothing(self, rng):
         model, x, exact = linear_gaussian(rng)

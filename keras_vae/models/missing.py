@@ -6,7 +6,6 @@ from keras import ops
 
 from keras_vae import likelihoods, objectives
 from keras_vae.models import checks
-from keras_vae.models.inference import ROWS
 from keras_vae.models.model import VAE
 from keras_vae.models.variants import vae
 
@@ -66,7 +65,7 @@ class MIWAE(VAE):
         samples=1000,
         condition=None,
         seed=0,
-        batch_size=ROWS,
+        batch_size=None,
         verbose="auto",
     ):
         """Data with its missing values filled in by their mean given the others.

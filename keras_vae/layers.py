@@ -53,8 +53,8 @@ class SpaceToDepth(_Blocks):
     """Moves blocks of pixels into channels: `(n, h, w, c)` to `(n, h/s, w/s, s²c)`.
 
     Followed by an ordinary convolution it is a strided one (a k × k kernel
-    covers the input of a sk × sk kernel of stride s). Gradients of strided and
-    transposed convolutions are many times slower under XLA on a CPU; those of
+    covers the input of a sk × sk kernel of stride s). Gradients of Keras' own
+    transposed convolutions are several times slower under XLA on a CPU; those of
     stride-1 convolutions are not. Shi et al. 2016.
 
     Args:

@@ -49,10 +49,10 @@ def build(
             `stages` ("blocks": 3 × 3 convolutions beside space-to-depth;
             "compact": 2 × 2 there, which see 4 × 4 pixels for less than half of
             the arithmetic; or "strided": 4 × 4 convolutions of stride 2 and
-            their transposes, as much arithmetic as "compact", and much more
-            time under XLA on a CPU), `film` (whether the condition also scales and shifts the
-            channels of every stage) and `output_activation` (of the decoder's
-            last layer; none by default, as for logits).
+            their transposes, as much arithmetic as "compact"), `film` (whether
+            the condition also scales and shifts the channels of every stage)
+            and `output_activation` (of the decoder's last layer; none by
+            default, as for logits).
 
     Returns:
         `(encoder, decoder)`, two functional `keras.Model`s.

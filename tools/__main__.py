@@ -58,7 +58,7 @@ def parser():
     command = add("card", "Draw a preset's pictures and write its card anew.", name)
 
     command = add("benchmark", "Measure how fast `fit` trains on each backend.")
-    command.add_argument("networks", nargs="*", help="of A, B, S, C; all by default")
+    command.add_argument("networks", nargs="*", help="of A, B, S, E, C, D; all by default")
     command.add_argument("--here", action="store_true", help="on this backend only")
     command.add_argument("--rounds", type=int, default=5, help="turns of each loop")
     command.add_argument("--steps", type=int, default=30, help="batches a turn")

@@ -11,6 +11,7 @@ elif keras.backend.backend() == "jax":
     import jax.numpy as jnp
 elif keras.backend.backend() == "torch":
     import torch
+
 # How many calls of a decoder are faster as one; elsewhere what it makes is new memory each time.
 CALLS_IN_ONE = 2 if keras.backend.backend() == "jax" else 1
 

@@ -9,37 +9,12 @@ from keras import ops
 
 from keras_vae import contraction
 from keras_vae.models import checks
+from keras_vae.models.as_arrays import Arrays
 from keras_vae.training import arrays
 
 # Rows of one decoder call when many samples of z are scored: large enough to
 # hide the dispatch, small enough to stay in the cache.
 ROWS = 1000
-
-
-class _Arrays:
-    """A distribution that takes and gives NumPy arrays."""
-
-    def __init__(self, distribution):
-        self._distribution = distribution
-
-    def __getattr__(self, name):
-        value = getattr(self._distribution, name)
-        if not callable(value):
-            return _numpy(value)
-
-        def call(*args, **kwargs):
-            result = value(*map(_tensor, args), **kwargs)
-            return tuple(map(_numpy, result)) if isinstance(result, tuple) else _numpy(result)
-
-        return call
-
-
-def _numpy(value):
-    return ops.convert_to_numpy(value) if ops.is_tensor(value) else value
-
-
-def _tensor(value):
-    return ops.convert_to_tensor(value) if isinstance(value, np.ndarray) else value
 
 
 class Inference:
@@ -80,7 +55,7 @@ class Inference:
         """
         x, condition = self._checked(x, condition)
         parameters = self._batched("infer", batch_size, x, condition)
-        return _Arrays(self.posterior_layer.distribution(*map(_tensor, parameters)))
+        return Arrays(self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters)))
 
     def decode(self, z, condition=None, batch_size=256):
         """Means of p(x|z) in data space.
@@ -269,13 +244,13 @@ class Inference:
             for done in range(0, samples, chunk):
                 k = min(chunk, samples - done)
                 noise = rng.standard_normal((k, images, self.noise_dim), "float32")
-                new = slice(start, start + len(batch)), self._begun(name, images, (batch, y), noise)
+                new = self._begun(name, images, (batch, y), noise), start, len(batch)
                 # One behind: JAX computes while the noise of the next is drawn.
                 if running is not None:
-                    yield _ended(*running)
+                    yield _scores(*running)
                 running = new
             progress.update(min(start + images, len(x)))
-        yield _ended(*running)
+        yield _scores(*running)
 
     def log_px(self, x, z, condition=None, batch_size=256):
         """log p(x|z) of each example with its own code: `(n,)` float32, nats.
@@ -330,10 +305,9 @@ class Inference:
         return self._function(name)(*parts)
 
     def _padded(self, name, size, parts):
-        n, results = len(parts[0]), self._begun(name, size, parts)
-        if isinstance(results, (tuple, list)):
-            return tuple(ops.convert_to_numpy(r)[:n] for r in results)
-        return ops.convert_to_numpy(results)[:n]
+        results = self._begun(name, size, parts)
+        found = _taken(results, len(parts[0]))
+        return found if isinstance(results, (tuple, list)) else found[0]
 
 
 def _infer(model, x, condition=None):
@@ -377,10 +351,15 @@ _FUNCTIONS = {
 }
 
 
-def _ended(rows, results):
-    """A slice, and the results of its rows as NumPy."""
+def _taken(results, n):
+    """The first n rows of each result, NumPy, in a tuple."""
     several = results if isinstance(results, (tuple, list)) else (results,)
-    return rows, tuple(ops.convert_to_numpy(r)[: rows.stop - rows.start] for r in several)
+    return tuple(ops.convert_to_numpy(result)[:n] for result in several)
+
+
+def _scores(results, start, n):
+    """Which examples, and what was found for them."""
+    return slice(start, start + n), _taken(results, n)
 
 
 def _pad(array, size):

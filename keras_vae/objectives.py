@@ -38,6 +38,8 @@ class Evidence(NamedTuple):
             `sparsity.hidden`.
         discriminator: function from codes `(..., d)` to log-odds `(...)` that they are
             codes, and not ones with shuffled dimensions; None without one.
+        every: the evidence of all samples, without a gradient, where `z` are those drawn
+            from them by their weights; None where `z` are all.
     """
 
     x: object
@@ -52,6 +54,7 @@ class Evidence(NamedTuple):
     squared_jacobian: Callable | None = None
     hidden: Callable | None = None
     discriminator: Callable | None = None
+    every: "Evidence | None" = None
 
     @property
     def log_ratio(self):
@@ -91,11 +94,13 @@ class Objective:
         samples: samples of z for each example.
         gradient: "standard", or "dreg" for samples whose gradient to the encoder is
             doubly reparameterised; see `IWAE`.
+        backward: how many of the samples have a gradient, or None for all; see `IWAE`.
     """
 
     terms = ()
     samples = 1
     gradient = "standard"
+    backward = None
 
     def __call__(self, evidence):
         """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""
@@ -212,32 +217,47 @@ class IWAE(Objective):
     It costs a second pass through the decoder, and needs a posterior whose density
     is known everywhere.
 
+    With `backward` the gradient Σ w̃ ∇log w is estimated, without bias, as the mean of
+    ∇log w over so many samples, drawn by their weights w̃ (section 3 of Burda et al.).
+    All K pass the decoder once, and only those drawn pass it again and back.
+
     Args:
         samples: K, samples of z for each example.
         gradient: "standard" or "dreg".
+        backward: samples whose gradient is taken, from 1 to K; None for all.
 
     Raises:
-        ValueError: `samples` below 1, or an unknown gradient.
+        ValueError: `samples` below 1, an unknown gradient, or `backward` not from 1 to K.
     """
 
     terms = ("reconstruction_loss", "kl_loss")
 
-    def __init__(self, samples=50, gradient="standard"):
+    def __init__(self, samples=50, gradient="standard", backward=None):
         if gradient not in ("standard", "dreg"):
             raise ValueError(
                 f"`gradient` must be 'standard' or 'dreg'. Received: gradient={gradient!r}"
             )
         self.samples = _count("samples", samples)
         self.gradient = gradient
+        self.backward = None if backward is None else _count("backward", backward)
+        if backward is not None and backward > samples:
+            raise ValueError(
+                "`backward` must not be larger than `samples`. "
+                f"Received: backward={backward}, samples={samples}"
+            )
 
     def __call__(self, evidence):
-        log_weights = evidence.log_weights
-        samples = math.log(log_weights.shape[0])
-        loss = samples - ops.logsumexp(log_weights, axis=0)
-        return loss, {"reconstruction_loss": evidence.reconstruction, "kl_loss": evidence.kl}
+        every = evidence if evidence.every is None else evidence.every
+        samples = math.log(every.log_weights.shape[0])
+        loss = samples - ops.logsumexp(every.log_weights, axis=0)
+        if evidence.every is not None:
+            slope = ops.mean(evidence.log_weights, axis=0)
+            # A learned prior's parameters are part of every weight.
+            loss = ops.stop_gradient(loss + slope) - slope
+        return loss, {"reconstruction_loss": every.reconstruction, "kl_loss": every.kl}
 
     def get_config(self):
-        return {"samples": self.samples, "gradient": self.gradient}
+        return {"samples": self.samples, "gradient": self.gradient, "backward": self.backward}
 
 
 def at_least_0(name, value):

@@ -429,10 +429,10 @@ class TestIWAE:
         assert means[0] > means[1] > means[2] >= -exact.mean() - 0.03
         assert means[2] == pytest.approx(-exact.mean(), abs=0.1)
 
-    def gradients(self, gradient, x, seed, samples=4):
+    def gradients(self, gradient, x, seed, samples=4, backward=None, make=m.vae):
         """Of every weight, by one step of plain descent at rate 1."""
-        model = m.vae((6,), 2, units=(), seed=0)
-        model.objective = objectives.IWAE(samples, gradient)
+        model = make((6,), 2, units=(), seed=0)
+        model.objective = objectives.IWAE(samples, gradient, backward)
         before = [w.copy() for w in model.get_weights()]
         model.seed_generator = keras.random.SeedGenerator(seed)
         model.compile(optimizer=keras.optimizers.SGD(1.0))
@@ -475,9 +475,63 @@ class TestIWAE:
             )
         assert moved["dreg"] < 1e-4 < 1e-3 < moved["standard"]
 
+    def test_samples_are_drawn_as_often_as_their_weights_say(self, rng):
+        """Each within one of count times its weight, and in the mean just so."""
+        model = m.vae((6,), 2, units=(), seed=0)
+        model.objective = objectives.IWAE(7, backward=4)
+        weights = rng.dirichlet(np.full(7, 0.3), 20_000).T.astype("float32")
+        drawn = array(model._drawn(tensor(weights)))
+        assert drawn.shape == (4, 20_000)
+        counts = (drawn[None] == np.arange(7)[:, None, None]).sum(1)
+        assert (np.abs(counts - 4 * weights) < 1 + 1e-5).all()
+        assert np.abs((counts - 4 * weights).mean(1)).max() < 6 * 0.5 / 20_000**0.5
+
+    def test_few_samples_with_a_gradient_leave_the_loss_as_it_is(self, rng):
+        model, x, _ = linear_gaussian(rng)
+        noise = tensor(rng.normal(size=(5, len(x), model.noise_dim)))
+        losses = []
+        for backward in (None, 2):
+            model.objective = objectives.IWAE(5, "dreg", backward)
+            found = model.evidence(ops.convert_to_tensor(x), training=True, noise=noise)
+            assert found.z.shape[0] == (backward or 5)
+            losses.append(scored(model.objective, found))
+        np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=1e-5)
+        for name in ("reconstruction_loss", "kl_loss"):
+            a, b = (terms[name] for _, terms in losses)
+            np.testing.assert_allclose(array(a), array(b), rtol=1e-5)
+
+    @pytest.mark.parametrize("gradient", ["standard", "dreg"])
+    def test_the_gradient_of_few_samples_is_that_of_all_in_expectation(self, gradient, rng):
+        """Same noise, so that what differs is which samples were drawn.
+
+        The prior is learned, as its parameters are part of every weight.
+        """
+        x = np.repeat((rng.random((1, 6)) < 0.5).astype("float32"), 20_000, axis=0)
+        all_four, two = (
+            [self.gradients(gradient, x, s, backward=b, make=m.mixture_vae)[0] for s in range(5)]
+            for b in (None, 2)
+        )
+        for a, b in zip(map(np.stack, zip(*all_four)), map(np.stack, zip(*two))):
+            difference = b - a
+            error = difference.std(0) / (len(a) - 1) ** 0.5
+            assert np.abs(difference).max() > 1e-6
+            assert (np.abs(difference.mean(0)) < 6 * error + 2e-3).all()
+            assert np.abs(a.mean(0)).max() > 0.01
+
+    def test_the_one_sample_there_is_has_the_whole_gradient(self, rng):
+        x = (rng.random((50, 6)) < 0.5).astype("float32")
+        for gradient in ("standard", "dreg"):
+            whole, drawn = (self.gradients(gradient, x, 0, 1, b)[0] for b in (None, 1))
+            for a, b in zip(whole, drawn):
+                np.testing.assert_allclose(a, b, atol=1e-6)
+
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="samples=0"):
             objectives.IWAE(0)
+        with pytest.raises(ValueError, match="backward=6, samples=5"):
+            objectives.IWAE(5, backward=6)
+        with pytest.raises(ValueError, match="backward=0"):
+            objectives.IWAE(5, backward=0)
         with pytest.raises(ValueError, match="gradient='stl'"):
             objectives.IWAE(gradient="stl")
 

@@ -153,23 +153,51 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         if noise is None:
             noise = q.noise(self.objective.samples, self.seed_generator)
         z, log_qz = q.transform_and_log_prob(ops.convert_to_tensor(noise))
-        if training and self.objective.gradient == "dreg":
-            fixed = self.posterior_layer.distribution(*map(ops.stop_gradient, parameters))
-            z = self._reweighted(x, z, fixed, p, condition)
-            log_qz = fixed.log_prob(z)
-        return objectives.Evidence(
+        found = functools.partial(
+            objectives.Evidence,
             x=x,
             q=q,
             p=p,
-            z=z,
-            log_qz=log_qz,
-            log_px=self._log_px(x, z, condition, training),
             step=self.step,
             training=training,
             normal=self._normal,
             squared_jacobian=functools.partial(contraction.squared_jacobian, self, x, condition),
             hidden=functools.partial(sparsity.hidden, self, x, condition, training),
         )
+        every, dreg = None, training and self.objective.gradient == "dreg"
+        if dreg or (training and self.objective.backward):
+            every = self._without_gradient(found, z, log_qz, condition)
+            weights = every.log_weights - ops.logsumexp(every.log_weights, axis=0)
+            weights = ops.exp(weights)
+            if self.objective.backward:
+                drawn = self._drawn(weights)
+                z, log_qz, weights = (_picked(t, drawn) for t in (z, log_qz, weights))
+            else:
+                every = None
+        if dreg:
+            fixed = self.posterior_layer.distribution(*map(ops.stop_gradient, parameters))
+            # The same samples, whose gradient is multiplied by their weights.
+            still = ops.stop_gradient(z)
+            z = still + ops.expand_dims(weights, -1) * (z - still)
+            log_qz = fixed.log_prob(z)
+        log_px = self._log_px(x, z, condition, training)
+        return found(z=z, log_qz=log_qz, log_px=log_px, every=every)
+
+    def _without_gradient(self, found, z, log_qz, condition):
+        z, log_qz = ops.stop_gradient(z), ops.stop_gradient(log_qz)
+        log_px = self._log_px(found.keywords["x"], z, condition, training=False)
+        return found(z=z, log_qz=log_qz, log_px=ops.stop_gradient(log_px))
+
+    def _drawn(self, weights):
+        """Indices `(backward, n)` of samples, drawn by their weights `(K, n)`.
+
+        Systematically: each as often as drawn freely, and fewer of them twice.
+        """
+        count = self.objective.backward
+        first = random.uniform((1, ops.shape(weights)[1]), self.seed_generator)
+        places = (ops.expand_dims(ops.arange(count, dtype="float32"), 1) + first) / count
+        passed = ops.expand_dims(places, 1) >= ops.cumsum(weights, axis=0)
+        return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=1), weights.shape[0] - 1)
 
     def prior_of(self, condition=None, n=1):
         """p(z), or p(z|y) of `n` conditions: a distribution of tensors.
@@ -178,14 +206,6 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             ValueError: a condition that `encode` would refuse.
         """
         return self.prior.distribution(self._encoded(checks.condition(self, condition, n)))
-
-    def _reweighted(self, x, z, q, p, condition):
-        """The same samples, whose gradient is multiplied by their normalised weights."""
-        fixed = ops.stop_gradient(z)
-        log_px = self._log_px(x, fixed, condition, training=False)
-        log_weights = log_px + p.log_prob(fixed) - q.log_prob(fixed)
-        weights = ops.stop_gradient(ops.softmax(log_weights, axis=0))
-        return fixed + ops.expand_dims(weights, -1) * (z - fixed)
 
     def _normal(self, shape):
         return random.normal(shape, self.seed_generator)
@@ -338,3 +358,9 @@ def _mean(losses, sample_weight):
     if sample_weight is not None:
         losses = losses * ops.cast(sample_weight, losses.dtype)
     return ops.mean(losses)
+
+
+def _picked(tensor, drawn):
+    """Of each example those samples `(K, n, ...)` that `drawn` names."""
+    drawn = ops.reshape(drawn, (drawn.shape[0], -1) + (1,) * (len(tensor.shape) - 2))
+    return ops.take_along_axis(tensor, drawn, axis=0)

@@ -114,6 +114,19 @@ def test_an_interrupted_row_goes_on(stub, tmp_path, monkeypatch):
     assert (tmp_path / "static.json").exists()
 
 
+def test_a_row_that_stops_early_says_after_how_many_epochs(stub, tmp_path, monkeypatch):
+    original = training.KeepBest.on_epoch_end
+
+    def stop(self, epoch, logs=None):
+        original(self, epoch, logs)
+        self.model.stop_training = epoch == 1
+
+    monkeypatch.setattr(training.KeepBest, "on_epoch_end", stop)
+    found = run(tmp_path, rows=["first"])["first"]
+    assert (found["epochs"], found["paper_epochs"]) == (2, 300)
+    assert "| 2 of 300 |" in reproduce.markdown(tmp_path)
+
+
 def test_stages_go_on_from_each_other(stub, tmp_path, monkeypatch):
     """With their own samples and part of the epochs; a second run begins where one stopped."""
     stages = [{"samples": 1, "part": 0.75}, {"samples": 4, "part": 0.25}]
@@ -193,6 +206,19 @@ def test_recipes_build_models_of_their_data(name):
         assert model.data_shape == datasets.info(recipe["data"]).shape
         assert model.condition is None
         assert ("factor" in row["name"]) == isinstance(model, models.FactorVAE)
+
+
+def test_centred_networks_begin_where_the_data_are(rng):
+    """The encoder sees x - mean; a decoder that says nothing gives the mean."""
+    model = models.vae((4, 3, 1), 2, units=(5, 6), seed=0)
+    x = (rng.random((40, 4, 3, 1)) < np.linspace(0.2, 0.9, 12).reshape(4, 3, 1)).astype("float32")
+    mean = x.mean(0, keepdims=True)
+    before = model.encoder.predict(x - mean, verbose=0)
+    outputs = model.decoder.predict(np.ones((1, 2)), verbose=0)
+    recipes.centred(model, x)
+    np.testing.assert_allclose(model.encoder.predict(x, verbose=0), before, atol=1e-6)
+    shift = model.decoder.predict(np.ones((1, 2)), verbose=0) - outputs
+    np.testing.assert_allclose(1 / (1 + np.exp(-shift)), mean, atol=1e-5)
 
 
 class TestGatedNetworks:

@@ -90,6 +90,26 @@ def started(model, name, x):
         model.prior.start_from(found.weights, found.means, np.square(found.factors).sum(-1))
 
 
+def centred(model, x):
+    """Starts dense networks of binary data where the data's mean is, not 0 and 1/2.
+
+    The first layer's bias makes it see `x - mean`; the decoder's last one begins at the
+    log-odds of the mean.
+
+    Args:
+        model: a fresh model.
+        x: training examples.
+    """
+    mean = x.mean(0).ravel()
+    kernel, bias, *rest = model.encoder.get_weights()
+    model.encoder.set_weights([kernel, bias - mean @ kernel, *rest])
+    *rest, bias = model.decoder.get_weights()
+    mean = np.clip(mean, 1e-3, 1 - 1e-3)
+    model.decoder.set_weights(
+        [*rest, (bias.ravel() + np.log(mean / (1 - mean))).reshape(bias.shape)]
+    )
+
+
 def _is_an_object(value):
     return isinstance(value, dict) and "class_name" in value
 

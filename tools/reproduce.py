@@ -135,7 +135,7 @@ def _row(name, table, row, settings, folder, restart):
         **settings,
         "published": row["published"],
         "ours": found,
-        "epochs": training["epochs"],
+        "epochs": curve[-1][0],
         "paper_epochs": row["recipe"]["training"]["epochs"],
         "best_epoch": best.best["epoch"],
         "validation_loss": round(best.best["val_loss"], 3),

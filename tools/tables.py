@@ -54,8 +54,9 @@ def row(name, published, function, arguments, data, training, samples=5000):
     "200-200 tanh units, 50 dimensions, batches of 20, Adam from 0.001, 3280 epochs, as there. "
     "Ours: 55,000 training images and the epoch that is best on 5,000 others, not 60,000 and "
     "the last; a cosine decay, not eight stages; averaged weights. Rows of the importance-"
-    "weighted bound begin with fewer samples (1 for 60 % of the epochs, 5, then 50 for 12 %), as "
-    "the paper's table 2 continues a VAE, and have the doubly reparameterised gradient.",
+    "weighted bound begin with fewer samples (1 for 68 % of the epochs, 5, then 50 for 12 %), as "
+    "the paper's table 2 continues a VAE, with biases that centre the data, and have the doubly "
+    "reparameterised gradient, of 4 of the 50 samples, drawn by their weights.",
 )
 def _iwae():
     shape = {"input_shape": (28, 28, 1), "latent_dim": 50, "units": (200, 200)}
@@ -63,10 +64,11 @@ def _iwae():
     training = {"epochs": 3280, "batch_size": 20, "learning_rate": 1e-3}
     published = {"vae": {1: 86.76, 5: 86.47, 50: 86.35}, "iwae": {1: 86.76, 5: 85.54, 50: 84.78}}
     # One sample is the cheapest, and learns most of what there is to learn.
-    first = {"samples": 1, "part": 0.6}
+    first = {"samples": 1, "part": 0.68}
+    last = {"samples": 50, "backward": 4, "part": 0.12}
     growing = {
-        5: [first, {"samples": 5, "part": 0.4}],
-        50: [first, {"samples": 5, "part": 0.28}, {"samples": 50, "part": 0.12}],
+        5: [first, {"samples": 5, "part": 0.32}],
+        50: [first, {"samples": 5, "part": 0.2}, last],
     }
     found = []
     for k in (1, 5, 50):
@@ -75,7 +77,7 @@ def _iwae():
             own, how = {"objective": objectives.ELBO(samples=k)}, training
             if kind == "iwae":
                 own = {"samples": k, "gradient": "dreg"}
-                how = {**training, "stages": growing[k]}
+                how = {**training, "stages": growing[k], "centred": True}
             name = f"{kind}_{k}"
             numbers = {"NLL": published[kind][k]}
             found.append(row(name, numbers, kind, {**shape, **own}, "mnist", how))

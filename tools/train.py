@@ -181,6 +181,8 @@ def begin(recipe, runs, restart=False, limit=None):
     model = recipes.build(recipe, steps)
     if "start" in recipe["training"]:
         recipes.started(model, recipe["training"]["start"], data[0])
+    if recipe["training"].get("centred"):
+        recipes.centred(model, data[0])
     return model, data, validation
 
 

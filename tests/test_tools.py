@@ -353,6 +353,7 @@ class TestEvaluate:
         asked = ["reconstruction", "bits", "psnr", "information", "kernel", "precision"]
         evaluate.evaluate(preset, only=asked, samples=5, seed=2)
         after = {m["title"]: m for m in zoo.info(preset)["metrics"]}
+        assert list(after)[: len(before)] == list(before)
         assert after["NLL"] == before["NLL"]
         command = f"python -m tools evaluate small --seed 2 --metric {' '.join(asked)}"
         assert after["reconstruction MSE"]["command"] == command

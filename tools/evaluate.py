@@ -306,9 +306,19 @@ def agreement(model, data, seed=0, n=100):
 
 
 def record(folder, found, keep):
-    """Replaces metrics in a preset's metadata, keeping those that `keep` says."""
-    metadata = dict(zoo.info(folder))
-    metadata["metrics"] = [m for m in metadata["metrics"] if keep(m)] + found
+    """Replaces metrics in a preset's metadata, keeping those that `keep` says.
+
+    What was there before and is measured again keeps its place.
+    """
+    metadata, merged = dict(zoo.info(folder)), []
+    fresh = {(metric["title"], metric["split"]): metric for metric in found}
+    for old in metadata["metrics"]:
+        key = (old["title"], old["split"])
+        if keep(old):
+            merged.append(old)
+        elif key in fresh:
+            merged.append(fresh.pop(key))
+    metadata["metrics"] = merged + list(fresh.values())
     write_metadata(folder, metadata)
     card.write(folder)
 

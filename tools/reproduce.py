@@ -28,7 +28,7 @@ def reproduce(name, budget=0.01, rows=None, out=None, split="test", limit=None, 
     Args:
         name: one of `tables.TABLES`.
         budget: part of the paper's epochs, warm-up and patience, above 0; never less
-            than one epoch.
+            than one epoch, nor than a patience of 10.
         rows: names of some rows; all by default.
         out: folder; `zoo/reproduce` by default.
         split: "test", or "validation" while something is still being chosen.
@@ -74,11 +74,12 @@ def _table(name):
 
 
 def scaled(training, budget):
-    """A recipe's `training` with a part of its epochs, at least one."""
+    """A recipe's `training` with a part of its epochs, at least one, and of its patience."""
     found = dict(training)
-    for key in ("epochs", "patience"):
-        if key in found:
-            found[key] = max(1, round(found[key] * budget))
+    found["epochs"] = max(1, round(found["epochs"] * budget))
+    if "patience" in found:
+        # Of fewer epochs noise would decide.
+        found["patience"] = max(min(10, found["patience"]), round(found["patience"] * budget))
     if found.get("warmup_epochs"):
         # As large a part of the training as it was.
         found["warmup_epochs"] = found["warmup_epochs"] / training["epochs"] * found["epochs"]

@@ -90,7 +90,8 @@ def _iwae():
     "Burda, Grosse & Salakhutdinov, Importance Weighted Autoencoders, 2016, table 1",
     "likelihood",
     "200-200 tanh units to 100 dimensions, 100-100 to 50 above them, batches of 20, Adam from "
-    "0.001, 3280 epochs, as there. Ours: as in the table of one layer.",
+    "0.001, 3280 epochs, as there. Ours: split, decay and averages as in the table of one layer, "
+    "and of the importance-weighted samples the gradient of 4, drawn by their weights.",
 )
 def _iwae_two_layers():
     shape = {"input_shape": (28, 28, 1), "latent_dim": 100, "top_dim": 50}
@@ -100,7 +101,9 @@ def _iwae_two_layers():
     found = []
     for k in (1, 5, 50):
         for kind in ("vae", "iwae") if k > 1 else ("vae",):
-            objective = objectives.IWAE(k) if kind == "iwae" else objectives.ELBO(samples=k)
+            objective = objectives.ELBO(samples=k)
+            if kind == "iwae":
+                objective = objectives.IWAE(k, backward=min(k, 4))
             own = {**shape, "objective": objective}
             numbers = {"NLL": published[kind][k]}
             found.append(row(f"{kind}_{k}", numbers, "hierarchical_vae", own, "mnist", training))

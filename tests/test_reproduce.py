@@ -3,6 +3,7 @@
 import json
 import types
 
+import keras
 import numpy as np
 import pytest
 from test_tools import offline  # noqa: F401
@@ -68,6 +69,7 @@ def test_rows_are_trained_measured_and_written(stub, tmp_path, monkeypatch):
     text = reproduce.markdown(tmp_path)
     value = f"{expected.mean():.2f} ± {error:.2f}"
     assert f"| first | NLL | 89.9 | {value} | 3 of 300 | validation, n = 60, K = 5" in text
+    assert f"; {keras.backend.backend()}, {first['hardware']}: `python -m tools" in text
     assert "| second | NLL | - |" in text
     assert text.endswith("training](zoo/reproduce/static.png)")
     assert not list((tmp_path / ".runs" / "static").iterdir())

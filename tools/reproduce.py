@@ -280,7 +280,7 @@ def markdown(folder=FOLDER, names=None):
             for title, figure in row["ours"].items():
                 published = row["published"].get(title, "-")
                 epochs = f"{row['epochs']} of {row['paper_epochs']}"
-                how = f"{figure['how']}: `{row['command']}`"
+                how = f"{figure['how']}; {row['backend']}, {row['hardware']}: `{row['command']}`"
                 cells = (row["name"], title, published, _value(figure), epochs, how)
                 lines.append(f"| {' | '.join(map(str, cells))} |")
         if (Path(folder) / f"{name}.png").is_file():

@@ -248,8 +248,8 @@ class IWAE(Objective):
 
     def __call__(self, evidence):
         every = evidence if evidence.every is None else evidence.every
-        samples = math.log(every.log_weights.shape[0])
-        loss = samples - ops.logsumexp(every.log_weights, axis=0)
+        log_samples = math.log(every.log_weights.shape[0])
+        loss = log_samples - ops.logsumexp(every.log_weights, axis=0)
         if evidence.every is not None:
             slope = ops.mean(evidence.log_weights, axis=0)
             # A learned prior's parameters are part of every weight.

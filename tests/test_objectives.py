@@ -478,9 +478,8 @@ class TestIWAE:
     def test_samples_are_drawn_as_often_as_their_weights_say(self, rng):
         """Each within one of count times its weight, and in the mean just so."""
         model = m.vae((6,), 2, units=(), seed=0)
-        model.objective = objectives.IWAE(7, backward=4)
         weights = rng.dirichlet(np.full(7, 0.3), 20_000).T.astype("float32")
-        drawn = array(model._drawn(tensor(weights)))
+        drawn = array(model._drawn(tensor(weights), 4))
         assert drawn.shape == (4, 20_000)
         counts = (drawn[None] == np.arange(7)[:, None, None]).sum(1)
         assert (np.abs(counts - 4 * weights) < 1 + 1e-5).all()

@@ -164,16 +164,16 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             squared_jacobian=functools.partial(contraction.squared_jacobian, self, x, condition),
             hidden=functools.partial(sparsity.hidden, self, x, condition, training),
         )
-        every, dreg = None, training and self.objective.gradient == "dreg"
-        if dreg or (training and self.objective.backward):
-            every = self._without_gradient(found, z, log_qz, condition)
-            weights = every.log_weights - ops.logsumexp(every.log_weights, axis=0)
-            weights = ops.exp(weights)
-            if self.objective.backward:
-                drawn = self._drawn(weights)
-                z, log_qz, weights = (_picked(t, drawn) for t in (z, log_qz, weights))
-            else:
-                every = None
+        dreg = training and self.objective.gradient == "dreg"
+        backward = self.objective.backward if training else None
+        every = None
+        if dreg or backward:
+            scored = self._without_gradient(found, z, log_qz, condition)
+            total = ops.logsumexp(scored.log_weights, axis=0)
+            weights = ops.stop_gradient(ops.exp(scored.log_weights - total))
+        if backward:
+            every, drawn = scored, self._drawn(weights, backward)
+            z, log_qz, weights = (_picked(each, drawn) for each in (z, log_qz, weights))
         if dreg:
             fixed = self.posterior_layer.distribution(*map(ops.stop_gradient, parameters))
             # The same samples, whose gradient is multiplied by their weights.
@@ -188,12 +188,11 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         log_px = self._log_px(found.keywords["x"], z, condition, training=False)
         return found(z=z, log_qz=log_qz, log_px=ops.stop_gradient(log_px))
 
-    def _drawn(self, weights):
-        """Indices `(backward, n)` of samples, drawn by their weights `(K, n)`.
+    def _drawn(self, weights, count):
+        """Indices `(count, n)` of samples, drawn by their weights `(K, n)`.
 
-        Systematically: each as often as drawn freely, and fewer of them twice.
+        Systematically: in the mean as often as if drawn freely, and with less chance in it.
         """
-        count = self.objective.backward
         first = random.uniform((1, ops.shape(weights)[1]), self.seed_generator)
         places = (ops.expand_dims(ops.arange(count, dtype="float32"), 1) + first) / count
         passed = ops.expand_dims(places, 1) >= ops.cumsum(weights, axis=0)

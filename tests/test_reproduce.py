@@ -171,6 +171,48 @@ def test_a_curve_has_few_points_and_the_last(tmp_path):
     assert len(curve) == 34 and curve[-1] == (108, 50.0) and curve[-2] == (105, 48.5)
 
 
+def test_every_curve_ends_inside_the_plot(tmp_path, monkeypatch):
+    """Though a first epoch is a thousand nats above, or rows are nats apart."""
+    from matplotlib.figure import Figure
+
+    drawn, original = [], Figure.savefig
+
+    def savefig(self, *args, **options):
+        drawn.append(self)
+        original(self, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    curves = {"a": [(1, 1190.0), (2, 300.0), (3, 97.6)], "b": [(1, 480.0), (3, 155.0)]}
+    rows = [
+        {"name": name, "validation_curve": curve, "ours": {}, "published": {}, "epochs": 3}
+        for name, curve in curves.items()
+    ]
+    written = {"rows": rows, "title": "t", "unit": "nats"}
+    (tmp_path / "t.json").write_text(json.dumps(written), encoding="utf-8")
+    reproduce.plot(tmp_path, "t")
+    (bottom, top), (left, right) = drawn[0].axes[0].get_ylim(), drawn[0].axes[0].get_xlim()
+    for curve in curves.values():
+        epoch, loss = curve[-1]
+        assert bottom < loss < top and left < epoch < right
+    assert top < 200 and bottom > 90
+
+
+def test_figures_that_were_found_alike_share_a_line(tmp_path):
+    figures = [("MIG", 0.04, "n = 5"), ("sap", 0.07, "n = 5"), ("NLL", 1.0, "K = 2")]
+    made = {
+        "name": "row", "published": {"MIG": 0.45}, "epochs": 2, "paper_epochs": 9,
+        "ours": {title: reproduce._figure(value, how=how) for title, value, how in figures},
+        "backend": "jax", "hardware": "a machine", "command": "this",
+    }  # fmt: skip
+    written = {"title": "t", "paper": "p", "notes": "n", "rows": [made]}
+    (tmp_path / "static.json").write_text(json.dumps(written), encoding="utf-8")
+    end = "jax, a machine: `this` |"
+    assert reproduce.markdown(tmp_path, ["static"]).splitlines()[-2:] == [
+        f"| row | MIG<br>sap | 0.45<br>- | 0.04<br>0.07 | 2 of 9 | n = 5; {end}",
+        f"| row | NLL | - | 1.00 | 2 of 9 | K = 2; {end}",
+    ]
+
+
 def test_bad_words_are_said(stub, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"Rows of static are first, second. Received: \['x'\]"):
         run(tmp_path, rows=["x"])

@@ -234,8 +234,12 @@ def plot(folder, name):
             axes.axhline(row["published"]["NLL"], color=f"C{i}", ls="--", label="published")
     if not axes.lines:
         return
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(bottom, min(top, bottom + 30))
+    # The first epochs are far above what is to be seen.
+    lowest = [min(line.get_ydata()) for line in axes.lines]
+    highest = max(max(line.get_ydata()) for line in axes.lines)
+    bottom, top = min(lowest), min(highest, max(lowest) + 25)
+    margin = 0.05 * (top - bottom)
+    axes.set_ylim(bottom - margin, top + margin)
     axes.set(xscale="log", xlabel="epochs", ylabel=f"loss, {table['unit']}".rstrip(", "))
     axes.set_title(table["title"], fontsize=9)
     axes.legend(fontsize=8)
@@ -277,12 +281,15 @@ def markdown(folder=FOLDER, names=None):
             "|---|---|---|---|---|---|",
         ]
         for row in found["rows"]:
-            for title, figure in row["ours"].items():
-                published = row["published"].get(title, "-")
-                epochs = f"{row['epochs']} of {row['paper_epochs']}"
-                how = f"{figure['how']}; {row['backend']}, {row['hardware']}: `{row['command']}`"
-                cells = (row["name"], title, published, _value(figure), epochs, how)
-                lines.append(f"| {' | '.join(map(str, cells))} |")
+            epochs = f"{row['epochs']} of {row['paper_epochs']}"
+            # Figures that were found alike share a line.
+            for how in dict.fromkeys(figure["how"] for figure in row["ours"].values()):
+                figures = {k: f for k, f in row["ours"].items() if f["how"] == how}
+                published = [row["published"].get(title, "-") for title in figures]
+                ours = map(_value, figures.values())
+                columns = ("<br>".join(map(str, c)) for c in (figures, published, ours))
+                how = f"{how}; {row['backend']}, {row['hardware']}: `{row['command']}`"
+                lines.append(f"| {' | '.join((row['name'], *columns, epochs, how))} |")
         if (Path(folder) / f"{name}.png").is_file():
             lines += ["", f"![{found['title']}: training](zoo/reproduce/{name}.png)"]
         parts.append("\n".join(lines))

@@ -213,6 +213,58 @@ def test_figures_that_were_found_alike_share_a_line(tmp_path):
     ]
 
 
+def test_averaged_weights_forget_the_start():
+    """Of a start at 100 and weights that are 0 from the first step, next to nothing is left."""
+    recipe = {"epochs": 4, "batch_size": 100, "weight_average": 0.999}
+    small = reproduce.averaged(recipe, 50_001)
+    steps = 4 * 501
+    assert small["weight_average"] == pytest.approx(1 - 50 / steps)
+    assert 100 * small["weight_average"] ** steps < 1e-18 < 100 * 0.999**steps
+    assert {**small, "weight_average": 0.999} == recipe
+    # A long training keeps its own, and one of less than 50 steps averages nothing.
+    assert reproduce.averaged({**recipe, "epochs": 100}, 50_001)["weight_average"] == 0.999
+    assert reproduce.averaged(recipe, 1000)["weight_average"] == 0
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_best_epoch_is_measured_or_the_last(stub, tmp_path, monkeypatch, last):
+    """Of a training whose validation loss rises."""
+    made = tables.row("only", {}, "vae", TINY, "mnist", {**FIT, "last": last}, 5)
+    monkeypatch.setitem(tables.TABLES["static"], "rows", lambda: [made])
+    original, seen = training.KeepBest.on_epoch_end, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        original(self, epoch, {**logs, "val_loss": 100.0 + epoch})
+        seen.append(self.model.get_weights())
+
+    monkeypatch.setattr(training.KeepBest, "on_epoch_end", on_epoch_end)
+    measured = []
+
+    def likelihood(model, recipe, split, limit):
+        measured.append(model.get_weights())
+        return reproduce.likelihood(model, recipe, split, limit)
+
+    monkeypatch.setitem(reproduce.MEASURES, "likelihood", likelihood)
+    found = run(tmp_path)["only"]
+    assert (found["best_epoch"], found["epochs"]) == ((3, 3) if last else (1, 3))
+    for a, b in zip(measured[0], seen[2 if last else 0], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_samples_of_the_bound_can_be_chosen(stub, tmp_path, capsys):
+    how = "validation, n = 60, K = {}, seed 0"
+    first = run(tmp_path, rows=["first"])["first"]
+    assert first["ours"]["NLL"]["how"] == how.format(5) and "--samples" not in first["command"]
+    more = run(tmp_path, rows=["first"], samples=9)["first"]
+    assert more["ours"]["NLL"]["how"] == how.format(9)
+    assert more["command"].endswith("--samples 9")
+    capsys.readouterr()
+    run(tmp_path, rows=["first"], samples=9)
+    assert "first: done before." in capsys.readouterr().out
+    with pytest.raises(ValueError, match="at least 1. Received: samples=0"):
+        run(tmp_path, samples=0)
+
+
 def test_bad_words_are_said(stub, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"Rows of static are first, second. Received: \['x'\]"):
         run(tmp_path, rows=["x"])

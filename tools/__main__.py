@@ -127,6 +127,7 @@ def parser():
     command.add_argument("--split", default="test", choices=("validation", "test"))
     command.add_argument("--limit", type=int, help="first examples only; writes only to --out")
     command.add_argument("--restart", action="store_true", help="forget what earlier runs did")
+    command.add_argument("--samples", type=int, help="of the bound (default: as in the paper)")
 
     command = add("test", "Run all tests, on each backend in its own process.")
     command.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])

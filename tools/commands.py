@@ -153,6 +153,7 @@ def reproduce(arguments):
         arguments.split,
         arguments.limit,
         arguments.restart,
+        arguments.samples,
     )
     return 0
 

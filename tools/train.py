@@ -225,6 +225,7 @@ def _fit(model, x, y, validation, training, folder, last=False, watch=()):
         # Left by a run that had not done an epoch, or cannot be gone on with.
         for stale in ("best.npz", "best.json", "log.csv"):
             (folder / stale).unlink(missing_ok=True)
+    last = last or training.get("last", False)
     keep = KeepBest(folder, training.get("patience", epochs), last)
     # In this order: back up the raw weights, then swap in the averaged ones,
     # which are those that validation saw and that are kept.

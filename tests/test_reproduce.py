@@ -350,7 +350,7 @@ class TestDisentanglement:
         dead = np.random.default_rng(0).normal(size=(1500, 2)) * 1e-3
         found = self.measured(lambda x: np.concatenate([y, dead], axis=1).astype("float32"))
         assert found["MIG"]["value"] > 0.8  # 20 bins of 32 and 40 values
-        assert found["factor_vae"]["value"] > 0.95
+        assert found["FactorVAE score"]["value"] > 0.95
         assert "5 of 7 dimensions" in found["MIG"]["how"]
 
     def test_a_collapsed_code_scores_0(self):

@@ -201,6 +201,19 @@ def likelihood(model, recipe, split, limit, seed=0):
     return {"NLL": _figure(-bound.mean, bound.standard_error, how)}
 
 
+# Scores of disentanglement by the names that the field has for them.
+SCORES = {
+    "mig": "MIG",
+    "sap": "SAP",
+    "modularity": "modularity",
+    "disentanglement": "DCI disentanglement",
+    "completeness": "DCI completeness",
+    "informativeness": "DCI informativeness",
+    "factor_vae": "FactorVAE score",
+    "beta_vae": "β-VAE score",
+}
+
+
 def disentanglement(model, recipe, split, limit, seed=0):
     """All scores of the posterior's means, of active dimensions."""
     x, factors = datasets.load(recipe["data"], split, limit=limit)
@@ -213,8 +226,7 @@ def disentanglement(model, recipe, split, limit, seed=0):
     names = [name for name, _ in datasets.info(recipe["data"]).factors]
     shapes = tuple(i for i, factor in enumerate(names) if factor == "shape")
     found = metrics.disentanglement_scores(codes, factors, shapes, active, seed=seed)
-    found = {("MIG" if key == "mig" else key): value for key, value in found.items()}
-    return {key: _figure(value, how=how, digits=3) for key, value in found.items()}
+    return {SCORES[key]: _figure(value, how=how, digits=3) for key, value in found.items()}
 
 
 def faces(model, recipe, split, limit, seed=0):

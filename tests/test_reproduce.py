@@ -171,30 +171,83 @@ def test_a_curve_has_few_points_and_the_last(tmp_path):
     assert len(curve) == 34 and curve[-1] == (108, 50.0) and curve[-2] == (105, 48.5)
 
 
-def test_every_curve_ends_inside_the_plot(tmp_path, monkeypatch):
-    """Though a first epoch is a thousand nats above, or rows are nats apart."""
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Draws rows of these curves and figures; returns the picture's axes."""
     from matplotlib.figure import Figure
 
-    drawn, original = [], Figure.savefig
+    original, seen = Figure.savefig, []
 
     def savefig(self, *args, **options):
-        drawn.append(self)
+        seen.append(self)
         original(self, *args, **options)
 
     monkeypatch.setattr(Figure, "savefig", savefig)
-    curves = {"a": [(1, 1190.0), (2, 300.0), (3, 97.6)], "b": [(1, 480.0), (3, 155.0)]}
+
+    def draw(rows):
+        defaults = {"published": {}, "epochs": 3}
+        rows = [{**defaults, **row} for row in rows]
+        written = {"rows": rows, "title": "t", "unit": "nats"}
+        (tmp_path / "t.json").write_text(json.dumps(written), encoding="utf-8")
+        reproduce.plot(tmp_path, "t")
+        assert (tmp_path / "t.png").is_file() == bool(seen)
+        return seen[-1].axes if seen else None
+
+    return draw
+
+
+CURVES = {"a": [(1, 1190.0), (2, 300.0), (3, 97.6)], "b": [(1, 480.0), (3, 155.0)]}
+
+
+def test_every_bound_is_inside_the_plot(drawn):
+    """Though a first epoch is a thousand nats above, or rows are nats apart."""
     rows = [
-        {"name": name, "validation_curve": curve, "ours": {}, "published": {}, "epochs": 3}
+        {"name": n, "validation_curve": c, "ours": {"NLL": {"value": 90.0}}}
+        for n, c in CURVES.items()
+    ]
+    # A row whose curve was not kept is there by what was measured.
+    bare = {"name": "c", "epochs": 8, "ours": {"NLL": {"value": 85.0}}, "published": {"NLL": 80.0}}
+    (axes,) = drawn([*rows, bare])
+    (bottom, top), (left, right) = axes.get_ylim(), axes.get_xlim()
+    points = [(8, 85.0), (3, 90.0), *(curve[-1] for curve in CURVES.values())]
+    assert {tuple(line.get_xydata()[-1]) for line in axes.lines if line.get_xydata().size} > {
+        *points
+    }
+    for epoch, loss in points:
+        assert bottom < loss < top and left < epoch < right
+    assert 70 < bottom < 80 and 155 < top < 200
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["a", "b", "c", "validation loss", "NLL, test", "NLL, published"]
+
+
+def test_scores_are_drawn_as_bars_and_each_loss_on_its_own_scale(drawn):
+    curves = {"a": [(1, 9e3), (2, -4360.0), (3, -8136.0), (4, -1e4)], "b": [(1, 3.0), (2, 1.0)]}
+    scores = {"a": {"MIG": (0.1, 3), "SAP": (0.2, 2)}, "b": {"MIG": (0.3, 3)}}
+    rows = [
+        {
+            "name": name,
+            "validation_curve": curve,
+            "ours": {title: {"value": v, "digits": d} for title, (v, d) in scores[name].items()},
+        }
         for name, curve in curves.items()
     ]
-    written = {"rows": rows, "title": "t", "unit": "nats"}
-    (tmp_path / "t.json").write_text(json.dumps(written), encoding="utf-8")
-    reproduce.plot(tmp_path, "t")
-    (bottom, top), (left, right) = drawn[0].axes[0].get_ylim(), drawn[0].axes[0].get_xlim()
-    for curve in curves.values():
-        epoch, loss = curve[-1]
-        assert bottom < loss < top and left < epoch < right
-    assert top < 200 and bottom > 90
+    bars, *losses = drawn(rows)
+    assert [bar.get_width() for bar in bars.patches] == [0.1, 0.2, 0.3]
+    assert [text.get_text() for text in bars.texts] == ["0.100", "0.20", "0.300"]
+    assert [text.get_text() for text in bars.get_yticklabels()] == ["MIG", "SAP"]
+    # Bars of one score are beside each other, around its name.
+    assert bars.get_yticks() == pytest.approx([0.2, 1.2])
+    centres = [bar.get_y() + bar.get_height() / 2 for bar in bars.patches]
+    assert centres == pytest.approx([0, 1, 0.4])
+    for axes, (name, curve) in zip(losses, curves.items(), strict=True):
+        assert axes.get_title() == f"{name}, validation loss"
+        bottom, top = axes.get_ylim()
+        assert bottom < curve[-1][1] < top
+    assert losses[0].get_ylim()[1] < 0
+
+
+def test_without_a_curve_there_is_no_picture(drawn):
+    assert drawn([{"name": "a", "ours": {"NLL": {"value": 1.0}}}]) is None
 
 
 def test_figures_that_were_found_alike_share_a_line(tmp_path):

@@ -259,34 +259,74 @@ def _write(name, table, done, made, folder):
 
 
 def plot(folder, name):
-    """`<name>.png`: the bound on validation by epoch, and what was measured and published."""
+    """`<name>.png`: losses on validation by epoch, and what was measured and published."""
     from matplotlib.figure import Figure
 
     table = json.loads((Path(folder) / f"{name}.json").read_text(encoding="utf-8"))
     figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.add_subplot()
-    for i, row in enumerate(r for r in table["rows"] if r.get("validation_curve")):
-        epochs, losses = zip(*row["validation_curve"], strict=True)
-        axes.plot(epochs, losses, color=f"C{i}", label=f"{row['name']}, validation")
-        # Only bounds in nats are of the loss's own scale.
-        if "NLL" in row["ours"]:
-            value = row["ours"]["NLL"]["value"]
-            axes.plot(row["epochs"], value, "o", color=f"C{i}", label="NLL, test")
-        if "NLL" in row["published"]:
-            axes.axhline(row["published"]["NLL"], color=f"C{i}", ls="--", label="published")
-    if not axes.lines:
+    if not any(row.get("validation_curve") for row in table["rows"]):
         return
-    # The first epochs are far above what is to be seen.
-    lowest = [min(line.get_ydata()) for line in axes.lines]
-    highest = max(max(line.get_ydata()) for line in axes.lines)
-    bottom, top = min(lowest), min(highest, max(lowest) + 25)
-    margin = 0.05 * (top - bottom)
-    axes.set_ylim(bottom - margin, top + margin)
-    axes.set(xscale="log", xlabel="epochs", ylabel=f"loss, {table['unit']}".rstrip(", "))
-    axes.set_title(table["title"], fontsize=9)
-    axes.legend(fontsize=8)
+    # Only bounds in nats are of the loss's own scale, and of one scale in all rows.
+    draw = _bounds if any("NLL" in row["ours"] for row in table["rows"]) else _scores
+    draw(figure, table["rows"])
+    figure.suptitle(table["title"], fontsize=9)
     with _atomic.file(Path(folder) / f"{name}.png") as new:
         figure.savefig(new, dpi=100)
+
+
+def _bounds(figure, rows):
+    """All rows in one plot, with the bound on test data and the published one."""
+    axes = figure.add_subplot()
+    for i, row in enumerate(rows):
+        color, shown = f"C{i}", []
+        if row.get("validation_curve"):
+            shown += axes.plot(*zip(*row["validation_curve"], strict=True), color=color)
+        if "NLL" in row["ours"]:
+            shown += axes.plot(row["epochs"], row["ours"]["NLL"]["value"], "o", color=color)
+        if "NLL" in row["published"]:
+            axes.axhline(row["published"]["NLL"], color=color, ls="--")
+        if shown:
+            shown[0].set_label(row["name"])
+    # The first epochs are far above what is to be seen.
+    lines = [line.get_ydata() for line in axes.lines]
+    lowest = [min(values) for values in lines]
+    bottom, top = min(lowest), min(max(map(max, lines)), max(lowest) + 25)
+    margin = 0.05 * (top - bottom)
+    axes.set_ylim(bottom - margin, top + margin)
+    for look, label in (("-", "validation loss"), ("o", "NLL, test"), ("--", "NLL, published")):
+        axes.plot([], [], look, color="gray", label=label)
+    axes.set(xscale="log", xlabel="epochs", ylabel="nats")
+    axes.legend(fontsize=8)
+
+
+def _scores(figure, rows):
+    """What was measured of each row side by side, and each loss on a scale of its own."""
+    left, right = figure.subfigures(1, 2, width_ratios=(3, 2))
+    titles = list(dict.fromkeys(title for row in rows for title in row["ours"]))
+    axes, height = left.add_subplot(), 0.8 / len(rows)
+    for i, row in enumerate(rows):
+        shown = [title for title in titles if title in row["ours"]]
+        places = [titles.index(title) + i * height for title in shown]
+        values = [row["ours"][title]["value"] for title in shown]
+        bars = axes.barh(places, values, height, color=f"C{i}", label=row["name"])
+        digits = [row["ours"][title]["digits"] for title in shown]
+        labels = [f"{v:.{d}f}" for v, d in zip(values, digits, strict=True)]
+        axes.bar_label(bars, labels, padding=2, fontsize=7)
+    axes.set_yticks([k + 0.4 - height / 2 for k in range(len(titles))], titles, fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.legend(fontsize=8)
+    for i, row in enumerate(rows):
+        axes = right.add_subplot(len(rows), 1, i + 1)
+        epochs, losses = zip(*row.get("validation_curve") or [(0, 0)], strict=True)
+        axes.plot(epochs, losses, ".-", color=f"C{i}")
+        # The first epochs, which may be far above the others, need not be seen.
+        later = losses[len(losses) // 3 :]
+        margin = 0.05 * (max(later) - min(later)) or 1
+        axes.set_ylim(min(later) - margin, max(later) + margin)
+        axes.set_title(f"{row['name']}, validation loss", fontsize=8)
+        axes.tick_params(labelsize=7, labelbottom=i == len(rows) - 1)
+    axes.set_xlabel("epochs", fontsize=8)
 
 
 def read(name, folder=FOLDER):

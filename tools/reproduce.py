@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import textwrap
 import time
 from pathlib import Path
 
@@ -312,10 +313,11 @@ def _scores(figure, rows):
         digits = [row["ours"][title]["digits"] for title in shown]
         labels = [f"{v:.{d}f}" for v, d in zip(values, digits, strict=True)]
         axes.bar_label(bars, labels, padding=2, fontsize=7)
-    axes.set_yticks([k + 0.4 - height / 2 for k in range(len(titles))], titles, fontsize=8)
+    names = [textwrap.fill(title, 20) for title in titles]
+    axes.set_yticks([k + 0.4 - height / 2 for k in range(len(titles))], names, fontsize=8)
     axes.invert_yaxis()
-    axes.margins(x=0.15)
-    axes.legend(fontsize=8)
+    axes.margins(x=0.25)
+    left.legend(loc="outside lower center", ncols=len(rows), fontsize=8)
     for i, row in enumerate(rows):
         axes = right.add_subplot(len(rows), 1, i + 1)
         epochs, losses = zip(*row.get("validation_curve") or [(0, 0)], strict=True)

@@ -159,7 +159,8 @@ def test_stages_go_on_from_each_other(stub, tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, b)
     for before, after in ((start, one), (second, two)):
         assert max(np.abs(a - b).max() for a, b in zip(before, after)) > 1e-4
-    assert (found["epochs"], found["paper_epochs"]) == (4, 400)
+    # The last stage is of one epoch, which is its best, and the fourth of all.
+    assert (found["best_epoch"], found["epochs"], found["paper_epochs"]) == (4, 4, 400)
     assert [epoch for epoch, _ in found["validation_curve"]] == [1, 2, 3, 4]
     assert len(reproduce.stages({"model": {"arguments": {}}, "training": {"epochs": 5}})) == 1
 

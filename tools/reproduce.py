@@ -152,7 +152,8 @@ def _row(name, table, row, settings, folder, restart):
         how = averaged(stage["training"], len(x))
         best = train._fit(model, x, y, validation, how, stage_runs)
         weights = model.get_weights()
-        curve += _curve(stage_runs / "log.csv", after=curve[-1][0] if curve else 0)
+        before = curve[-1][0] if curve else 0
+        curve += _curve(stage_runs / "log.csv", before)
     seconds = time.monotonic() - started
     if isinstance(model, models.FactorVAE):
         model = model.plain()
@@ -170,7 +171,7 @@ def _row(name, table, row, settings, folder, restart):
         "ours": found,
         "epochs": curve[-1][0],
         "paper_epochs": row["recipe"]["training"]["epochs"],
-        "best_epoch": best.best["epoch"],
+        "best_epoch": before + best.best["epoch"],
         "validation_loss": round(best.best["val_loss"], 3),
         "validation_curve": curve,
         "seconds_of_this_run": round(seconds),

@@ -317,6 +317,8 @@ def test_samples_of_the_bound_can_be_chosen(stub, tmp_path, capsys):
     assert "first: done before." in capsys.readouterr().out
     with pytest.raises(ValueError, match="at least 1. Received: samples=0"):
         run(tmp_path, samples=0)
+    with pytest.raises(ValueError, match="wae measures no bound: leave `samples` out"):
+        reproduce.reproduce("wae", out=tmp_path, samples=5)
 
 
 def test_bad_words_are_said(stub, tmp_path, capsys):

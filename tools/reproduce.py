@@ -51,7 +51,8 @@ def reproduce(
         The table, as it was written.
 
     Raises:
-        ValueError: an unknown table or row, a budget that is not above 0, or no samples.
+        ValueError: an unknown table or row, a budget that is not above 0, no samples, or
+            samples where no bound is measured.
     """
     table = _table(name)
     made = {row["name"]: row for row in table["rows"]()}
@@ -63,6 +64,10 @@ def reproduce(
         raise ValueError(f"`budget` must be above 0. Received: budget={budget!r}")
     if samples is not None and samples < 1:
         raise ValueError(f"`samples` must be at least 1. Received: samples={samples!r}")
+    if samples is not None and table["measure"] != "likelihood":
+        raise ValueError(
+            f"The table {name} measures no bound: leave `samples` out. Received: samples={samples}"
+        )
     if limit and not out:
         raise ValueError("A part of the data is no reproduction: say where to with `out`.")
     folder = Path(out) if out else FOLDER

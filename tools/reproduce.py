@@ -283,6 +283,8 @@ def plot(folder, name):
 
 def _bounds(figure, rows):
     """All rows in one plot, with the bound on test data and the published one."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axes = figure.add_subplot()
     for i, row in enumerate(rows):
         color, shown = f"C{i}", []
@@ -303,6 +305,9 @@ def _bounds(figure, rows):
     for look, label in (("-", "validation loss"), ("o", "NLL, test"), ("--", "NLL, published")):
         axes.plot([], [], look, color="gray", label=label)
     axes.set(xscale="log", xlabel="epochs", ylabel="nats")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(fontsize=8)
 
 

@@ -9,6 +9,7 @@ import pytest
 from test_tools import offline  # noqa: F401
 
 from keras_vae import datasets, models, sprites
+from keras_vae.objectives import ELBO, IWAE
 from tools import __main__ as cli
 from tools import recipes, reproduce, tables
 from tools import train as training
@@ -355,11 +356,33 @@ def test_recipes_build_models_of_their_data(name):
     rows = table["rows"]()
     assert len({row["name"] for row in rows}) == len(rows)
     for row in rows:
-        recipe = row["recipe"]
-        model = recipes.build(recipe, 10)
-        assert model.data_shape == datasets.info(recipe["data"]).shape
-        assert model.condition is None
-        assert ("factor" in row["name"]) == isinstance(model, models.FactorVAE)
+        for stage in reproduce.stages(row["recipe"]):
+            model = recipes.build(stage, 10)
+            assert model.data_shape == datasets.info(stage["data"]).shape
+            assert model.condition is None
+            assert ("factor" in row["name"]) == isinstance(model, models.FactorVAE)
+
+
+@pytest.mark.parametrize("name, gradient", [("iwae", "dreg"), ("iwae_two_layers", "standard")])
+def test_rows_of_bounds_differ_in_nothing_else(name, gradient):
+    rows = {row["name"]: row["recipe"] for row in tables.TABLES[name]["rows"]()}
+    assert list(rows) == ["vae_1", "vae_5", "iwae_5", "vae_50", "iwae_50"]
+    same = []
+    for row, recipe in rows.items():
+        kind, k = row.split("_")
+        stages = recipe["training"].pop("stages")
+        same.append(recipe)
+        found = [stage["objective"].get_config() for stage in stages]
+        assert [config["samples"] for config in found] == [n for n in (1, 5, 50) if n <= int(k)]
+        assert sum(stage["part"] for stage in stages) == pytest.approx(1)
+        for stage, config in zip(stages, found):
+            assert type(stage["objective"]) is {"vae": ELBO, "iwae": IWAE}[kind]
+            if kind == "iwae":
+                few = 4 if config["samples"] == 50 else None
+                assert (config["gradient"], config["backward"]) == (gradient, few)
+            else:
+                assert (config["beta"], config["free_bits"]) == (1, 0)
+    assert same[1:] == same[:-1] and same[0]["training"]["centred"]
 
 
 def test_centred_networks_begin_where_the_data_are(rng):

@@ -2,11 +2,10 @@
 
 import difflib
 
-import keras
 import numpy as np
 from keras import ops
 
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae._registry import register
 
 
 class Condition:

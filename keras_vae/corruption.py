@@ -11,9 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.training import random
-
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae._registry import register
+from keras_vae.training import noise
 
 
 class Corruption:
@@ -28,7 +27,7 @@ class Corruption:
 
     def noise(self, shape, seed):
         """What `transform` takes, from an int or a `keras.random.SeedGenerator`."""
-        draw = random.normal if self.normal else random.uniform
+        draw = noise.normal if self.normal else noise.uniform
         return draw(shape, seed)
 
     def __call__(self, x, seed):

@@ -4,9 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae._registry import register
 from keras_vae.conditions import Attributes
-
-register = keras.saving.register_keras_serializable("keras_vae")
 
 
 @register

@@ -10,10 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import composed, distributions, initializers
-from keras_vae.posteriors import Extended, bounded
-
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae import initializers, layers
+from keras_vae._registry import register
 
 KINDS = ("planar", "radial")
 
@@ -94,54 +92,12 @@ class Radial:
         return cls(values[..., :d], values[..., d : d + 1], values[..., d + 1 :])
 
 
-def _check(**values):
+def check_sizes(**values):
     for name, (value, least) in values.items():
         if not isinstance(value, int) or value < least:
             raise ValueError(
                 f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}"
             )
-
-
-@register
-class FlowPosterior(Extended):
-    """q(z|x): a diagonal normal sent through flows whose parameters the encoder gives.
-
-    Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015. Neither
-    kind has an inverse in closed form: samples come with their densities, other
-    codes have none. Without flows it is `DiagonalNormal`.
-
-    Args:
-        latent_dim: number of latent dimensions d.
-        kind: "planar" or "radial".
-        flows: number of flows, at least 0.
-        log_var_bound: log-variances of the first normal stay inside ±this.
-        seed: int for the initial weights, or None.
-
-    Raises:
-        ValueError: unknown kind, or a number that is out of range.
-    """
-
-    def __init__(
-        self, latent_dim, kind="planar", flows=10, log_var_bound=10.0, seed=None, **kwargs
-    ):
-        if kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
-        _check(flows=(flows, 0))
-        self._flow = {"planar": Planar, "radial": Radial}[kind]
-        size = flows * self._flow.size(latent_dim)
-        super().__init__(latent_dim, size, log_var_bound, seed, **kwargs)
-        self.kind, self.flows = kind, flows
-
-    def distribution(self, mean, log_var, values=None):
-        """The `composed.Transformed` that these parameters describe."""
-        base = distributions.Normal(mean, log_var)
-        if values is None:
-            return base
-        each = ops.split(values, self.flows, axis=-1)
-        return composed.Transformed(base, [self._flow.of(v, self.latent_dim) for v in each])
-
-    def get_config(self):
-        return {**super().get_config(), "kind": self.kind, "flows": self.flows}
 
 
 @register
@@ -240,62 +196,6 @@ class Autoregressive:
 
 
 @register
-class InverseAutoregressive(Extended):
-    """q(z|x): a diagonal normal sent through inverse autoregressive flows.
-
-    Kingma et al., "Improving Variational Inference with Inverse Autoregressive
-    Flow", 2016. The steps' networks are weights of their own; the encoder gives the
-    first normal and a context that every step sees.
-
-    Args:
-        latent_dim: number of latent dimensions d.
-        steps: number of steps, at least 0; without any it is `DiagonalNormal`.
-        units: width of each step's hidden layer.
-        context_dim: length of the context.
-        log_var_bound: log-variances of the first normal stay inside ±this.
-        seed: int for the initial weights, or None.
-
-    Raises:
-        ValueError: a number that is out of range.
-    """
-
-    def __init__(
-        self,
-        latent_dim,
-        steps=4,
-        units=64,
-        context_dim=32,
-        log_var_bound=10.0,
-        seed=None,
-        **kwargs,
-    ):
-        _check(steps=(steps, 0), units=(units, 1), context_dim=(context_dim, 1))
-        extra = context_dim if steps else 0
-        super().__init__(latent_dim, extra, log_var_bound, seed, **kwargs)
-        self.steps, self.units, self.context_dim = steps, units, context_dim
-        seeds = itertools.islice(initializers.seeds(seed), 2, 2 + steps)
-        self.networks = [
-            MADE(latent_dim, context_dim, units, seed=own, name=f"made_{i}")
-            for i, own in enumerate(seeds)
-        ]
-
-    def distribution(self, mean, log_var, context=None):
-        """The `composed.Transformed` that these parameters describe."""
-        base = distributions.Normal(mean, log_var)
-        if context is None:
-            return base
-        return composed.Transformed(base, [Autoregressive(made, context) for made in self.networks])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "steps": self.steps,
-            "units": self.units,
-            "context_dim": self.context_dim,
-        }
-
-
-@register
 class Coupling(keras.layers.Layer):
     """z' = b z + (1 - b) (z e^s + t), (s, t) = network(b z): an affine coupling layer.
 
@@ -336,7 +236,7 @@ class Coupling(keras.layers.Layer):
         hidden = ops.relu(ops.matmul(hidden, self.kernel_middle) + self.bias_middle)
         raw, shift = ops.split(ops.matmul(hidden, self.kernel_out) + self.bias_out, 2, axis=-1)
         moved = 1.0 - kept
-        return moved * bounded(raw, self.MAX_LOG_SCALE), moved * shift
+        return moved * layers.bounded(raw, self.MAX_LOG_SCALE), moved * shift
 
     def call(self, z):
         log_scale, shift = self._scale_and_shift(z)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae._registry import register
 
 
 @register
@@ -70,3 +70,24 @@ def seeds(seed):
     sequence = None if seed is None else np.random.SeedSequence(seed)
     while True:
         yield None if seed is None else int(sequence.spawn(1)[0].generate_state(1)[0])
+
+
+class StandardNormal(keras.initializers.Initializer):
+    """Standard normal numbers, drawn with NumPy: by seed, the same on every backend."""
+
+    def __init__(self, seed):
+        self.glorot = GlorotUniform(seed)
+
+    def draw(self, shape):
+        return np.random.default_rng(self.glorot._drawn_seed).standard_normal(shape)
+
+    def __call__(self, shape, dtype=None):
+        return ops.convert_to_tensor(self.draw(shape).astype("float32"), dtype)
+
+
+class CentredNormal(StandardNormal):
+    """The same, less their mean over the first axis."""
+
+    def draw(self, shape):
+        drawn = super().draw(shape)
+        return drawn - drawn.mean(axis=0)

@@ -1,13 +1,14 @@
 """Building blocks of encoders and decoders."""
 
+import itertools
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions
-from keras_vae.training import arrays
-
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae import distributions, initializers
+from keras_vae._registry import register
+from keras_vae.training import kernels
 
 
 @register
@@ -124,12 +125,12 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
             and tuple(self.dilation_rate) == (1, 1)
             and self.output_padding is None
         )
-        if not exact or not arrays.has_conv_transpose():
+        if not exact or not kernels.has_conv_transpose():
             return super().call(inputs)
         border = [border // 2 for border in borders]
         bias = self.bias if self.use_bias else None
         return self.activation(
-            arrays.conv_transpose(inputs, self.kernel, bias, self.strides, border)
+            kernels.conv_transpose(inputs, self.kernel, bias, self.strides, border)
         )
 
 
@@ -246,3 +247,88 @@ def _softened(x):
     kernel = np.outer(weights, weights)[:, :, None, None] * np.eye(x.shape[-1], dtype="float32")
     x = ops.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
     return ops.conv(x, ops.cast(kernel, x.dtype), padding="valid")
+
+
+@register
+class NormalOf(keras.layers.Layer):
+    """A normal whose parameters a small network makes of other codes.
+
+    Args:
+        inputs: dimensions of the codes that it sees.
+        outputs: dimensions d of the normal.
+        units: widths of its hidden layers.
+        activation: of these.
+        log_var_bound: log-variances stay inside ±this.
+        seed: int for the initial weights, or None.
+
+    Call arguments: codes `(..., inputs)`. Returns `(mean, log_var)`, each `(..., d)`.
+    """
+
+    def __init__(
+        self, inputs, outputs, units, activation="tanh", log_var_bound=10.0, seed=None, **kwargs
+    ):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.inputs, self.outputs, self.units = inputs, outputs, tuple(units)
+        self.log_var_bound, self.seed = log_var_bound, seed
+        self.activation = keras.activations.get(activation)
+        sizes = (inputs, *self.units, 2 * outputs)
+        self.kernels, self.biases = [], []
+        for i, ((before, after), own) in enumerate(
+            zip(itertools.pairwise(sizes), initializers.seeds(seed), strict=False)
+        ):
+            kernel = initializers.GlorotUniform(own)
+            self.kernels.append(self.add_weight((before, after), kernel, name=f"kernel_{i}"))
+            self.biases.append(self.add_weight((after,), "zeros", name=f"bias_{i}"))
+        self.built = True
+
+    def call(self, z):
+        *hidden, last = zip(self.kernels, self.biases, strict=True)
+        for kernel, bias in hidden:
+            z = self.activation(ops.matmul(z, kernel) + bias)
+        mean, raw = ops.split(ops.matmul(z, last[0]) + last[1], 2, axis=-1)
+        return mean, bounded(raw, self.log_var_bound)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "log_var_bound": self.log_var_bound,
+            "seed": self.seed,
+        }
+
+
+@register
+class Bottom(keras.layers.Layer):
+    """z₁ of a code (z₁, z₂): all that p(x|z₁) sees.
+
+    Args:
+        size: dimensions of z₁.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, z):
+        return z[..., : self.size]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.size)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+def bounded(raw, bound):
+    """Bounds `raw` to (-bound, bound), smoothly; the identity near 0.
+
+    A log-variance that can run away overflows in `exp` and takes the weights
+    with it; a hard clip would stop its gradient.
+    """
+    # A file of float16 rounds 1 / bound, and every value by as much: what it is rounded
+    # by is taken off again. (A difference, as a sum of products would be merged.)
+    rounded = float(np.float16(1.0 / bound))
+    return bound * ops.tanh(rounded * raw - (rounded - 1.0 / bound) * raw)

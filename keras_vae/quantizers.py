@@ -10,9 +10,8 @@ import keras
 from keras import ops
 
 from keras_vae import initializers
-from keras_vae.training import arrays, random
-
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae._registry import register
+from keras_vae.training import kernels, noise
 
 CODEBOOKS = ("ema", "gradient")
 # Observations, at a code's present place, that are added to what it has seen.
@@ -137,7 +136,7 @@ class VectorQuantizer(keras.layers.Layer):
         half = 0.5 * ops.sum(ops.square(vectors), axis=-1)
         nearness = ops.matmul(rows, ops.transpose(vectors)) - half
         if training:
-            codes = arrays.argmax(nearness)
+            codes = kernels.argmax(nearness)
         else:
             # Slower; but 8 bits, which `export` makes of an argument of ArgMax, tell few apart.
             codes = ops.cast(ops.top_k(nearness, 1)[1], "int32")
@@ -199,7 +198,7 @@ class VectorQuantizer(keras.layers.Layer):
     def _some(self, rows, seed):
         """A random row for each code."""
         number = ops.shape(rows)[0]
-        place = random.uniform((self.num_codes,), seed)
+        place = noise.uniform((self.num_codes,), seed)
         place = ops.cast(place * ops.cast(number, "float32"), "int32")
         return ops.take(rows, ops.minimum(place, number - 1), axis=0)
 

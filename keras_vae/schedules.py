@@ -10,7 +10,7 @@ validation losses of different epochs can be compared.
 import keras
 from keras import ops
 
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae._registry import register
 
 
 def evaluate(value, step, training):

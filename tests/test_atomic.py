@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from test_zoo import IMAGES, tiny
 
-from keras_vae import _atomic, _untrusted, zoo
+from keras_vae import _atomic, zoo
+from keras_vae.zoo import untrusted
 
 pytestmark = pytest.mark.once
 
@@ -79,7 +80,7 @@ def test_readers_and_writers_at_once_see_whole_presets(two, target):
     seen = []
     try:
         for _ in range(150):
-            with _untrusted.copied(target, whole[0]) as copy:
+            with untrusted.copied(target, whole[0]) as copy:
                 seen.append(whole.index(contents(copy)))
         loaded = [zoo.load(target).encode(IMAGES).tobytes() for _ in range(5)]
         for _ in range(3):

@@ -8,7 +8,7 @@ import pytest
 from test_tools import RECIPE
 from test_tools import offline as offline
 
-from keras_vae import corruption, datasets, metrics, mixtures, zoo
+from keras_vae import corruption, datasets, metrics, priors, zoo
 from tools import evaluate, recipes
 from tools import train as training
 
@@ -68,7 +68,7 @@ def test_the_sampler_is_that_of_the_training_split(preset):
     folder = preset("sparse")
     model = zoo.load(folder)
     x, _ = datasets.load("mnist", "train")
-    expected = mixtures.fit(model.encode(x), 3, seed=2)
+    expected = priors.fit(model.encode(x), 3, seed=2)
     found = keras.ops.convert_to_numpy(model.prior.means)
     np.testing.assert_allclose(found, expected.means, rtol=1e-3, atol=1e-3)
     assert {p.name for p in folder.glob("*.png")} >= {"samples.png", "reconstructions.png"}

@@ -7,8 +7,9 @@ from autodiff import gradient
 from conftest import SHAPE, array, make_images
 from keras import ops
 
-from keras_vae import corruption, metrics, sparsity, zoo
+from keras_vae import corruption, metrics, objectives, posteriors, zoo
 from keras_vae import models as m
+from keras_vae.models import probes
 
 
 def tensor(value):
@@ -32,7 +33,7 @@ def cross_entropy(x, p):
 
 class TestSparseCode:
     def test_exactly_k_units_are_kept_in_training_and_alpha_k_else(self, rng):
-        layer = sparsity.SparsePoint(9, k=3, alpha=1.7)
+        layer = posteriors.SparsePoint(9, k=3, alpha=1.7)
         code = rng.normal(size=(50, 9)).astype("float32")
         for q, kept in (
             (layer.training_distribution(0, tensor(code)), 3),
@@ -45,20 +46,20 @@ class TestSparseCode:
 
     def test_equal_units_do_not_make_more_of_them(self):
         """A threshold at the k-th largest keeps all of them."""
-        found = array(sparsity.largest(tensor([[1.0, 2.0, 1.0, 1.0], [5.0] * 4]), 2))
+        found = array(posteriors.largest(tensor([[1.0, 2.0, 1.0, 1.0], [5.0] * 4]), 2))
         np.testing.assert_array_equal((found != 0).sum(-1), [2, 2])
         np.testing.assert_array_equal(found.sum(-1), [3, 10])
 
     def test_alpha_keeps_all_units_at_most(self):
-        layer = sparsity.SparsePoint(4, k=3, alpha=9.0)
+        layer = posteriors.SparsePoint(4, k=3, alpha=9.0)
         code = tensor(np.arange(1.0, 9.0).reshape(2, 4))
         np.testing.assert_array_equal(array(layer.distribution(code).center), array(code))
 
     def test_the_gradient_reaches_the_units_that_are_kept_only(self, rng):
         code = rng.normal(size=(3, 6)).astype("float32")
         weights = rng.normal(size=(3, 6)).astype("float32")
-        found = gradient(lambda z: ops.sum(tensor(weights) * sparsity.largest(z, 2)), code)
-        kept = array(sparsity.largest(tensor(code), 2)) != 0
+        found = gradient(lambda z: ops.sum(tensor(weights) * posteriors.largest(z, 2)), code)
+        kept = array(posteriors.largest(tensor(code), 2)) != 0
         np.testing.assert_allclose(found, np.where(kept, weights, 0), rtol=1e-6)
 
     def test_a_trained_model_encodes_with_alpha_k_units(self, images):
@@ -97,7 +98,7 @@ class TestSparseCode:
 
 
 class TestPenalties:
-    @pytest.mark.parametrize("penalty", sparsity.PENALTIES)
+    @pytest.mark.parametrize("penalty", objectives.PENALTIES)
     def test_they_are_the_formula(self, penalty):
         x = pictures()
         model = m.sparse_autoencoder(
@@ -142,19 +143,19 @@ class TestPenalties:
             )
             model.compile(keras.optimizers.SGD(1e-3))
             model.fit(images, epochs=3, shuffle=False, verbose=0)
-            return array(sparsity.hidden(model, tensor(images))[0]).sum()
+            return array(probes.hidden(model, tensor(images))[0]).sum()
 
         assert size(5.0) < 0.9 * size(0.0)
 
     def test_mean_activations_on_target_cost_nothing_and_others_the_more_the_farther(self):
-        objective = sparsity.Sparse("kl", target=0.3)
+        objective = objectives.Sparse("kl", target=0.3)
         at = [float(array(objective._divergence(tensor([a, 0.3])))) for a in (0.3, 0.4, 0.9, 1.0)]
         assert at[0] == pytest.approx(0.0, abs=1e-5)
         assert 0.01 < at[1] < at[2] < at[3] < np.inf
 
     def test_a_unit_that_has_gone_out_is_lit_again(self):
         """At 0 the divergence is finite and its gradient asks for more."""
-        slope = gradient(sparsity.Sparse("kl")._divergence, np.zeros(3, "float32"))
+        slope = gradient(objectives.Sparse("kl")._divergence, np.zeros(3, "float32"))
         assert np.isfinite(slope).all() and (slope < -1).all()
 
     def test_the_mean_is_over_the_batch_and_not_a_sum(self):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import SHAPE
 
-from keras_vae import learned_priors, metrics, models
+from keras_vae import metrics, models, priors
 from keras_vae.metrics import clusters
 
 pytestmark = pytest.mark.once
@@ -56,7 +56,7 @@ def test_bad_arguments(rng):
 
 
 def test_a_conditional_model_has_clusters_too(images):
-    prior = learned_priors.LearnedMixture(2, 3, seed=0)
+    prior = priors.LearnedMixture(2, 3, seed=0)
     model = models.cvae(SHAPE, 2, units=(8,), num_classes=2, prior=prior, seed=0)
     y = np.arange(64) % 2
     found = metrics.cluster_probabilities(model, images, y)

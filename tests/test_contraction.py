@@ -7,8 +7,9 @@ from autodiff import jacobian
 from conftest import SHAPE, array, make_images
 from keras import ops
 
-from keras_vae import contraction, metrics, objectives, posteriors
+from keras_vae import metrics, objectives, posteriors
 from keras_vae import models as m
+from keras_vae.models import probes
 
 
 def tensor(value):
@@ -44,8 +45,8 @@ class TestContractive:
     def test_the_closed_form_is_the_jacobian_of_autodiff(self, code_activation):
         x = pictures(4)
         model = self.made(code_activation=code_activation)
-        assert contraction.has_closed_form(model)
-        found = array(contraction.squared_jacobian(model, tensor(x)))
+        assert probes.has_closed_form(model)
+        found = array(probes.squared_jacobian(model, tensor(x)))
         np.testing.assert_allclose(found, self.norms(model, x), rtol=1e-5)
         # And in NumPy, of the sigmoid: Σ_j (h_j (1 - h_j))² ‖W_j‖².
         if code_activation == "sigmoid":
@@ -66,8 +67,8 @@ class TestContractive:
     def test_products_are_the_jacobian_where_there_is_no_closed_form(self, options):
         x = pictures(4)
         model = self.made(**options)
-        assert not contraction.has_closed_form(model)
-        found = array(contraction.squared_jacobian(model, tensor(x)))
+        assert not probes.has_closed_form(model)
+        found = array(probes.squared_jacobian(model, tensor(x)))
         np.testing.assert_allclose(found, self.norms(model, x), rtol=1e-5)
         np.testing.assert_allclose(
             metrics.squared_jacobian(model, x, batch_size=3), found, rtol=1e-5
@@ -77,8 +78,8 @@ class TestContractive:
         x = tensor(pictures(4))
         model = self.made()
         basis = np.sqrt(5) * np.repeat(np.eye(5)[:, None], 4, axis=1)
-        found = array(contraction.squared_jacobian(model, x, vectors=tensor(basis)))
-        closed = array(contraction.squared_jacobian(model, x))
+        found = array(probes.squared_jacobian(model, x, vectors=tensor(basis)))
+        closed = array(probes.squared_jacobian(model, x))
         np.testing.assert_allclose(found, closed, rtol=1e-5)
 
     def test_of_a_sparse_code_only_what_is_kept_moves(self):
@@ -96,11 +97,11 @@ class TestContractive:
         signs = np.where(np.random.default_rng(0).random((800, 4, 5)) < 0.5, -1.0, 1.0)
         each = np.array(
             [
-                array(contraction.squared_jacobian(model, tensor(x), vectors=tensor(v[None])))
+                array(probes.squared_jacobian(model, tensor(x), vectors=tensor(v[None])))
                 for v in signs[:50]
             ]
         )
-        mean = array(contraction.squared_jacobian(model, tensor(x), vectors=tensor(signs)))
+        mean = array(probes.squared_jacobian(model, tensor(x), vectors=tensor(signs)))
 
         def code(one):
             return model.posterior_layer.distribution(*model.infer(one)).center
@@ -125,7 +126,7 @@ class TestContractive:
         found = model.evidence(ops.convert_to_tensor(x))._replace(normal=normal)
         loss, terms = model.objective(found)
         signs = tensor(np.sign(drawn))
-        expected = array(contraction.squared_jacobian(model, tensor(x), vectors=signs))
+        expected = array(probes.squared_jacobian(model, tensor(x), vectors=signs))
         np.testing.assert_allclose(array(terms["jacobian_loss"]), expected, rtol=1e-5)
         total = array(terms["reconstruction_loss"]) + 2.0 * expected
         np.testing.assert_allclose(array(loss), total, rtol=1e-5)
@@ -192,7 +193,7 @@ class TestContractive:
         decoder = self.made(latent_dim=2).decoder
         model = m.VAE(
             encoder, decoder, posteriors.Point(2), likelihood="bernoulli",
-            objective=contraction.Contractive(), seed=0,
+            objective=objectives.Contractive(), seed=0,
         )  # fmt: skip
         x = pictures(4)
         terms = [losses(model, x, training=True)[1]["jacobian_loss"] for _ in range(2)]

@@ -6,8 +6,7 @@ import pytest
 from conftest import array
 from keras import ops
 
-from keras_vae import initializers, layers, models, networks, priors
-from keras_vae.distributions import MultivariateNormal, Normal
+from keras_vae import distributions, initializers, layers, models, networks, priors
 
 SHAPE = (16, 16, 3)
 NAMES = tuple("abcde")
@@ -422,7 +421,7 @@ class TestFullCovariance:
         factor[np.diag_indices(3)] = [0.5, 1.5, 2.0]
         mean = rng.normal(size=(5, 3))
         tensors = [ops.convert_to_tensor(v, "float32") for v in (mean, factor)]
-        return mean, factor, MultivariateNormal(*tensors)
+        return mean, factor, distributions.MultivariateNormal(*tensors)
 
     def test_log_prob_is_the_formula(self, normal, rng):
         mean, factor, p = normal
@@ -441,7 +440,7 @@ class TestFullCovariance:
     def test_kl_from_a_diagonal_normal_is_the_formula(self, normal, rng):
         mean, factor, p = normal
         m, log_var = rng.normal(size=(2, 5, 3))
-        q = Normal(*(ops.convert_to_tensor(v, "float32") for v in (m, log_var)))
+        q = distributions.Normal(*(ops.convert_to_tensor(v, "float32") for v in (m, log_var)))
         precision = np.linalg.inv(factor @ factor.T)
         expected = 0.5 * (
             np.exp(log_var) @ np.diag(precision)
@@ -458,10 +457,10 @@ class TestFullCovariance:
 
     def test_with_a_diagonal_factor_it_is_the_diagonal_normal(self, rng):
         m, log_var = rng.normal(size=(2, 5, 3)).astype("float32")
-        q = Normal(ops.convert_to_tensor(m), ops.convert_to_tensor(log_var))
+        q = distributions.Normal(ops.convert_to_tensor(m), ops.convert_to_tensor(log_var))
         scale = np.array([0.5, 1.0, 2.0], "float32")
-        p = MultivariateNormal(ops.zeros((3,)), ops.convert_to_tensor(np.diag(scale)))
-        diagonal = Normal(ops.zeros((3,)), ops.convert_to_tensor(2 * np.log(scale)))
+        p = distributions.MultivariateNormal(ops.zeros((3,)), ops.convert_to_tensor(np.diag(scale)))
+        diagonal = distributions.Normal(ops.zeros((3,)), ops.convert_to_tensor(2 * np.log(scale)))
         np.testing.assert_allclose(array(q.kl(p)), array(q.kl(diagonal)), rtol=1e-5)
         np.testing.assert_allclose(array(p.transform(m)), m * scale, rtol=1e-6)
 

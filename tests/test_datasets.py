@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_vae import datasets, sprites
+from keras_vae import datasets
 
 HISTOGRAM = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
@@ -76,7 +76,7 @@ def test_import_pulls_in_neither_tensorflow_nor_keras():
         "m = u.module_from_spec(s); s.loader.exec_module(m);"
         "assert not {'keras', 'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code, datasets.__file__], check=True)
+    subprocess.run([sys.executable, "-c", code, datasets.loading.__file__], check=True)
 
 
 @pytest.mark.parametrize(
@@ -226,9 +226,9 @@ def test_sprites_need_no_tfds(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     x, y = datasets.load("sprites", "test", limit=5)
     assert x.shape == (5, 64, 64, 1) and x.dtype == np.float32
-    np.testing.assert_array_equal(x, sprites.draw(y))
+    np.testing.assert_array_equal(x, datasets.draw(y))
     assert "version:    sprites:1.0.0" in str(datasets.info("sprites"))
-    assert datasets.info("sprites").factors == tuple(zip(sprites.NAMES, sprites.SIZES))
+    assert datasets.info("sprites").factors == tuple(zip(datasets.NAMES, datasets.SIZES))
 
 
 def test_missing_package_of_a_builder(tmp_path, monkeypatch):

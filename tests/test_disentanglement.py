@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_vae.metrics import disentanglement, forests
+from keras_vae import metrics
+from keras_vae.metrics import dci, disentanglement
 
 pytestmark = pytest.mark.once
 
@@ -45,7 +46,7 @@ def found():
         "halfway": turned(factors, 45),
     }
     return {
-        name: forests.disentanglement_scores(codes, factors, categorical=(0,))
+        name: metrics.disentanglement_scores(codes, factors, categorical=(0,))
         for name, codes in kinds.items()
     }
 
@@ -168,17 +169,17 @@ def test_a_dimension_that_is_not_active_gets_no_vote():
 def test_entropies_of_a_matrix_that_is_known():
     # One dimension serves two factors equally, one serves the third, one nothing.
     matrix = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
-    d, c = forests._entropies(matrix)
+    d, c = dci._entropies(matrix)
     assert c == pytest.approx(1.0)
     assert d == pytest.approx(0.5 * (1 - np.log(2) / np.log(3)) + 0.5)
-    assert forests._entropies(np.zeros((2, 2))) == (0.0, 0.0)
+    assert dci._entropies(np.zeros((2, 2))) == (0.0, 0.0)
 
 
 def test_equal_seeds_give_equal_scores():
     pytest.importorskip("sklearn")
     factors = drawn(300)
     codes = turned(factors, 20)
-    once, again = (forests.dci(codes, factors, trees=3, seed=4) for _ in range(2))
+    once, again = (metrics.dci(codes, factors, trees=3, seed=4) for _ in range(2))
     assert once[:3] == again[:3]
     np.testing.assert_array_equal(once.importance, again.importance)
 
@@ -186,7 +187,7 @@ def test_equal_seeds_give_equal_scores():
 def test_a_missing_package_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
     with pytest.raises(ImportError, match=r"DCI needs scikit-learn: .*keras-vae\[metrics\]"):
-        forests.dci(noise(20), drawn(20))
+        metrics.dci(noise(20), drawn(20))
 
 
 @pytest.mark.parametrize(
@@ -210,4 +211,4 @@ def test_one_factor_has_no_modularity():
 
 def test_all_scores_want_an_active_dimension():
     with pytest.raises(ValueError, match=r"Received: shape \(4,\), 0 of them"):
-        forests.disentanglement_scores(noise(20), drawn(20), active=np.zeros(4, bool))
+        metrics.disentanglement_scores(noise(20), drawn(20), active=np.zeros(4, bool))

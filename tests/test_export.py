@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import datasets, export, layers, learned_priors, models, posteriors, zoo
+from keras_vae import datasets, export, layers, models, posteriors, priors, zoo
 from keras_vae.export import report as reports
 from keras_vae.export import route
 from keras_vae.export.signatures import signatures
+from keras_vae.zoo import description
 from tools import __main__ as cli
 from tools import phone, recipes
 from tools.demo import digits
@@ -100,7 +101,7 @@ class TestTFLite:
         beside = json.loads(path.with_name("m.tflite.json").read_text())
         assert beside == json.loads(json.dumps(report))
         assert report["bytes"] == path.stat().st_size
-        assert report["sha256"] == zoo.sha256(path)
+        assert report["sha256"] == description.sha256(path)
         assert report["latent_dim"] == 4 and report["input"]["range"] == [0.0, 1.0]
         assert report["condition"] == {"kind": "labels", "size": 10, "names": None}
         decode = report["signatures"]["decode"]
@@ -229,7 +230,7 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, kept_child,
         # A prior that draws code by code stays behind, and what only the bound takes.
         behind = [getattr(model, f"auxiliary_{part}", None) for part in ("decoder", "prior")]
         # A VampPrior leaves as the codes of its pseudo-inputs.
-        folded = isinstance(model.prior, learned_priors.VampPrior)
+        folded = isinstance(model.prior, priors.VampPrior)
         behind.append(model.likelihood)
         if folded or "sample" not in report["signatures"]:
             behind.append(model.prior)

@@ -6,7 +6,7 @@ import pytest
 from conftest import SHAPE, array
 from keras import ops
 
-from keras_vae import aggregate, likelihoods, models, zoo
+from keras_vae import likelihoods, models, objectives, zoo
 from keras_vae.models import factor
 
 
@@ -85,7 +85,7 @@ class TestObjective:
         assert found == pytest.approx(expected, rel=1e-5)
 
     def test_a_model_without_discriminator_is_refused(self, images):
-        model = models.vae(SHAPE, 2, units=(4,), objective=aggregate.DensityRatio())
+        model = models.vae(SHAPE, 2, units=(4,), objective=objectives.DensityRatio())
         with pytest.raises(ValueError, match="needs a model with a discriminator"):
             model.evaluate(images, verbose=0)
 

@@ -9,7 +9,8 @@ pytest.importorskip("huggingface_hub")
 import hub_server  # noqa: E402
 from test_zoo import same_weights, tiny  # noqa: E402
 
-from keras_vae import _hub, zoo  # noqa: E402
+from keras_vae import zoo
+from keras_vae.zoo import hub as hub_module
 
 pytestmark = pytest.mark.once
 
@@ -56,7 +57,7 @@ def test_pushed_and_loaded(hub):
     fetched = [path for method, path in requests if method == "GET" and "/resolve/" in path]
     assert len(fetched) == 4
     folder = zoo.folder("hf://me/blobs")
-    assert _hub.cache() in folder.parents and folder.name == name.split("@")[1]
+    assert hub_module.cache() in folder.parents and folder.name == name.split("@")[1]
     assert [p.name for p in folder.parent.iterdir() if p.name.startswith(".")] == []
 
 
@@ -110,7 +111,7 @@ class TestRefused:
     def test_other_names(self, hub, name):
         with pytest.raises(ValueError, match="is named hf://user/repo"):
             zoo.load(name)
-        assert not hub[1] and not _hub.cache().exists()
+        assert not hub[1] and not hub_module.cache().exists()
 
     def test_a_repository_that_is_not_there(self, hub):
         with pytest.raises(ValueError, match="no such repository.*Received: 'hf://me/none'"):
@@ -127,7 +128,7 @@ class TestRefused:
         hub[0]["me/changed"] = [("b" * 40, files)]
         with pytest.raises(ValueError, match="model.weights.h5 is damaged or was changed"):
             zoo.load("hf://me/changed")
-        assert not list(_hub.cache().rglob("*.h5"))
+        assert not list(hub_module.cache().rglob("*.h5"))
 
     def test_a_stranger_executes_nothing(self, hub, preset):
         files = files_of(preset)
@@ -144,7 +145,7 @@ class TestRefused:
             zoo.load("hf://me/evil")
 
     def test_a_preset_of_terabytes(self, hub, preset, monkeypatch):
-        monkeypatch.setattr(_hub, "MOST_BYTES", 1000)
+        monkeypatch.setattr(hub_module, "MOST_BYTES", 1000)
         zoo.push(preset, "hf://me/large")
         with pytest.raises(ValueError, match="larger than 1,000 bytes"):
             zoo.load("hf://me/large")

@@ -8,17 +8,7 @@ from autodiff import gradient, jacobian
 from conftest import SHAPE, array, make_images
 from keras import ops
 
-from keras_vae import (
-    aggregate,
-    categorical,
-    flows,
-    learned_priors,
-    likelihoods,
-    metrics,
-    models,
-    priors,
-    zoo,
-)
+from keras_vae import distributions, flows, likelihoods, metrics, models, objectives, priors, zoo
 
 N = 100_000
 
@@ -31,7 +21,7 @@ def made_up(rng, k=4, d=3):
     """A mixture with numbers of its own, and these in NumPy."""
     weights = rng.dirichlet(np.full(k, 2.0))
     mean, log_var = 2 * rng.normal(size=(k, d)), 0.5 * rng.normal(size=(k, d))
-    mixture = learned_priors.Mixture(tensor(np.log(weights)), tensor(mean), tensor(log_var))
+    mixture = distributions.Mixture(tensor(np.log(weights)), tensor(mean), tensor(log_var))
     return mixture, weights, mean, log_var
 
 
@@ -95,7 +85,7 @@ class TestMixture:
         points = np.array([-9.0, -3.0, -0.5, 0.0, 0.1, 1.0, 4.0, 9.0])
         expected = [0.5 * (1 + erf(v / 2**0.5)) for v in points]
         np.testing.assert_allclose(
-            array(categorical.normal_cdf(tensor(points))), expected, atol=3e-7
+            array(distributions.normal_cdf(tensor(points))), expected, atol=3e-7
         )
 
     def test_noise_of_another_width_is_refused(self, rng):
@@ -105,7 +95,7 @@ class TestMixture:
     def test_responsibilities_and_the_joint_kl_are_numpy_s(self, rng):
         mixture, weights, mean, log_var = made_up(rng)
         own_mean, own_log_var = rng.normal(size=(5, 3)), 0.3 * rng.normal(size=(5, 3))
-        q = learned_priors.distributions.Normal(tensor(own_mean), tensor(own_log_var))
+        q = distributions.Normal(tensor(own_mean), tensor(own_log_var))
         apart = reference.normal_kl(own_mean[:, None], own_log_var[:, None], mean, log_var).sum(-1)
         r = weights * np.exp(-apart)
         r /= r.sum(-1, keepdims=True)
@@ -163,7 +153,7 @@ class TestLimits:
 
 class TestLearnedMixture:
     def test_it_starts_from_known_normals(self, rng):
-        prior = learned_priors.LearnedMixture(3, 2, seed=0)
+        prior = priors.LearnedMixture(3, 2, seed=0)
         weights, means = np.array([0.2, 0.6]), rng.normal(size=(2, 3))
         variances = rng.uniform(0.01, 3, (2, 3))
         prior.start_from(weights, means, variances)
@@ -182,7 +172,7 @@ class TestLearnedMixture:
                 np.testing.assert_array_equal(old, new)
 
     def test_weights_scales_and_means_are_what_the_density_has(self, rng):
-        prior = randomised(learned_priors.LearnedMixture(3, 4), rng)
+        prior = randomised(priors.LearnedMixture(3, 4), rng)
         logits, means, raw = prior.get_weights()
         weights = np.exp(logits) / np.exp(logits).sum()
         z = rng.normal(size=(6, 3))
@@ -192,10 +182,10 @@ class TestLearnedMixture:
         np.testing.assert_allclose(array(prior.distribution().log_prob(z)), expected, rtol=1e-5)
 
     def test_components_start_apart_around_the_origin(self):
-        means = learned_priors.LearnedMixture(3, 5, seed=0).get_weights()[1]
+        means = priors.LearnedMixture(3, 5, seed=0).get_weights()[1]
         np.testing.assert_allclose(means.mean(0), 0, atol=1e-6)
         assert np.linalg.norm(means[:, None] - means, axis=-1)[np.triu_indices(5, 1)].min() > 0.2
-        again = learned_priors.LearnedMixture(3, 5, seed=0).get_weights()[1]
+        again = priors.LearnedMixture(3, 5, seed=0).get_weights()[1]
         np.testing.assert_array_equal(means, again)
 
     def test_training_moves_every_parameter(self, images):
@@ -226,7 +216,7 @@ class TestLearnedMixture:
         assert metrics.clustering_accuracy(found.argmax(-1), labels) == 1.0
 
     def test_samples_are_those_of_numpy(self, rng):
-        prior = randomised(learned_priors.LearnedMixture(3, 4), rng, 1.0)
+        prior = randomised(priors.LearnedMixture(3, 4), rng, 1.0)
         drawn = prior.sample(1000, np.random.default_rng(7))
         p = prior.distribution()
         own = np.random.default_rng(7)
@@ -239,7 +229,7 @@ class TestLearnedMixture:
 
     def test_other_objectives_draw_from_it(self, images):
         """The MMD compares with samples of the prior that the model has."""
-        prior = learned_priors.LearnedMixture(2, 3, seed=0)
+        prior = priors.LearnedMixture(2, 3, seed=0)
         model = models.info_vae(SHAPE, 2, units=(8,), prior=prior, seed=0)
         history = model.fit(images, batch_size=32, verbose=0).history
         assert np.isfinite(history["mmd_loss"]).all()
@@ -247,14 +237,14 @@ class TestLearnedMixture:
         evidence = model.evidence(ops.convert_to_tensor(images))
         evidence = evidence._replace(normal=lambda shape: tensor(noise))
         _, terms = model.objective(evidence)
-        expected = aggregate.mmd(
+        expected = objectives.mmd(
             evidence.z[0], prior.distribution().transform(tensor(noise)), "rbf"
         )
         assert array(terms["mmd_loss"])[0] == pytest.approx(float(array(expected)), rel=1e-5)
 
     def test_it_may_be_a_part_of_a_product(self, rng):
         """Its noise is one wider than its code; the other parts' is where it should be."""
-        parts = randomised(learned_priors.LearnedMixture(2, 3), rng), priors.StandardNormal(2)
+        parts = randomised(priors.LearnedMixture(2, 3), rng), priors.StandardNormal(2)
         product = priors.ProductPrior(parts)
         noise = rng.standard_normal((9, 5)).astype("float32")
         z = array(product.distribution().transform(tensor(noise)))
@@ -330,15 +320,15 @@ class TestVampPrior:
 
     def test_what_it_needs_of_its_model(self):
         with pytest.raises(ValueError, match="give it to a `VAE` first"):
-            learned_priors.VampPrior(2, 3).distribution()
+            priors.VampPrior(2, 3).distribution()
         from keras_vae import conditions
 
         with pytest.raises(ValueError, match="unconditional model.*condition=<"):
             self.model(condition=conditions.Labels(3))
         with pytest.raises(ValueError, match="Received: posterior=FlowPosterior"):
-            models.flow_vae(SHAPE, 2, units=(4,), prior=learned_priors.VampPrior(2, 3, SHAPE))
+            models.flow_vae(SHAPE, 2, units=(4,), prior=priors.VampPrior(2, 3, SHAPE))
         with pytest.raises(ValueError, match=r"Received: \(3,\) and data \(8, 8, 1\)"):
-            models.vae(SHAPE, 2, units=(4,), prior=learned_priors.VampPrior(2, 3, (3,)))
+            models.vae(SHAPE, 2, units=(4,), prior=priors.VampPrior(2, 3, (3,)))
 
     def test_a_model_of_the_same_parts_has_the_same_prior(self, images):
         """`with_directions` builds another model around the prior."""
@@ -378,7 +368,7 @@ class TestFlowPrior:
                 assert found == pytest.approx(expected[1], abs=1e-5)
 
     def test_the_whole_prior_s_density_is_that_of_the_change_of_variables(self, rng):
-        p = randomised(learned_priors.FlowPrior(3, 4, 8), rng).distribution()
+        p = randomised(priors.FlowPrior(3, 4, 8), rng).distribution()
         for _ in range(3):
             noise = rng.normal(size=3)
             z, log_pz = p.transform_and_log_prob(tensor(noise[None]))
@@ -389,7 +379,7 @@ class TestFlowPrior:
             assert array(p.log_prob(z)).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
     def test_the_density_integrates_to_one(self, rng):
-        p = randomised(learned_priors.FlowPrior(2, 4, 8), rng, 0.4).distribution()
+        p = randomised(priors.FlowPrior(2, 4, 8), rng, 0.4).distribution()
         line = np.linspace(-12, 12, 801, dtype="float32")
         grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
         density = np.exp(array(p.log_prob(tensor(grid))))
@@ -401,7 +391,7 @@ class TestFlowPrior:
         assert np.abs(density - plain).max() > 0.02
 
     def test_samples_are_noise_sent_through_the_flow(self, rng):
-        prior = randomised(learned_priors.FlowPrior(3, 3, 8), rng)
+        prior = randomised(priors.FlowPrior(3, 3, 8), rng)
         noise = np.random.default_rng(5).standard_normal((9, 3), "float32")
         expected = array(prior.distribution().transform(tensor(noise)))
         found = prior.sample(9, np.random.default_rng(5))
@@ -409,7 +399,7 @@ class TestFlowPrior:
         assert np.abs(found - noise).max() > 0.1
 
     def test_large_weights_do_not_overflow(self, rng):
-        p = randomised(learned_priors.FlowPrior(2, 2, 8), rng, 50.0).distribution()
+        p = randomised(priors.FlowPrior(2, 2, 8), rng, 50.0).distribution()
         z, log_pz = p.transform_and_log_prob(tensor(rng.normal(size=(50, 2))))
         assert np.isfinite(array(z)).all() and np.isfinite(array(log_pz)).all()
 

@@ -8,7 +8,7 @@ from conftest import array, make_images
 from keras import ops
 from registry import features
 
-from keras_vae import likelihoods, metrics, models, perceptual
+from keras_vae import likelihoods, metrics, models
 
 
 def tensor(value):
@@ -65,14 +65,14 @@ class TestMSSSIM:
             x = make_images(rng, 3, shape)
             y = np.clip(x + 0.1 * rng.standard_normal(x.shape), 0.01, 0.99)
             outputs = np.stack([logits(y), logits(0.5 * y)])
-            found = array(perceptual.MSSSIM(weight=10.0).log_prob(tensor(x), tensor(outputs)))
+            found = array(likelihoods.MSSSIM(weight=10.0).log_prob(tensor(x), tensor(outputs)))
             for row, picture in zip(found, (y, 0.5 * y)):
                 expected = -10.0 * (1 - metrics.ms_ssim(x, picture))
                 np.testing.assert_allclose(row, expected, rtol=1e-3, atol=1e-3)
 
     def test_equal_pictures_cost_nothing_and_the_default_weight_is_the_size(self, rng):
         x = np.clip(make_images(rng, 2, (12, 12, 1)), 0.01, 0.99)
-        layer = perceptual.MSSSIM()
+        layer = likelihoods.MSSSIM()
         equal = array(layer.log_prob(tensor(x), tensor(logits(x))[None]))
         np.testing.assert_allclose(equal, 0.0, atol=144 * 1e-4)
         other = np.clip(1 - x, 0.01, 0.99)
@@ -82,7 +82,7 @@ class TestMSSSIM:
 
     def test_its_slope_is_finite_where_structure_is_opposite(self, rng):
         x = np.clip(make_images(rng, 1, (12, 12, 1)), 0.01, 0.99)
-        layer = perceptual.MSSSIM()
+        layer = likelihoods.MSSSIM()
         for start in (logits(1 - x), np.zeros_like(x), logits(x)):
             slope = jacobian(
                 lambda out: layer.log_prob(tensor(x), ops.expand_dims(out, 0))[0], start
@@ -103,7 +103,7 @@ class TestMSSSIM:
 class TestFeatures:
     def test_it_is_the_formula(self, rng):
         network = features()
-        layer = perceptual.Features(network, ["first", "second"], weight=0.5)
+        layer = likelihoods.Features(network, ["first", "second"], weight=0.5)
         x, y = make_images(rng, 3), rng.random((2, 3, 8, 8, 1)).clip(0.01, 0.99)
         found = array(layer.log_prob(tensor(x), tensor(logits(y))))
         middle = keras.Model(
@@ -159,5 +159,5 @@ class TestFeatures:
 
 def test_only_densities_have_a_bound():
     assert likelihoods.LogCosh().is_density and likelihoods.Normal().is_density
-    assert not perceptual.MSSSIM().is_density
-    assert not perceptual.Features(features()).is_density
+    assert not likelihoods.MSSSIM().is_density
+    assert not likelihoods.Features(features()).is_density

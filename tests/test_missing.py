@@ -57,10 +57,8 @@ class TestObserved:
     def test_what_looks_at_more_than_a_pixel_is_refused(self):
         with pytest.raises(ValueError, match="single pixels.*variance='optimal'"):
             likelihoods.Observed(likelihoods.Normal("optimal"))
-        from keras_vae import perceptual
-
         with pytest.raises(ValueError, match="single pixels.*MSSSIM"):
-            likelihoods.Observed(perceptual.MSSSIM())
+            likelihoods.Observed(likelihoods.MSSSIM())
 
 
 class TestInput:

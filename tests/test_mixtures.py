@@ -7,7 +7,7 @@ from conftest import SHAPE, array
 from keras import ops
 from registry import NO_PRIOR, data, make
 
-from keras_vae import distributions, metrics, mixtures, models, priors, zoo
+from keras_vae import distributions, metrics, models, priors, zoo
 from keras_vae.export.signatures import signatures
 
 
@@ -41,7 +41,7 @@ def points(rng, n, weights, means, factors):
 class TestMixture:
     def test_log_prob_is_the_numpy_reference(self, rng):
         parts = some(rng, 4, 3)
-        found = mixtures.Mixture(*map(tensor, (np.log(parts[0]), *parts[1:])))
+        found = distributions.MultivariateMixture(*map(tensor, (np.log(parts[0]), *parts[1:])))
         x = 2 * rng.normal(size=(5, 20, 3))
         expected = np.stack([log_density(each, *parts) for each in x])
         np.testing.assert_allclose(array(found.log_prob(tensor(x))), expected, rtol=2e-5, atol=1e-5)
@@ -51,7 +51,7 @@ class TestMixture:
 
     def test_it_integrates_to_one(self, rng):
         parts = some(rng, 3, 1)
-        found = mixtures.Mixture(*map(tensor, (np.log(parts[0]), *parts[1:])))
+        found = distributions.MultivariateMixture(*map(tensor, (np.log(parts[0]), *parts[1:])))
         grid = np.linspace(-30, 30, 60001)
         density = np.exp(array(found.log_prob(tensor(grid[:, None]))))
         assert density.sum() * 1e-3 == pytest.approx(1.0, abs=1e-4)
@@ -60,7 +60,7 @@ class TestMixture:
         _, means, factors = some(rng, 1, 3)
         x = tensor(rng.normal(size=(7, 3)))
         normal = distributions.MultivariateNormal(tensor(means[0]), tensor(factors[0]))
-        found = mixtures.Mixture(tensor([0.0]), tensor(means), tensor(factors))
+        found = distributions.MultivariateMixture(tensor([0.0]), tensor(means), tensor(factors))
         np.testing.assert_allclose(array(found.log_prob(x)), array(normal.log_prob(x)), rtol=1e-5)
 
     def test_it_is_not_made_of_normal_noise(self, rng):
@@ -74,7 +74,7 @@ class TestFit:
     def test_the_objective_never_falls(self, regularization, rng):
         x = points(rng, 500, *some(rng, 4, 3))
         for seed in range(5):
-            found = mixtures.fit(
+            found = priors.fit(
                 x, 5, seed, iterations=60, tolerance=0.0, regularization=regularization
             )
             assert len(found.history) > 5
@@ -82,13 +82,13 @@ class TestFit:
 
     def test_the_objective_is_the_log_likelihood(self, rng):
         x = points(rng, 400, *some(rng))
-        found = mixtures.fit(x, 3, regularization=0.0, tolerance=1e-9)
+        found = priors.fit(x, 3, regularization=0.0, tolerance=1e-9)
         assert found.history[-1] == pytest.approx(log_density(x, *found[:3]).mean(), abs=1e-8)
         assert found.weights.sum() == pytest.approx(1.0)
 
     def test_one_component_is_the_mean_and_the_covariance(self, rng):
         x = points(rng, 300, *some(rng))
-        found = mixtures.fit(x, 1, regularization=0.0)
+        found = priors.fit(x, 1, regularization=0.0)
         np.testing.assert_allclose(found.means[0], x.mean(0), rtol=1e-9)
         covariance = found.factors[0] @ found.factors[0].T
         np.testing.assert_allclose(covariance, np.cov(x.T, bias=True), rtol=1e-9)
@@ -98,7 +98,7 @@ class TestFit:
         means = np.array([[0.0, 0.0], [6.0, 1.0], [-2.0, 7.0]])
         factors = np.array([[[1, 0], [0.5, 1]], [[0.5, 0], [0, 2]], [[1, 0], [-0.8, 0.3]]])
         x = points(rng, 6000, weights, means, factors)
-        found = mixtures.fit(x, 3, seed=0)
+        found = priors.fit(x, 3, seed=0)
         order = [int(np.square(found.means - mean).sum(-1).argmin()) for mean in means]
         assert sorted(order) == [0, 1, 2]
         np.testing.assert_allclose(found.weights[order], weights, atol=0.03)
@@ -109,7 +109,7 @@ class TestFit:
 
     def test_equal_seeds_are_equal_fits(self, rng):
         x = points(rng, 200, *some(rng))
-        for a, b in zip(mixtures.fit(x, 3, seed=4)[:3], mixtures.fit(x, 3, seed=4)[:3]):
+        for a, b in zip(priors.fit(x, 3, seed=4)[:3], priors.fit(x, 3, seed=4)[:3]):
             np.testing.assert_array_equal(a, b)
 
     @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ class TestFit:
     )
     def test_points_that_lie_flat_are_survived(self, x):
         """More components than places, constant dimensions: nothing singular."""
-        found = mixtures.fit(x, 5)
-        prior = mixtures.GaussianMixture.from_arrays(*found[:3])
+        found = priors.fit(x, 5)
+        prior = priors.GaussianMixture.from_arrays(*found[:3])
         drawn = prior.sample(100, np.random.default_rng(0))
         assert np.isfinite(drawn).all()
         assert np.isfinite(array(prior.distribution().log_prob(tensor(x)))).all()
@@ -138,7 +138,7 @@ class TestFit:
             (np.zeros((5, 2)), 0),
         ):
             with pytest.raises(ValueError, match="`x` must be finite points.*Received"):
-                mixtures.fit(x, components)
+                priors.fit(x, components)
 
 
 class TestPrior:
@@ -164,7 +164,7 @@ class TestPrior:
     def test_before_it_is_given_numbers_it_is_standard_normal(self, rng):
         x = tensor(rng.normal(size=(9, 3)))
         expected = array(priors.StandardNormal(3).distribution().log_prob(x))
-        found = array(mixtures.GaussianMixture(3, 4).distribution().log_prob(x))
+        found = array(priors.GaussianMixture(3, 4).distribution().log_prob(x))
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
     @pytest.mark.parametrize(
@@ -180,11 +180,11 @@ class TestPrior:
     def test_bad_arrays(self, change, message):
         parts = [np.ones(3), np.ones((3, 2)), np.repeat(np.eye(2)[None], 3, axis=0)]
         with pytest.raises(ValueError, match=message):
-            mixtures.GaussianMixture.from_arrays(*[change.get(i, p) for i, p in enumerate(parts)])
+            priors.GaussianMixture.from_arrays(*[change.get(i, p) for i, p in enumerate(parts)])
 
     def test_bad_components(self):
         with pytest.raises(ValueError, match="components=0"):
-            mixtures.GaussianMixture(2, 0)
+            priors.GaussianMixture(2, 0)
 
 
 @pytest.mark.parametrize("name", sorted(NO_PRIOR))
@@ -201,7 +201,7 @@ class TestEveryAutoencoder:
         assert np.abs(drawn - model.sample(6, seed=2)).max() > 1e-6
         # Networks are what they were, and the mixture is that of the codes.
         np.testing.assert_array_equal(model.encode(x), codes)
-        expected = mixtures.fit(codes, 2, seed=3)
+        expected = priors.fit(codes, 2, seed=3)
         np.testing.assert_allclose(array(model.prior.means), expected.means, rtol=1e-5, atol=1e-6)
 
         model.save(tmp_path / "m.keras")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_vae.metrics import information, neighbours, pictures
+from keras_vae import metrics
+from keras_vae.metrics import information, neighbours
 
 once = pytest.mark.once
 
@@ -118,31 +119,31 @@ class TestKernelDistance:
             return np.mean(values)
 
         expected = mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
-        found = pictures.kernel_distance(x, y, subsets=3)
+        found = metrics.kernel_distance(x, y, subsets=3)
         assert found.mean == pytest.approx(expected, rel=1e-10)
         assert found.deviation == pytest.approx(0.0, abs=1e-10)
         assert found[2:] == (3, 12)
 
     def test_of_one_distribution_it_is_0_in_the_mean(self, rng):
         x, y = rng.normal(size=(2, 2000, 4))
-        found = pictures.kernel_distance(x, y, subsets=50, subset_size=100)
+        found = metrics.kernel_distance(x, y, subsets=50, subset_size=100)
         assert abs(found.mean) < 3 * found.deviation / 50**0.5 + 0.01
-        shifted = pictures.kernel_distance(x, y + 1, subsets=50, subset_size=100)
+        shifted = metrics.kernel_distance(x, y + 1, subsets=50, subset_size=100)
         assert shifted.mean > 10 * found.deviation
-        again = pictures.kernel_distance(x, y, subsets=50, subset_size=100)
+        again = metrics.kernel_distance(x, y, subsets=50, subset_size=100)
         assert again == found
 
     def test_features_and_errors(self, rng):
         x, y = rng.random((2, 20, 2, 2, 1))
         flat = [a.reshape(20, -1) for a in (x, y)]
-        found = pictures.kernel_distance(x, y, lambda b: b.reshape(len(b), -1), batch_size=7)
-        assert found == pytest.approx(pictures.kernel_distance(*flat))
+        found = metrics.kernel_distance(x, y, lambda b: b.reshape(len(b), -1), batch_size=7)
+        assert found == pytest.approx(metrics.kernel_distance(*flat))
         with pytest.raises(ValueError, match="same features. Received: 4 and 3"):
-            pictures.kernel_distance(flat[0], flat[1][:, :3])
+            metrics.kernel_distance(flat[0], flat[1][:, :3])
         with pytest.raises(ValueError, match="two examples of each set.*Received: 1 and 20"):
-            pictures.kernel_distance(flat[0][:1], flat[1])
+            metrics.kernel_distance(flat[0][:1], flat[1])
         with pytest.raises(ValueError, match="`y` must hold at least one example"):
-            pictures.kernel_distance(flat[0], flat[1][:0])
+            metrics.kernel_distance(flat[0], flat[1][:0])
 
 
 @once

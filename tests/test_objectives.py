@@ -8,7 +8,7 @@ from conftest import SHAPE, array, make_images
 from keras import ops
 from test_vae import linear_gaussian
 
-from keras_vae import aggregate, distributions, objectives, posteriors, schedules
+from keras_vae import distributions, objectives, posteriors, schedules
 from keras_vae import models as m
 
 
@@ -162,15 +162,15 @@ class TestTotalCorrelation:
     @pytest.mark.parametrize("n, size", [(2, 2), (2, 100), (5, 5), (8, 60_000)])
     def test_stratified_rows_sum_to_one_and_own_weights_lie_on_the_diagonal(self, n, size):
         """A column in place of the diagonal makes a row that sums to 1.31."""
-        weights = np.exp(array(aggregate.stratified_log_weights(n, size)))
+        weights = np.exp(array(objectives.stratified_log_weights(n, size)))
         np.testing.assert_allclose(weights.sum(1), 1.0, rtol=1e-5)
         np.testing.assert_allclose(np.diag(weights), 1 / size, rtol=1e-5)
         np.testing.assert_allclose(weights, stratified(n, size), rtol=1e-5)
 
     def test_a_batch_larger_than_the_data_set_counts_as_it(self):
-        weights = np.exp(array(aggregate.stratified_log_weights(4, 2)))
+        weights = np.exp(array(objectives.stratified_log_weights(4, 2)))
         np.testing.assert_allclose(weights, stratified(4, 4), rtol=1e-5)
-        np.testing.assert_allclose(array(aggregate.stratified_log_weights(1, 9)), [[0.0]])
+        np.testing.assert_allclose(array(objectives.stratified_log_weights(1, 9)), [[0.0]])
 
     @pytest.mark.parametrize("sampling", ["weighted", "stratified"])
     def test_every_term_is_the_numpy_reference(self, sampling, rng):
@@ -178,7 +178,7 @@ class TestTotalCorrelation:
         weights = stratified(6, 50) if sampling == "stratified" else np.full((6, 6), 1 / 6)
         expected = mixture_terms(z[0], mean, log_var, weights)
         size = 50 if sampling == "stratified" else None
-        objective = aggregate.TotalCorrelation(1.5, 6.0, 0.5, sampling, size)
+        objective = objectives.TotalCorrelation(1.5, 6.0, 0.5, sampling, size)
         loss, terms = scored(objective, found)
         for name, value in zip(("mi_loss", "tc_loss", "dimension_kl_loss"), expected):
             np.testing.assert_allclose(terms[name], value, rtol=1e-4, atol=1e-5)
@@ -188,7 +188,7 @@ class TestTotalCorrelation:
 
     def test_the_terms_sum_to_the_kl_in_expectation(self, rng):
         found, mean, log_var, *_ = evidence(rng, samples=5000)
-        _, terms = scored(aggregate.TotalCorrelation(), found)
+        _, terms = scored(objectives.TotalCorrelation(), found)
         total = terms["mi_loss"] + terms["tc_loss"] + terms["dimension_kl_loss"]
         kl = reference.normal_kl(mean, log_var, 0.0, 0.0).sum(-1)
         np.testing.assert_allclose(terms["kl_loss"], kl, rtol=1e-5)
@@ -200,7 +200,7 @@ class TestTotalCorrelation:
         """Not ±(d - 1) log N, which is 29 nats and more for ten dimensions."""
         zeros = np.zeros((16, 10))
         found, *_ = evidence(rng, 16, 10, mean=zeros, log_var=zeros)
-        _, terms = scored(aggregate.TotalCorrelation(**options), found)
+        _, terms = scored(objectives.TotalCorrelation(**options), found)
         for name in ("mi_loss", "tc_loss", "dimension_kl_loss"):
             np.testing.assert_allclose(terms[name], 0.0, atol=1e-3)
 
@@ -211,31 +211,31 @@ class TestTotalCorrelation:
         mean = correlation**0.5 * np.repeat(one, 2, axis=1)
         log_var = np.full((n, 2), np.log(1 - correlation))
         found, *_ = evidence(rng, n, 2, mean=mean, log_var=log_var)
-        _, terms = scored(aggregate.TotalCorrelation(), found)
+        _, terms = scored(objectives.TotalCorrelation(), found)
         expected = -0.5 * np.log(1 - correlation**2)
         assert terms["tc_loss"].mean() == pytest.approx(expected, abs=0.12)
         assert terms["dimension_kl_loss"].mean() == pytest.approx(0.0, abs=0.1)
 
     def test_weights_of_one_are_the_plain_vae(self, rng):
         found, *_, log_px = evidence(rng, samples=3)
-        loss, _ = scored(aggregate.TotalCorrelation(1.0, 1.0, 1.0), found)
+        loss, _ = scored(objectives.TotalCorrelation(1.0, 1.0, 1.0), found)
         expected = -(log_px - array(found.log_ratio)).mean(0)
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
     def test_a_batch_of_one_is_finite(self, rng):
         for options in ({}, {"sampling": "stratified", "dataset_size": 10}):
             found, *_ = evidence(rng, n=1)
-            loss, terms = scored(aggregate.TotalCorrelation(**options), found)
+            loss, terms = scored(objectives.TotalCorrelation(**options), found)
             assert np.isfinite(loss).all()
             np.testing.assert_allclose(terms["tc_loss"], 0.0, atol=1e-5)
 
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="dataset_size=None"):
-            aggregate.TotalCorrelation(sampling="stratified")
+            objectives.TotalCorrelation(sampling="stratified")
         with pytest.raises(ValueError, match="sampling='all'"):
-            aggregate.TotalCorrelation(sampling="all")
+            objectives.TotalCorrelation(sampling="all")
         with pytest.raises(ValueError, match="beta=-6"):
-            aggregate.TotalCorrelation(beta=-6)
+            objectives.TotalCorrelation(beta=-6)
 
 
 class TestDIP:
@@ -247,7 +247,7 @@ class TestDIP:
             covariance = covariance + np.diag(np.exp(log_var).mean(0))
         off = covariance - np.diag(np.diag(covariance))
         expected = 3.0 * (off**2).sum() + 2.0 * ((np.diag(covariance) - 1) ** 2).sum()
-        loss, terms = scored(aggregate.DIP(kind, 3.0, 2.0), found)
+        loss, terms = scored(objectives.DIP(kind, 3.0, 2.0), found)
         np.testing.assert_allclose(terms["dip_loss"], expected, rtol=1e-4)
         kl = reference.normal_kl(mean, log_var, 0.0, 0.0).sum(-1)
         np.testing.assert_allclose(loss, -log_px[0] + kl + expected, rtol=1e-5)
@@ -258,15 +258,15 @@ class TestDIP:
         white -= white.mean(0)
         white = white @ np.linalg.inv(np.linalg.cholesky(np.cov(white.T, bias=True))).T
         found, *_ = evidence(rng, 4000, 5, mean=white)
-        _, terms = scored(aggregate.DIP("i"), found)
+        _, terms = scored(objectives.DIP("i"), found)
         np.testing.assert_allclose(terms["dip_loss"], 0.0, atol=1e-3)
 
     def test_defaults_and_the_limit(self):
-        assert aggregate.DIP("i").diagonal == 100.0 and aggregate.DIP("ii").diagonal == 10.0
+        assert objectives.DIP("i").diagonal == 100.0 and objectives.DIP("ii").diagonal == 10.0
         plain, limit = losses(m.vae), losses(m.dip_vae, off_diagonal=0.0, diagonal=0.0)
         np.testing.assert_allclose(limit[0], plain[0], rtol=1e-6)
         with pytest.raises(ValueError, match="kind='iii'"):
-            aggregate.DIP("iii")
+            objectives.DIP("iii")
 
 
 def plain_mmd(z, other, kernel):
@@ -290,7 +290,7 @@ class TestMMD:
     @pytest.mark.parametrize("kernel", ["imq", "rbf"])
     def test_it_is_the_numpy_reference(self, kernel, rng):
         z, other = rng.normal(size=(2, 7, 3))
-        found = array(aggregate.mmd(tensor(z), tensor(other), kernel))
+        found = array(objectives.mmd(tensor(z), tensor(other), kernel))
         assert found == pytest.approx(plain_mmd(z, other, kernel), abs=1e-5)
 
     @pytest.mark.parametrize("kernel", ["imq", "rbf"])
@@ -298,7 +298,7 @@ class TestMMD:
     def test_its_mean_is_zero_under_the_prior_even_in_small_batches(self, kernel, n, rng):
         """With the diagonal, or another N(N - 1), it is not."""
         values = [
-            array(aggregate.mmd(*map(tensor, rng.standard_normal((2, n, 2))), kernel))
+            array(objectives.mmd(*map(tensor, rng.standard_normal((2, n, 2))), kernel))
             for _ in range(400)
         ]
         error = np.std(values) / len(values) ** 0.5
@@ -306,21 +306,21 @@ class TestMMD:
 
     def test_it_is_large_away_from_the_prior(self, rng):
         z, other = rng.standard_normal((2, 50, 2))
-        near = array(aggregate.mmd(tensor(z), tensor(other)))
-        far = array(aggregate.mmd(tensor(z + 5), tensor(other)))
+        near = array(objectives.mmd(tensor(z), tensor(other)))
+        far = array(objectives.mmd(tensor(z + 5), tensor(other)))
         assert far > 10 * abs(near) and far > 1
 
     def test_the_loss(self, rng):
         found, mean, log_var, z, log_px = evidence(rng)
         other = np.random.default_rng(5).standard_normal((6, 3))
         distance = plain_mmd(z[0], other, "imq")
-        loss, terms = scored(aggregate.MMD(10.0), found)
+        loss, terms = scored(objectives.MMD(10.0), found)
         np.testing.assert_allclose(loss, -log_px[0] + 10.0 * distance, rtol=1e-5)
         assert set(terms) == {"reconstruction_loss", "mmd_loss"}
         found, mean, log_var, z, log_px = evidence(rng)
         kl = reference.normal_kl(mean, log_var, 0.0, 0.0).sum(-1)
         distance = plain_mmd(z[0], np.random.default_rng(5).standard_normal((6, 3)), "rbf")
-        loss, _ = scored(aggregate.MMD(3.0, 0.25, "rbf"), found)
+        loss, _ = scored(objectives.MMD(3.0, 0.25, "rbf"), found)
         np.testing.assert_allclose(loss, -log_px[0] + 0.25 * kl + 3.0 * distance, rtol=1e-5)
 
     def test_info_vae_has_the_paper_s_weights(self):
@@ -346,7 +346,7 @@ class TestMMD:
 
     def test_a_batch_of_one_is_finite(self, rng):
         found, *_ = evidence(rng, n=1)
-        assert np.isfinite(scored(aggregate.MMD(10.0), found)[0]).all()
+        assert np.isfinite(scored(objectives.MMD(10.0), found)[0]).all()
 
     def test_the_wasserstein_reconstruction_is_the_squared_error_and_a_constant(self, images):
         model = m.wae_mmd(SHAPE, 2, units=(8,), seed=0)
@@ -373,30 +373,30 @@ class TestSlicedWasserstein:
         directions = rng.normal(size=(4, 3))
         unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
         a, b = (np.sort(codes @ unit.T, axis=0) for codes in (z, other))
-        found = aggregate.sliced_wasserstein(*map(tensor, (z, other, directions)))
+        found = objectives.sliced_wasserstein(*map(tensor, (z, other, directions)))
         assert array(found) == pytest.approx(np.square(a - b).mean(), rel=1e-5)
 
     def test_equal_sets_in_any_order_are_at_no_distance(self, rng):
         z, directions = rng.normal(size=(9, 3)), tensor(rng.normal(size=(5, 3)))
-        found = aggregate.sliced_wasserstein(tensor(z), tensor(z[::-1]), directions)
+        found = objectives.sliced_wasserstein(tensor(z), tensor(z[::-1]), directions)
         assert array(found) == pytest.approx(0.0, abs=1e-10)
 
     def test_a_shift_is_its_mean_square(self, rng):
         """E over unit θ of (θᵀs)² is ‖s‖²/d."""
         z, shift = rng.normal(size=(5, 3)), np.array([1.0, 2.0, -2.0])
         directions = tensor(rng.normal(size=(20_000, 3)))
-        found = aggregate.sliced_wasserstein(tensor(z), tensor(z + shift), directions)
+        found = objectives.sliced_wasserstein(tensor(z), tensor(z + shift), directions)
         assert array(found) == pytest.approx(3.0, rel=0.03)
 
     def test_the_loss(self, rng):
         found, _, _, z, log_px = evidence(rng)
         drawn = np.random.default_rng(5)
         directions, other = drawn.standard_normal((7, 3)), drawn.standard_normal((6, 3))
-        distance = array(aggregate.sliced_wasserstein(*map(tensor, (z[0], other, directions))))
-        loss, _ = scored(aggregate.SlicedWasserstein(4.0, 7), found)
+        distance = array(objectives.sliced_wasserstein(*map(tensor, (z[0], other, directions))))
+        loss, _ = scored(objectives.SlicedWasserstein(4.0, 7), found)
         np.testing.assert_allclose(loss, -log_px[0] + 4.0 * distance, rtol=1e-5)
         with pytest.raises(ValueError, match="slices=0"):
-            aggregate.SlicedWasserstein(slices=0)
+            objectives.SlicedWasserstein(slices=0)
 
 
 class TestIWAE:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from keras_vae import zoo
+from keras_vae.zoo import description
 
 pytestmark = pytest.mark.once
 
@@ -101,5 +102,11 @@ class TestWheel:
         endings = {Path(n).suffix for n in presets}
         assert endings <= {".csv", ".h5", ".json", ".md", ".npz", ".jpg", ".png"}
         for name in zoo.list_models():
-            for part in (zoo.CONFIG, zoo.METADATA, zoo.WEIGHTS, zoo.GOLDEN, zoo.RECIPE):
+            for part in (
+                description.CONFIG,
+                description.METADATA,
+                description.WEIGHTS,
+                description.GOLDEN,
+                description.RECIPE,
+            ):
                 assert f"keras_vae/_zoo/{name}/{part}" in names

@@ -36,7 +36,7 @@ class TestPosterior:
 
     def test_log_variances_are_bounded_and_keep_a_gradient_near_the_identity(self):
         raw = np.array([-1e6, -1.0, 0.0, 1.0, 1e6], "float32")
-        bounded = array(posteriors.bounded(tensor(raw), 10.0))
+        bounded = array(layers.bounded(tensor(raw), 10.0))
         assert np.abs(bounded).max() <= 10.0
         np.testing.assert_allclose(bounded[1:4], [-1.0, 0.0, 1.0], atol=0.004)
 

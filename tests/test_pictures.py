@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from conftest import make_images
 
-from keras_vae import metrics
-from keras_vae.metrics import pictures
+from keras_vae import metrics, similarity
 
 
 def noisy(rng, n, shape, scale=0.1):
@@ -59,8 +58,8 @@ def plain_ssim(x, y):
 class TestMSSSIM:
     @pytest.mark.parametrize("size, scales", [(28, 2), (32, 2), (64, 3), (176, 5), (11, 1)])
     def test_how_many_scales_fit(self, size, scales):
-        assert pictures.scales_of(size, size) == scales
-        assert pictures.scales_of(size, 500) == scales
+        assert similarity.scales_of(size, size) == scales
+        assert similarity.scales_of(size, 500) == scales
 
     def test_equal_pictures_give_one(self, rng):
         x = make_images(rng, 3, (28, 28, 3))

@@ -9,17 +9,7 @@ from autodiff import jacobian
 from conftest import SHAPE, array, make_images
 from keras import ops
 
-from keras_vae import (
-    categorical,
-    composed,
-    distributions,
-    flows,
-    likelihoods,
-    metrics,
-    models,
-    posteriors,
-    priors,
-)
+from keras_vae import distributions, flows, likelihoods, metrics, models, posteriors, priors
 from keras_vae.schedules import Exponential
 
 N = 100_000
@@ -149,7 +139,7 @@ class TestFlows:
     @pytest.mark.parametrize("kind", flows.KINDS)
     def test_densities_of_samples_integrate_to_one(self, kind, rng):
         """Over where the samples of a grid of noise go, in order."""
-        layer = flows.FlowPosterior(1, kind, 3)
+        layer = posteriors.FlowPosterior(1, kind, 3)
         q = layer.distribution(*parameters(layer, rng, n=1, scale=0.5))
         noise = np.linspace(-8, 8, 40_001, dtype="float32")[:, None, None]
         z, log_qz = (array(v)[:, 0] for v in q.transform_and_log_prob(tensor(noise)))
@@ -159,7 +149,7 @@ class TestFlows:
         assert total == pytest.approx(1.0, abs=2e-3)
 
     def test_planar_densities_are_known_at_samples_only(self, rng):
-        layer = flows.FlowPosterior(2, "planar", 2)
+        layer = posteriors.FlowPosterior(2, "planar", 2)
         q = layer.distribution(*parameters(layer, rng))
         with pytest.raises(NotImplementedError, match="sample_and_log_prob"):
             q.log_prob(ops.zeros((2, 2)))
@@ -168,9 +158,9 @@ class TestFlows:
 
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="'planar', 'radial'.*Received: kind='cubic'"):
-            flows.FlowPosterior(2, "cubic")
+            posteriors.FlowPosterior(2, "cubic")
         with pytest.raises(ValueError, match="flows=-1"):
-            flows.FlowPosterior(2, flows=-1)
+            posteriors.FlowPosterior(2, flows=-1)
 
 
 class TestIAF:
@@ -198,7 +188,7 @@ class TestIAF:
             assert (np.abs(matrix).max(1) > 0).all()
 
     def steps(self, rng, d=4, scale=0.5):
-        layer = flows.InverseAutoregressive(d, 3, 16, 3)
+        layer = posteriors.InverseAutoregressive(d, 3, 16, 3)
         return layer.distribution(*parameters(layer, rng, scale=scale))
 
     def test_log_determinant_is_that_of_the_jacobian(self, rng):
@@ -233,7 +223,7 @@ class TestIAF:
         np.testing.assert_allclose(array(q.log_prob(samples)), array(log_prob), atol=1e-3)
 
     def test_it_starts_near_the_identity(self, rng):
-        layer = flows.InverseAutoregressive(4, 1, seed=0)
+        layer = posteriors.InverseAutoregressive(4, 1, seed=0)
         layer.build((None, 5))
         q = layer.distribution(*layer(tensor(rng.normal(size=(2, 5)))))
         moved = array(q.transform(ops.zeros((1, 2, 4))))[0, :, ::-1]
@@ -243,7 +233,7 @@ class TestIAF:
 class TestCategorical:
     def test_kl_is_q_log_c_q_and_the_monte_carlo_mean(self, rng):
         logits = rng.normal(size=(2, 6)) * 2
-        q = categorical.Categorical(tensor(logits), 3)
+        q = distributions.Categorical(tensor(logits), 3)
         probs = np.exp(logits.reshape(2, 2, 3))
         probs /= probs.sum(-1, keepdims=True)
         expected = (probs * np.log(3 * probs)).sum((1, 2))
@@ -257,7 +247,7 @@ class TestCategorical:
         )
 
     def test_hard_samples_have_the_probabilities(self, rng):
-        q = categorical.Categorical(tensor(rng.normal(size=(1, 6))), 3)
+        q = distributions.Categorical(tensor(rng.normal(size=(1, 6))), 3)
         noise = rng.standard_normal((N, 1, 6)).astype("float32")
         drawn = array(q.transform(tensor(noise)))
         assert set(np.unique(drawn)) == {0.0, 1.0}
@@ -265,23 +255,23 @@ class TestCategorical:
         np.testing.assert_allclose(drawn.mean(0), array(q.mean), atol=0.01)
 
     def test_gumbel_noise_has_the_moments(self, rng):
-        drawn = array(categorical.gumbel(tensor(rng.standard_normal(N))))
+        drawn = array(distributions.gumbel(tensor(rng.standard_normal(N))))
         assert drawn.mean() == pytest.approx(np.euler_gamma, abs=0.02)
         assert drawn.var() == pytest.approx(np.pi**2 / 6, rel=0.03)
         points = np.array([-4.0, -2.0, -0.3, 0.0, 0.5, 2.0, 3.0, 4.0])
         phi = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in points])
-        found = array(categorical.gumbel(tensor(points)))
+        found = array(distributions.gumbel(tensor(points)))
         np.testing.assert_allclose(found, -np.log(-np.log(phi)), atol=0.005)
-        far = array(categorical.gumbel(tensor([-40.0, 40.0])))
+        far = array(distributions.gumbel(tensor([-40.0, 40.0])))
         assert np.isfinite(far).all()
 
     def test_relaxed_samples_harden_as_the_temperature_falls(self, rng):
         logits = tensor(rng.normal(size=(1, 4)))
         noise = tensor(rng.standard_normal((500, 1, 4)))
-        hard = array(categorical.Categorical(logits, 4).transform(noise))
+        hard = array(distributions.Categorical(logits, 4).transform(noise))
         apart = []
         for temperature in (5.0, 0.5, 0.01):
-            relaxed = array(categorical.Categorical(logits, 4, temperature).transform(noise))
+            relaxed = array(distributions.Categorical(logits, 4, temperature).transform(noise))
             np.testing.assert_allclose(relaxed.sum(-1), 1.0, rtol=1e-5)
             apart.append(np.abs(relaxed - hard).mean())
         assert apart[0] > apart[1] > apart[2] and apart[2] < 0.02
@@ -326,8 +316,8 @@ class TestCategorical:
 class TestProduct:
     def test_kl_and_density_are_the_sums_of_the_parts(self, rng):
         normal = distributions.Normal(*map(tensor, rng.normal(size=(2, 3, 2))))
-        discrete = categorical.Categorical(tensor(rng.normal(size=(3, 4))), 4)
-        q = composed.Product([normal, discrete])
+        discrete = distributions.Categorical(tensor(rng.normal(size=(3, 4))), 4)
+        q = distributions.Product([normal, discrete])
         p = priors.ProductPrior([priors.StandardNormal(2), priors.UniformCategorical(1, 4)])
         expected = array(normal.kl(standard(2))) + array(
             discrete.kl(priors.UniformCategorical(1, 4))
@@ -347,7 +337,7 @@ class TestProduct:
         np.testing.assert_allclose(drawn[:, 2:].mean(0), 0.25, atol=0.06)
 
     def test_another_kind_of_prior_is_refused(self):
-        q = composed.Product([standard(2)])
+        q = distributions.Product([standard(2)])
         with pytest.raises(NotImplementedError, match=r"KL\(Product \|\| Normal\)"):
             q.kl(standard(2))
 

@@ -7,7 +7,7 @@ from autodiff import gradient
 from conftest import SHAPE, array, make_images
 from keras import ops
 
-from keras_vae import autoregressive, likelihoods, metrics, models, objectives, quantizers, zoo
+from keras_vae import likelihoods, metrics, models, objectives, priors, quantizers, zoo
 
 K, D = 16, 4
 
@@ -292,7 +292,7 @@ class TestGradient:
 class TestPrior:
     @pytest.fixture(params=[3, 5])
     def prior(self, request):
-        prior = autoregressive.GatedPixelCNN(
+        prior = priors.GatedPixelCNN(
             7, (4, 5), condition_dim=3, channels=12, depth=3, kernel_size=request.param, seed=0
         )
         rng = np.random.default_rng(1)
@@ -334,7 +334,7 @@ class TestPrior:
 
     def test_it_is_a_distribution(self, rng):
         """The probabilities of all maps sum to one."""
-        prior = autoregressive.GatedPixelCNN(3, (2, 2), channels=4, depth=2, seed=0)
+        prior = priors.GatedPixelCNN(3, (2, 2), channels=4, depth=2, seed=0)
         prior.set_weights([w + 0.5 * rng.standard_normal(w.shape) for w in prior.get_weights()])
         every = np.stack(np.meshgrid(*[range(3)] * 4), -1).reshape(-1, 2, 2)
         log_prob = array(prior.log_prob(every))
@@ -365,7 +365,7 @@ class TestPrior:
         np.testing.assert_array_equal(codes, array(prior(codes, condition)).argmax(-1))
 
     def test_draws_follow_the_distribution(self, rng):
-        prior = autoregressive.GatedPixelCNN(3, (1, 2), channels=4, depth=1, seed=0)
+        prior = priors.GatedPixelCNN(3, (1, 2), channels=4, depth=1, seed=0)
         prior.set_weights([w + 0.5 * rng.standard_normal(w.shape) for w in prior.get_weights()])
         n = 4000
         drawn = prior.sample(n, np.random.default_rng(0)).reshape(n, 2)
@@ -390,7 +390,7 @@ class TestPrior:
     )
     def test_sizes_out_of_range_are_refused(self, options, match):
         with pytest.raises(ValueError, match=match):
-            autoregressive.GatedPixelCNN(**{"num_codes": 7, "map_shape": (4, 5), **options})
+            priors.GatedPixelCNN(**{"num_codes": 7, "map_shape": (4, 5), **options})
 
 
 class TestLoss:

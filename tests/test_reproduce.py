@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from test_tools import offline  # noqa: F401
 
-from keras_vae import datasets, models, sprites
-from keras_vae.objectives import ELBO, IWAE
+from keras_vae import datasets, models, objectives
 from tools import __main__ as cli
 from tools import recipes, reproduce, tables
 from tools import train as training
@@ -376,7 +375,9 @@ def test_rows_of_bounds_differ_in_nothing_else(name, gradient):
         assert [config["samples"] for config in found] == [n for n in (1, 5, 50) if n <= int(k)]
         assert sum(stage["part"] for stage in stages) == pytest.approx(1)
         for stage, config in zip(stages, found):
-            assert type(stage["objective"]) is {"vae": ELBO, "iwae": IWAE}[kind]
+            assert (
+                type(stage["objective"]) is {"vae": objectives.ELBO, "iwae": objectives.IWAE}[kind]
+            )
             if kind == "iwae":
                 few = 4 if config["samples"] == 50 else None
                 assert (config["gradient"], config["backward"]) == (gradient, few)
@@ -425,7 +426,7 @@ class TestDisentanglement:
         return reproduce.disentanglement(model, {"data": "sprites"}, "validation", 1500)
 
     def test_perfect_codes_score_1_and_dead_dimensions_do_not_count(self):
-        _, y = sprites.load("validation", "uint8", 1500)
+        _, y = datasets.load("validation", "uint8", 1500)
         dead = np.random.default_rng(0).normal(size=(1500, 2)) * 1e-3
         found = self.measured(lambda x: np.concatenate([y, dead], axis=1).astype("float32"))
         assert found["MIG"]["value"] > 0.8  # 20 bins of 32 and 40 values

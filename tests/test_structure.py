@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_tools import RECIPE, offline  # noqa: F401
 
-from keras_vae import datasets, metrics, mixtures, models, zoo
+from keras_vae import datasets, metrics, models, priors, zoo
 from tools import evaluate, recipes
 from tools import train as training
 
@@ -83,7 +83,7 @@ def test_a_mixture_starts_from_the_codes_of_another_preset(function, tmp_path):
     for part in ("encoder", "decoder", "posterior_layer"):
         for a, b in zip(getattr(model, part).get_weights(), getattr(plain, part).get_weights()):
             np.testing.assert_array_equal(a, b)
-    found = mixtures.fit(codes, 3, seed=0)
+    found = priors.fit(codes, 3, seed=0)
     means = keras.ops.convert_to_numpy(model.prior.means)
     np.testing.assert_allclose(means, found.means, rtol=1e-5, atol=1e-6)
     # It fits the codes far better than where it would have started.

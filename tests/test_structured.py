@@ -7,7 +7,7 @@ import reference
 from conftest import SHAPE, array
 from keras import ops
 
-from keras_vae import distributions, learned_priors, likelihoods, mean_field, models, priors
+from keras_vae import distributions, likelihoods, models, objectives, priors
 
 
 def tensor(value):
@@ -20,7 +20,7 @@ def made_up(rng, n=5, k=4, d=3):
     weights = rng.dirichlet(np.full(k, 2.0))
     mean, log_var = 1.5 * rng.normal(size=(k, d)), 0.5 * rng.normal(size=(k, d))
     potential = distributions.Normal(tensor(m), tensor(log_v))
-    mixture = learned_priors.Mixture(tensor(np.log(weights)), tensor(mean), tensor(log_var))
+    mixture = distributions.Mixture(tensor(np.log(weights)), tensor(mean), tensor(log_var))
     return potential, mixture, (m, np.exp(log_v)), (weights, mean, np.exp(log_var))
 
 
@@ -58,7 +58,7 @@ class TestLocalMeanField:
     @pytest.mark.parametrize("iterations", [1, 2, 7])
     def test_it_is_numpy_s(self, iterations, rng):
         potential, mixture, *numbers = made_up(rng)
-        q = mean_field.local_mean_field(potential, mixture, iterations)
+        q = objectives.local_mean_field(potential, mixture, iterations)
         mean, variance, r = steps(*numbers, iterations)[-1]
         np.testing.assert_allclose(array(q.mean), mean, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(np.exp(array(q.log_var)), variance, rtol=1e-4)
@@ -69,7 +69,7 @@ class TestLocalMeanField:
             potential, mixture, *numbers = made_up(rng)
             bounds = []
             for iterations in range(1, 9):
-                q = mean_field.local_mean_field(potential, mixture, iterations)
+                q = objectives.local_mean_field(potential, mixture, iterations)
                 r = array(mixture.responsibilities(q))
                 values = array(q.mean), np.exp(array(q.log_var)), r
                 bounds.append(local_bound(*values, *numbers))
@@ -79,14 +79,14 @@ class TestLocalMeanField:
 
     def test_at_the_fixed_point_another_iteration_changes_nothing(self, rng):
         potential, mixture, *_ = made_up(rng)
-        many, more = (mean_field.local_mean_field(potential, mixture, i) for i in (200, 201))
+        many, more = (objectives.local_mean_field(potential, mixture, i) for i in (200, 201))
         np.testing.assert_allclose(array(many.mean), array(more.mean), atol=1e-5)
         np.testing.assert_allclose(array(many.log_var), array(more.log_var), atol=1e-5)
 
     def test_one_component_is_the_product_of_two_normals(self, rng):
         potential, mixture, (m, v), (_, mean, variance) = made_up(rng, k=1)
         for iterations in (1, 4):
-            q = mean_field.local_mean_field(potential, mixture, iterations)
+            q = objectives.local_mean_field(potential, mixture, iterations)
             precision = 1 / v + 1 / variance
             np.testing.assert_allclose(np.exp(-array(q.log_var)), precision, rtol=1e-5)
             expected = (m / v + mean / variance) / precision
@@ -97,10 +97,10 @@ class TestLocalMeanField:
 
     def test_a_potential_that_says_nothing_leaves_the_prior(self):
         flat = distributions.Normal(tensor([[5.0]]), tensor([[40.0]]))
-        mixture = learned_priors.Mixture(
+        mixture = distributions.Mixture(
             tensor(np.log([0.5, 0.5])), tensor([[-1.0], [2.0]]), tensor([[0.0], [0.0]])
         )
-        q = mean_field.local_mean_field(flat, mixture, 1)
+        q = objectives.local_mean_field(flat, mixture, 1)
         assert array(q.mean).item() == pytest.approx(0.5, abs=1e-5)
         assert array(q.log_var).item() == pytest.approx(0.0, abs=1e-5)
 
@@ -186,7 +186,7 @@ class TestModel:
             models.StructuredVAE(
                 model.encoder, model.decoder, model.posterior_layer, priors.StandardNormal(2)
             )
-        other = models.vae(SHAPE, 2, units=(4,), objective=mean_field.MixtureELBO())
+        other = models.vae(SHAPE, 2, units=(4,), objective=objectives.MixtureELBO())
         with pytest.raises(ValueError, match="needs a mixture prior.*Received: Normal"):
             other.evaluate(images, verbose=0)
 

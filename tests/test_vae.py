@@ -8,7 +8,7 @@ from conftest import SHAPE, array, make_images
 from keras import ops
 
 from keras_vae import likelihoods, metrics, models, objectives, posteriors
-from keras_vae.training import arrays
+from keras_vae.training import kernels
 
 
 def linear_gaussian(rng, d=6, k=2, variance=0.5):
@@ -135,7 +135,7 @@ class TestBound:
         model, x, _ = linear_gaussian(rng)
         found = []
         for calls in (1, 2):
-            monkeypatch.setattr(arrays, "CALLS_IN_ONE", calls)
+            monkeypatch.setattr(kernels, "CALLS_IN_ONE", calls)
             found.append(model.log_likelihood(x[:25], samples=230, verbose=False))
         np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
         explicit = model.log_likelihood(x[:25], samples=230, batch_size=1000, verbose=False)

@@ -4,12 +4,13 @@ import itertools
 import json
 from pathlib import Path
 
-from keras_vae import _atomic, zoo
+from keras_vae import _atomic
+from keras_vae.zoo import description, presets
 
 from . import uses
 
 NAMES = ("compression", "classification", "anomalies", "denoising")
-FOLDER = next((f for f in zoo._FOLDERS if f.is_dir()), zoo._FOLDERS[-1]) / "applications"
+FOLDER = next((f for f in presets._FOLDERS if f.is_dir()), presets._FOLDERS[-1]) / "applications"
 TABLE = "table.json"
 
 
@@ -48,10 +49,10 @@ def apply(name, out=None, split="test", limit=None, seed=0, **options):
         for title, value, rest in getattr(uses, name)(split, limit, seed, folder, **options)
     ]
     for entry in found:
-        print("  " + zoo.describe_metric(entry))
+        print("  " + description.describe_metric(entry))
     if folder is not None:
         entries = [e for e in read(folder) if e["application"] != name or e["split"] != split]
-        _atomic.write_text(folder / TABLE, zoo.dump_json({"entries": entries + found}))
+        _atomic.write_text(folder / TABLE, description.dump_json({"entries": entries + found}))
     return found
 
 

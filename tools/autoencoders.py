@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_vae import metrics, plots, zoo
 from keras_vae.models import DenoisingAutoencoder
+from keras_vae.zoo import description
 
 
 def measured(folder, model, recipe, x, y, entry, seed=0):
@@ -49,10 +50,10 @@ def _other(folder, name):
     if name is None:
         return None, None
     beside = folder.parent / name
-    if not (beside / zoo.METADATA).is_file() and name not in zoo.list_models():
+    if not (beside / description.METADATA).is_file() and name not in zoo.list_models():
         print(f"Not compared with {name}: there is no such preset yet.")
         return name, None
-    return name, zoo.load(beside if (beside / zoo.METADATA).is_file() else name)
+    return name, zoo.load(beside if (beside / description.METADATA).is_file() else name)
 
 
 def _denoising(model, name, other, x, y, entry, seed):

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_vae import _atomic, datasets, plots, priors, zoo
 from keras_vae.models import DenoisingAutoencoder
+from keras_vae.zoo import description
 
 from . import autoencoders, codes, faces, imputation, recipes
 
@@ -155,7 +156,7 @@ def _text(info, folder, pictures):
         f"- Input: {shape} float32 in {info['input']['range']}",
         f"- Latent dimensions: {info['latent_dim']}"
         if not info.get("codes")
-        else f"- Codes: {zoo.latent(info)}",
+        else f"- Codes: {description.latent(info)}",
         f"- Condition: {info['condition']}" if info["condition"] else None,
         f"- Size: {info['parameters']:,} parameters, {info['bytes'] / 1e6:.2f} MB",
         f"- Data: {info['data']}",

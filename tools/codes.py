@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from keras_vae import conditions, datasets, metrics, plots
-from keras_vae.metrics.pictures import scales_of
+from keras_vae import conditions, datasets, metrics, plots, similarity
 
 from . import frechet, recipes
 from .classifier import judged
@@ -28,7 +27,7 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
     bits = -model.code_log_prob(codes, y).astype("float64") / np.log(2)
     bound = metrics.log_likelihood(model, x, y, samples=1, seed=seed)
     pixels, places = np.prod(model.data_shape[:2]), np.prod(model.code_shape)
-    scales = scales_of(*model.data_shape[:2])
+    scales = similarity.scales_of(*model.data_shape[:2])
     similar = metrics.ms_ssim(x, np.clip(rebuilt, 0, 1))
     ratios = metrics.psnr(x, rebuilt)
     found = [

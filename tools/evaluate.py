@@ -14,9 +14,10 @@ from keras_vae import (
     likelihoods,
     metrics,
     posteriors,
+    similarity,
     zoo,
 )
-from keras_vae.metrics.pictures import scales_of
+from keras_vae.zoo import description
 
 from . import (
     attributes,
@@ -112,7 +113,7 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, o
                 f"There is nothing to measure of {folder.name} in that way. Received: {measure!r}"
             )
         for metric in part:
-            print(zoo.describe_metric(metric), flush=True)
+            print(description.describe_metric(metric), flush=True)
         found += part
     if only is None and _bounded(case):
         print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
@@ -257,7 +258,7 @@ def _looks(case):
     if np.isnan(x).any():
         return []
     rebuilt = model.reconstruct(x, y)
-    scales = scales_of(*model.data_shape[:2])
+    scales = similarity.scales_of(*model.data_shape[:2])
     similar = metrics.ms_ssim(x, np.clip(rebuilt, 0, 1)).mean()
     found = [entry(f"MS-SSIM ({scales} scales)", similar, unit="", digits=4)]
     sets = {"reconstructions": rebuilt}
@@ -325,7 +326,7 @@ def record(folder, found, keep):
 
 def write_metadata(folder, metadata):
     """Replaces a preset's metadata, whole or not at all."""
-    _atomic.write_text(folder / zoo.METADATA, zoo.dump_json(metadata))
+    _atomic.write_text(folder / description.METADATA, description.dump_json(metadata))
 
 
 MEASURES = {

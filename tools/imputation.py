@@ -3,7 +3,6 @@
 import numpy as np
 
 from keras_vae import datasets, models, plots
-from keras_vae.datasets import SPLITS
 
 # Samples of z for each imputation: what more of them change is in the third digit.
 SAMPLES = 100
@@ -11,7 +10,7 @@ SAMPLES = 100
 
 def missing(x, share, split):
     """Which values of a split are taken away: bool, the same at every call."""
-    rng = np.random.default_rng([11, SPLITS.index(split)])
+    rng = np.random.default_rng([11, datasets.SPLITS.index(split)])
     return rng.random(x.shape, dtype="float32") < share
 
 

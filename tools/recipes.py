@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import datasets, learned_priors, mixtures, models, objectives, schedules, zoo
+from keras_vae import datasets, models, objectives, priors, schedules, zoo
+from keras_vae.zoo import presets
 
 from . import attributes, faces, imputation
 from .classifier import convolutions
@@ -18,7 +19,7 @@ RECIPE = "recipe.json"
 def find(name):
     """The folder that holds a recipe: a preset's name, or a path."""
     # A recipe comes before its preset, so there may be no metadata yet.
-    for root in (Path(name), *(root / name for root in zoo._FOLDERS)):
+    for root in (Path(name), *(root / name for root in presets._FOLDERS)):
         if (root / RECIPE).is_file():
             return root
     return zoo.folder(name)
@@ -44,7 +45,7 @@ def read(folder):
 
 def names(pattern="*"):
     """Names of the packaged recipes, sorted; their presets may be yet to be trained."""
-    found = {path.parent.name for root in zoo._FOLDERS for path in root.glob(f"*/{RECIPE}")}
+    found = {path.parent.name for root in presets._FOLDERS for path in root.glob(f"*/{RECIPE}")}
     return sorted(fnmatch.filter(found, pattern))
 
 
@@ -85,8 +86,8 @@ def started(model, name, x):
     other = zoo.load(name, compile=False)
     for part in ("encoder", "decoder", "posterior_layer"):
         getattr(model, part).set_weights(getattr(other, part).get_weights())
-    if isinstance(model.prior, learned_priors.LearnedMixture):
-        found = mixtures.fit(other.encode(x[:10_000]), model.prior.components, seed=0)
+    if isinstance(model.prior, priors.LearnedMixture):
+        found = priors.fit(other.encode(x[:10_000]), model.prior.components, seed=0)
         model.prior.start_from(found.weights, found.means, np.square(found.factors).sum(-1))
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import keras
 
-from keras_vae import _atomic, datasets, metrics, models, zoo
+from keras_vae import _atomic, datasets, metrics, models
+from keras_vae.zoo import description, presets
 
 from . import frechet, recipes, train
 from .tables import TABLES
 
-FOLDER = next((f for f in zoo._FOLDERS if f.is_dir()), zoo._FOLDERS[-1]) / "reproduce"
+FOLDER = next((f for f in presets._FOLDERS if f.is_dir()), presets._FOLDERS[-1]) / "reproduce"
 
 
 def reproduce(
@@ -259,7 +260,7 @@ def _write(name, table, done, made, folder):
     kept = {key: table[key] for key in ("title", "paper", "notes", "unit")}
     folder.mkdir(parents=True, exist_ok=True)
     _atomic.write_text(
-        folder / f"{name}.json", zoo.dump_json({"table": name, **kept, "rows": ordered})
+        folder / f"{name}.json", description.dump_json({"table": name, **kept, "rows": ordered})
     )
 
     plot(folder, name)

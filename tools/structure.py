@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vae import datasets, learned_priors, metrics, mixtures, models, posteriors
+from keras_vae import datasets, metrics, models, posteriors, priors
 from keras_vae.metrics.disentanglement import scikit_learn
 
 from . import recipes
@@ -28,7 +28,7 @@ def measured(model, recipe, x, split, entry):
         List of entries.
     """
     settings, found = recipe["evaluation"], []
-    if isinstance(model.prior, learned_priors.LearnedMixture):
+    if isinstance(model.prior, priors.LearnedMixture):
         clusters = metrics.cluster_probabilities(model, x).argmax(-1)
         number = model.prior.components
         found += _clusters(clusters, number, recipe, split, entry, "components of the prior")
@@ -76,8 +76,8 @@ def _symbol(model, x):
 def _fitted_clusters(model, number, x, recipe, split, entry):
     """What clusters there are in codes of a model that was not made to have any."""
     train, _ = datasets.load(recipe["data"], "train", limit=FITTED)
-    mixture = mixtures.fit(model.encode(train), number, seed=0)
-    clusters = mixtures.responsibilities(model.encode(x), mixture).argmax(-1)
+    mixture = priors.fit(model.encode(train), number, seed=0)
+    clusters = priors.responsibilities(model.encode(x), mixture).argmax(-1)
     what = f"normals fitted to the codes of {len(train)} training examples"
     return _clusters(clusters, number, recipe, split, entry, what)
 

@@ -9,7 +9,7 @@ import math
 import keras
 from keras import layers
 
-from keras_vae import initializers, learned_priors, models, objectives, posteriors
+from keras_vae import initializers, models, objectives, posteriors, priors
 
 TABLES = {}
 
@@ -261,7 +261,7 @@ def gated_vamp_vae(
         encoder,
         keras.Model(code, pictures, name="decoder"),
         posteriors.DiagonalNormal(latent_dim, seed=next(seeds)),
-        prior=learned_priors.VampPrior(latent_dim, components, input_shape, seed=next(seeds)),
+        prior=priors.VampPrior(latent_dim, components, input_shape, seed=next(seeds)),
         likelihood="bernoulli",
         objective=objectives.ELBO(beta=beta),
         seed=seed,

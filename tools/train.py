@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_vae import _atomic, callbacks, datasets, models, zoo
+from keras_vae.zoo import description
 
 from . import card, faces, recipes
 
@@ -150,10 +151,10 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
         "made_with": _versions(),
         "metrics": [],
     }
-    kept = {recipes.RECIPE: zoo.dump_json(recipe)}
+    kept = {recipes.RECIPE: description.dump_json(recipe)}
     for log in sorted(runs.glob("**/log.csv")):
         kept["_".join(log.relative_to(runs).parts)] = log.read_text()
-    if out.is_dir() and (out / zoo.METADATA).is_file():
+    if out.is_dir() and (out / description.METADATA).is_file():
         written["version"] = zoo.info(out)["version"] + 1
     zoo.save(model, out, written, golden=[a for a in shown if a is not None], files=kept)
     card.write(out)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_vae import zoo
 from keras_vae.export import _graphs
 from keras_vae.export.signatures import signatures
-from keras_vae.models.quantized import VQVAE
+from keras_vae.models.vq import VQVAE
 
 # Rows of one call where the batch is of any size.
 ROWS = 64

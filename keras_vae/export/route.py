@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import _atomic, zoo
+from keras_vae import _atomic, _checks, zoo
 from keras_vae._version import __version__
 from keras_vae.export import report as reports
 from keras_vae.export.report import ExportError, Report
 from keras_vae.export.signatures import data_name, describe
 from keras_vae.export.signatures import signatures as signatures_of
-from keras_vae.models import VAE, VQVAE, checks
+from keras_vae.models import VAE, VQVAE
+from keras_vae.zoo import description
 
 QUANTIZE = (None, "float16", "dynamic", "int8")
 METADATA = "model.json"
@@ -63,7 +64,7 @@ def run(
             f"Received: quantize={quantize!r}"
         )
     if batch_size is not None:
-        checks.count(batch_size, "batch_size")
+        _checks.count(batch_size, "batch_size")
     model, preset = _loaded(model)
     wanted = signatures_of(model, signatures)
     if quantize in ("dynamic", "int8") and set(wanted) == {"sample"}:
@@ -106,7 +107,7 @@ def run(
             operators=answer["operators"],
         )
         reports.check(report)
-        notes.write_text(zoo.dump_json(report), encoding="utf-8")
+        notes.write_text(description.dump_json(report), encoding="utf-8")
     if verbose:
         print(report)
     return report
@@ -136,7 +137,7 @@ def _loaded(model):
         return zoo.load(model, compile=False), None
     info = zoo.info(model)
     keys = ("name", "version", "description", "licence", "data")
-    preset = {key: info.get(key) for key in keys} | {"sha256": info["sha256"][zoo.WEIGHTS]}
+    preset = {key: info.get(key) for key in keys} | {"sha256": info["sha256"][description.WEIGHTS]}
     return zoo.load(model, compile=False), preset
 
 
@@ -146,11 +147,11 @@ def _pair(data):
 
 def _checked(model, data, name):
     x, condition = _pair(data)
-    x = checks.data(model, x, name)
+    x = _checks.data(model, x, name)
     if isinstance(model, VQVAE) and condition is None:
         # The condition steers its prior alone, which stays behind.
         return x, None
-    return x, checks.condition(model, condition, len(x), f"{name}[1]")
+    return x, _checks.condition(model, condition, len(x), f"{name}[1]")
 
 
 def _calibration(model, wanted, quantize, representative):
@@ -178,7 +179,7 @@ def _data(model, data, representative, source):
         condition = _some_conditions(model.condition, _SAMPLES)
     x = model.sample(_SAMPLES, condition=condition, seed=0)
     low, high = model.likelihood.data_range or (-np.inf, np.inf)
-    condition = checks.condition(model, condition, len(x))
+    condition = _checks.condition(model, condition, len(x))
     return np.clip(x, low, high), condition, "samples of the model itself"
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from keras import ops
 
+from keras_vae import posteriors
 from keras_vae.conditions import Labels
-from keras_vae.models.quantized import VQVAE
-from keras_vae.posteriors import DiagonalNormal
+from keras_vae.models.vq import VQVAE
 
 NAMES = ("encode", "decode", "reconstruct", "sample")
 
@@ -134,7 +134,7 @@ def _continuous(model):
     meaning = "standard normal noise, drawn anew for each sample"
     noise = {"noise": Tensor((model.prior.noise_dim,), "float32", meaning)}
     q = {"mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep")}
-    if isinstance(model.posterior_layer, DiagonalNormal):
+    if isinstance(model.posterior_layer, posteriors.DiagonalNormal):
         q["log_var"] = Tensor(codes, "float32", "log-variance of q(z|x)")
     # The code to keep of what has no mean in closed form is its centre.
     parts = {"mean": "center", "log_var": "log_var"}

@@ -1,23 +1,20 @@
 """Measures of trained models: NumPy in, numbers out."""
 
-from keras_vae.metrics.attributes import (
-    AttributeControl,
-    attribute_control,
-    sampled_attributes,
-)
-from keras_vae.metrics.autoencoders import active_share, squared_jacobian
+from keras_vae.metrics.activity import active_share, squared_jacobian
+from keras_vae.metrics.attributes import AttributeControl, attribute_control, sampled_attributes
 from keras_vae.metrics.clusters import (
     cluster_probabilities,
     clustering_accuracy,
     normal_total_correlation,
 )
-from keras_vae.metrics.codes import CodebookUsage, codebook_usage
+from keras_vae.metrics.codebooks import CodebookUsage, codebook_usage
 from keras_vae.metrics.collapse import (
     CollapseReport,
     active_units,
     collapse_report,
     kl_per_dimension,
 )
+from keras_vae.metrics.dci import DCI, dci, disentanglement_scores
 from keras_vae.metrics.disentanglement import (
     beta_vae_score,
     factor_vae_score,
@@ -28,7 +25,6 @@ from keras_vae.metrics.disentanglement import (
     row_sampler,
     sap,
 )
-from keras_vae.metrics.forests import DCI, dci, disentanglement_scores
 from keras_vae.metrics.information import bits_per_dimension, mutual_information
 from keras_vae.metrics.likelihood import Estimate, elbo, log_likelihood
 from keras_vae.metrics.neighbours import auroc, nearest_labels, precision_recall
@@ -36,9 +32,9 @@ from keras_vae.metrics.pictures import (
     KernelDistance,
     frechet_distance,
     kernel_distance,
-    ms_ssim,
     psnr,
 )
+from keras_vae.similarity import ms_ssim
 
 __all__ = [
     "AttributeControl",

@@ -11,7 +11,7 @@ import importlib
 
 import numpy as np
 
-from keras_vae.models import checks
+from keras_vae import _checks
 
 
 def mutual_information_matrix(codes, factors, bins=20):
@@ -35,7 +35,7 @@ def mutual_information_matrix(codes, factors, bins=20):
             single value.
     """
     codes, factors = checked(codes, factors)
-    checks.count(bins, "bins")
+    _checks.count(bins, "bins")
     return np.array([[_mutual_information(z, v) for v in factors.T] for z in _binned(codes, bins)])
 
 
@@ -299,7 +299,7 @@ def beta_vae_score(codes, factors, sampler=None, groups=(10_000, 5_000), size=64
     """
     linear_model = scikit_learn("linear_model", "The β-VAE score")
     codes, factors = checked(codes, factors)
-    checks.count(size, "size")
+    _checks.count(size, "size")
     sampler = sampler or row_sampler(codes, factors)
     scale = np.where(codes.std(axis=0) > 0, codes.std(axis=0), 1.0)
     rng, k = np.random.default_rng(seed), factors.shape[1]
@@ -325,7 +325,7 @@ def _parts(n, size, rows=65536):
 
 
 def _at_least_two(size):
-    if checks.count(size, "size") < 2:
+    if _checks.count(size, "size") < 2:
         raise ValueError(f"A group that varies needs two examples. Received: size={size}")
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_vae import _checks
 from keras_vae.metrics.likelihood import _estimate
-from keras_vae.models import checks
 
 
 def bits_per_dimension(log_px, dimensions, levels=None):
@@ -21,8 +21,8 @@ def bits_per_dimension(log_px, dimensions, levels=None):
     Raises:
         ValueError: `dimensions` or `levels` that are no positive integers.
     """
-    checks.count(dimensions, "dimensions")
-    width = 0.0 if levels is None else np.log(checks.count(levels, "levels"))
+    _checks.count(dimensions, "dimensions")
+    width = 0.0 if levels is None else np.log(_checks.count(levels, "levels"))
     return -(np.asarray(log_px, "float64") / dimensions - width) / np.log(2)
 
 
@@ -49,9 +49,9 @@ def mutual_information(model, x, condition=None, samples=1, seed=0):
         ValueError: a posterior that gives no density of any code but its own samples, or
             what `encode` refuses.
     """
-    checks.count(samples, "samples")
+    _checks.count(samples, "samples")
     rng = np.random.default_rng(seed)
-    x = model.likelihood.observe_numpy(checks.data(model, x), rng)
+    x = model.likelihood.observe_numpy(_checks.data(model, x), rng)
     q = model.posterior(x, condition)
     n = len(x)
     if not model.posterior_layer.has_density:

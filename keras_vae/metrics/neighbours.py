@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_vae import _checks
 from keras_vae.metrics.pictures import both_features
-from keras_vae.models import checks
 
 _ROWS = 500
 
@@ -36,7 +36,7 @@ def nearest_labels(codes, labels, queries, k=5):
             f"`labels` must be {len(codes)} integers of at least 0. "
             f"Received: shape {labels.shape}, dtype {labels.dtype}"
         )
-    if checks.count(k, "k") > len(codes):
+    if _checks.count(k, "k") > len(codes):
         raise ValueError(f"There are {len(codes)} codes to be near. Received: k={k}")
     found = []
     for start in range(0, len(queries), _ROWS):
@@ -77,7 +77,7 @@ def precision_recall(real, generated, features=None, k=3, batch_size=250):
             shape, or not finite.
     """
     real, generated = both_features(real, generated, features, batch_size)
-    if min(len(real), len(generated)) <= checks.count(k, "k"):
+    if min(len(real), len(generated)) <= _checks.count(k, "k"):
         raise ValueError(
             f"Each set needs more than k = {k} examples. Received: {len(real)} and {len(generated)}"
         )

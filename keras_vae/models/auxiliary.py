@@ -4,12 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import auxiliary
-from keras_vae.categorical import _one_hot_of_largest
-from keras_vae.models import checks
-from keras_vae.models.model import VAE
-
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae import _checks, distributions, objectives
+from keras_vae._registry import register
+from keras_vae.models.checks import auxiliary_parts_fit
+from keras_vae.models.vae import VAE
 
 OTHERS = (
     "auxiliary_encoder",
@@ -46,7 +44,7 @@ class AuxiliaryVAE(VAE):
         auxiliary_prior: `posteriors.DiagonalNormal`, p(a|x,y,z).
         classifier: model from `[data, a]` to logits `(n, C)`; None without labels.
         condition: `conditions.OptionalLabels`; None without labels.
-        others: as `VAE`, with the objective `auxiliary.Auxiliary()` by default.
+        others: as `VAE`, with the objective `objectives.Auxiliary()` by default.
 
     Raises:
         ValueError: a part does not fit another.
@@ -77,7 +75,7 @@ class AuxiliaryVAE(VAE):
             posterior,
             prior,
             likelihood,
-            objective or auxiliary.Auxiliary(labels=condition is not None),
+            objective or objectives.Auxiliary(labels=condition is not None),
             condition,
             seed,
             directions,
@@ -88,7 +86,7 @@ class AuxiliaryVAE(VAE):
         self.auxiliary_decoder = auxiliary_decoder
         self.auxiliary_prior = auxiliary_prior
         self.classifier = classifier
-        checks.auxiliary_parts_fit(self)
+        auxiliary_parts_fit(self)
         for layer, network in (
             (auxiliary_posterior, auxiliary_encoder),
             (auxiliary_prior, auxiliary_decoder),
@@ -126,7 +124,7 @@ class AuxiliaryVAE(VAE):
                 "Only a model with labels classifies: build it with `num_classes=`. "
                 "Received: classifier=None"
             )
-        return self._batched("classify", batch_size, checks.data(self, x))
+        return self._batched("classify", batch_size, _checks.data(self, x))
 
     def all_labels(self, x, condition=None):
         """The labels with which `encode` and `reconstruct` take x.
@@ -160,8 +158,8 @@ class AuxiliaryVAE(VAE):
     def _with_labels(self, z, condition):
         if self.condition is None:
             return condition
-        n = len(checks.codes(self, z))
-        condition = checks.condition(self, condition, n)
+        n = len(_checks.codes(self, z))
+        condition = _checks.condition(self, condition, n)
         missing = int((condition < 0).sum())
         if missing:
             raise ValueError(
@@ -172,9 +170,9 @@ class AuxiliaryVAE(VAE):
 
     def sample(self, n, condition=None, seed=None, batch_size=256):
         """New data, as `VAE.sample`; a label that is not given is drawn like the code."""
-        n = checks.count(n)
+        n = _checks.count(n)
         if self.condition is not None:
-            condition = checks.condition(self, condition, n)
+            condition = _checks.condition(self, condition, n)
             # A stream of its own, or labels would go with codes.
             rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
             drawn = rng.integers(0, self.condition.dim, n, "int32")
@@ -198,7 +196,7 @@ class AuxiliaryVAE(VAE):
         y = self._known(x, condition)
         if y is not None:
             unknown = 1.0 - ops.sum(y, axis=-1, keepdims=True)
-            y = y + unknown * _one_hot_of_largest(self._log_qy(x, a, training))
+            y = y + unknown * distributions.one_hot_of_largest(self._log_qy(x, a, training))
         return self._encoded_with(x, a, y, training), y
 
     def _known(self, x, condition):
@@ -233,7 +231,7 @@ class AuxiliaryVAE(VAE):
                 the same for each class.
 
         Returns:
-            `auxiliary.AuxiliaryEvidence`.
+            `objectives.AuxiliaryEvidence`.
         """
         n = ops.shape(x)[0]
         if noise is None:
@@ -267,7 +265,7 @@ class AuxiliaryVAE(VAE):
         log_pa = self.auxiliary_prior.distribution(*self.auxiliary_prior(features)).log_prob(a)
         outputs = ops.expand_dims(self._decoded(z, y, training), 0)
         log_px = self.likelihood.log_prob(rows, outputs, training=training)
-        return auxiliary.AuxiliaryEvidence(
+        return objectives.AuxiliaryEvidence(
             x=x,
             z=ops.reshape(z, (*shape, self.latent_dim)),
             known=known,

@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import layers, objectives
-from keras_vae.models.model import VAE
+from keras_vae.models.vae import VAE
 
 TERMS = (
     "control_loss",

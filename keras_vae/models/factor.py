@@ -1,17 +1,11 @@
 """FactorVAE: a second network that tells codes from ones whose dimensions are shuffled."""
 
-import functools
-import itertools
-
 import keras
 from keras import ops
 
-from keras_vae import aggregate, initializers
-from keras_vae.models.model import VAE, _mean, _one_each
-from keras_vae.models.variants import vae
-from keras_vae.objectives import ELBO
-
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae import initializers, objectives
+from keras_vae._registry import register
+from keras_vae.models.vae import VAE, _mean, _one_each
 
 
 def permuted(z, noise):
@@ -41,7 +35,7 @@ class FactorVAE(VAE):
         discriminator: model from codes `(n, d)` to a logit `(n, 1)` of being a code and
             not shuffled.
         discriminator_learning_rate: of its Adam, β₁ = 0.5, β₂ = 0.9.
-        others: as `VAE`, with the objective `aggregate.DensityRatio()` by default.
+        others: as `VAE`, with the objective `objectives.DensityRatio()` by default.
 
     Raises:
         ValueError: a part does not fit another.
@@ -69,7 +63,7 @@ class FactorVAE(VAE):
             posterior,
             prior,
             likelihood,
-            objective or aggregate.DensityRatio(),
+            objective or objectives.DensityRatio(),
             condition,
             seed,
             directions,
@@ -114,7 +108,7 @@ class FactorVAE(VAE):
             self.posterior_layer,
             self.prior,
             self.likelihood,
-            ELBO(),
+            objectives.ELBO(),
             self.condition,
             self.seed,
             self.directions,
@@ -213,51 +207,3 @@ def discriminator_network(latent_dim, units, seed=None):
     for width in units:
         x = keras.layers.LeakyReLU(0.2, dtype="float32")(dense(width)(x))
     return keras.Model(inputs, dense(1)(x), name="discriminator")
-
-
-def factor_vae(
-    input_shape=(28, 28, 1),
-    latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="factor_vae",
-    *,
-    gamma=6.4,
-    discriminator_units=(1000,) * 6,
-    discriminator_learning_rate=1e-4,
-    **options,
-):
-    """FactorVAE: -log p(x|z) + KL + γ E[log D(z) - log(1 - D(z))].
-
-    Kim & Mnih, "Disentangling by Factorising", 2018. The last term estimates the total
-    correlation KL(q(z) || Π q(z_j)); see `FactorVAE`. γ = 0 is the plain `vae`. It needs
-    batches, the larger the better; one of one is finite, but teaches nothing of it.
-
-    Args: as `vae`, and
-        gamma: γ, at least 0.
-        discriminator_units: widths of the discriminator's layers.
-        discriminator_learning_rate: of its optimizer.
-
-    Returns:
-        A built `FactorVAE`.
-
-    Raises:
-        ValueError: as `vae`; a negative γ, or widths that are no positive integers.
-    """
-    widths = tuple(discriminator_units)
-    if any(not isinstance(n, int) or n < 1 for n in widths):
-        raise ValueError(
-            f"`discriminator_units` must be positive integers. Received: {discriminator_units!r}"
-        )
-    *_, own = itertools.islice(initializers.seeds(seed), 5)
-    model_class = functools.partial(
-        FactorVAE,
-        discriminator=discriminator_network(latent_dim, widths, own),
-        discriminator_learning_rate=discriminator_learning_rate,
-    )
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        objective=aggregate.DensityRatio(gamma), model_class=model_class, **options,
-    )  # fmt: skip

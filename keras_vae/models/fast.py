@@ -12,7 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.callbacks import Resume, Shuffled, StopAtNaN
+from keras_vae import callbacks
+from keras_vae.callbacks.resume import Resume, Shuffled
 
 # Larger data stays where it is and goes to the device batch by batch.
 LARGEST = 4 * 2**30
@@ -192,7 +193,7 @@ def too_few(x, batch_size=None, epochs=1, validation_split=0.0, **arguments):
 
 def _per_batch(callback):
     base = keras.callbacks.Callback
-    if isinstance(callback, (StopAtNaN, keras.callbacks.ProgbarLogger)):
+    if isinstance(callback, (callbacks.StopAtNaN, keras.callbacks.ProgbarLogger)):
         return False
     if isinstance(callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)):
         known = type(callback).__module__.startswith("keras.")

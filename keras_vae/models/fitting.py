@@ -9,8 +9,9 @@ import itertools
 import keras
 import numpy as np
 
-from keras_vae.callbacks import Resume, Shuffled, StopAtNaN
-from keras_vae.models import checks
+from keras_vae import _checks
+from keras_vae.callbacks.nan import StopAtNaN
+from keras_vae.callbacks.resume import Resume, Shuffled
 from keras_vae.models import fast as fast_path
 
 
@@ -183,11 +184,11 @@ class Fitting(Guarded):
     def predict(self, x, *args, **kwargs):
         """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
         if isinstance(x, (tuple, list)) and self.condition is not None:
-            data = checks.data(self, x[0])
-            x = (data, checks.condition(self, x[1], len(data)))
+            data = _checks.data(self, x[0])
+            x = (data, _checks.condition(self, x[1], len(data)))
         elif _is_array(x):
-            x = checks.data(self, x)
-            checks.condition(self, None, len(x))
+            x = _checks.data(self, x)
+            _checks.condition(self, None, len(x))
         return super().predict(x, *args, **kwargs)
 
     def _compile_by_default(self):
@@ -219,21 +220,21 @@ class Fitting(Guarded):
             raise ValueError("`x` is missing: give data to train on. Received: x=None")
         if not _is_array(x):
             return self._clean_source(x), y, sample_weight
-        clean = checks.data(self, x)
+        clean = _checks.data(self, x)
         # Bytes stay bytes, a quarter of the memory: a step makes floats of them.
         x = x if isinstance(x, np.ndarray) and x.dtype == "uint8" else clean
         y = self._clean_condition(y, len(x))
         if sample_weight is not None:
-            sample_weight = checks.weights(sample_weight, len(x))
+            sample_weight = _checks.weights(sample_weight, len(x))
             # Keras drops the weights of data without y, and says nothing.
             y = np.zeros(len(x), "float32") if y is None else y
         return x, y, sample_weight
 
     def _clean_condition(self, y, n):
         if self.condition is not None:
-            return checks.condition(self, y, n, name="y")
+            return _checks.condition(self, y, n, name="y")
         if y is not None:
-            y = checks.array(y, "y")
+            y = _checks.array(y, "y")
             if len(y) != n:
                 raise ValueError(
                     f"`y` must hold one value for each example. Received: {len(y)} for {n}"
@@ -274,17 +275,17 @@ class Fitting(Guarded):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
             tuple(batch) if isinstance(batch, list) else batch
         )
-        x = checks.data(self, x, name="the first batch")
+        x = _checks.data(self, x, name="the first batch")
         clean = self._clean_condition(y, len(x))
         # What was spread over the examples here will not be so in the step.
         given = self.condition is not None and y is not None
-        if given and np.size(clean) != checks.array(y, "y").size:
+        if given and np.size(clean) != _checks.array(y, "y").size:
             raise ValueError(
                 f"`y` of the first batch must have shape {clean.shape}. "
                 f"Received: shape {tuple(y.shape)}"
             )
         if sample_weight is not None:
-            checks.weights(sample_weight, len(x))
+            _checks.weights(sample_weight, len(x))
         # Keras tells a generator by its type, which a chain has not.
         if isinstance(source, itertools.chain):
             return (batch for batch in source)
@@ -305,4 +306,4 @@ def _is_array(x):
 
 def _check_batch_size(batch_size):
     if batch_size is not None:
-        checks.count(batch_size, "batch_size")
+        _checks.count(batch_size, "batch_size")

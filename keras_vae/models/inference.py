@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import contraction
-from keras_vae.models import checks
-from keras_vae.models.as_arrays import Arrays
-from keras_vae.training import arrays
+from keras_vae import _checks, distributions
+from keras_vae.models.checks import bound_exists
+from keras_vae.models.probes import squared_jacobian
+from keras_vae.training import kernels
 
 # Rows of one decoder call when many samples of z are scored: large enough to
 # hide the dispatch, small enough to stay in the cache.
@@ -55,7 +55,9 @@ class Inference:
         """
         x, condition = self._checked(x, condition)
         parameters = self._batched("infer", batch_size, x, condition)
-        return Arrays(self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters)))
+        return distributions.Arrays(
+            self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters))
+        )
 
     def decode(self, z, condition=None, batch_size=256):
         """Means of p(x|z) in data space.
@@ -68,8 +70,8 @@ class Inference:
         Returns:
             `(n, ...)` float32.
         """
-        z = checks.codes(self, z)
-        condition = checks.condition(self, condition, len(z))
+        z = _checks.codes(self, z)
+        condition = _checks.condition(self, condition, len(z))
         return self._batched("render", batch_size, z, condition)
 
     def reconstruct(self, x, condition=None, batch_size=256):
@@ -92,8 +94,8 @@ class Inference:
         Returns:
             `(n, ...)` float32.
         """
-        n = checks.count(n)
-        condition = checks.condition(self, condition, n)
+        n = _checks.count(n)
+        condition = _checks.condition(self, condition, n)
         encoded = None if condition is None else self.condition.encode(condition)
         z = self.prior.sample(n, np.random.default_rng(seed), encoded)
         return self.decode(z, condition, batch_size)
@@ -109,10 +111,10 @@ class Inference:
         Returns:
             `(n, steps, ...)` float32.
         """
-        if checks.count(steps, "steps") < 2:
+        if _checks.count(steps, "steps") < 2:
             raise ValueError(f"`steps` must be at least 2. Received: steps={steps}")
         x_a, condition = self._checked(x_a, condition, "x_a")
-        x_b = checks.data(self, x_b, "x_b")
+        x_b = _checks.data(self, x_b, "x_b")
         if len(x_a) != len(x_b):
             raise ValueError(
                 "`x_a` and `x_b` must hold as many examples as each other. "
@@ -182,7 +184,7 @@ class Inference:
         z = self.encode(x, condition, batch_size)
         changed = None if condition is None else condition.copy()
         for name, value in changes.items():
-            value = checks.value(name, value, len(x))
+            value = _checks.value(name, value, len(x))
             if condition is None:
                 z = z + np.reshape(value, (-1, 1)) * self.directions.vector(name)
             else:
@@ -214,7 +216,7 @@ class Inference:
             ValueError: the model has no such bound: codes without noise have no
                 density, nor have losses that are no likelihood; or bad data.
         """
-        checks.bound_exists(self)
+        bound_exists(self)
         x, condition = self._checked(x, condition)
         total = np.full(len(x), -np.inf)
         for rows, (part,) in self._scored(
@@ -228,15 +230,15 @@ class Inference:
 
         Yields the slice of examples and a tuple of what the function gives for them.
         """
-        samples = checks.count(samples, "samples")
-        rows = ROWS if batch_size is None else checks.count(batch_size, "batch_size")
+        samples = _checks.count(samples, "samples")
+        rows = ROWS if batch_size is None else _checks.count(batch_size, "batch_size")
         rng = np.random.default_rng(seed)
         x = self.likelihood.observe_numpy(x, rng)
         chunk = min(samples, rows, 100)
         images = max(1, min(rows // chunk, len(x)))
         if batch_size is None:
             # More samples of as few images: their noise is what two calls would have had.
-            chunk = min(samples, chunk * arrays.CALLS_IN_ONE)
+            chunk = min(samples, chunk * kernels.CALLS_IN_ONE)
         progress, running = _Progress(len(x), verbose), None
         for start in range(0, len(x), images):
             batch = x[start : start + images]
@@ -261,12 +263,12 @@ class Inference:
             condition: see `encode`.
         """
         x, condition = self._checked(x, condition)
-        z = checks.codes(self, z)
+        z = _checks.codes(self, z)
         return self._batched("explain", batch_size, x, z, condition)
 
     def _checked(self, x, condition, name="x"):
-        x = checks.data(self, x, name)
-        return x, checks.condition(self, condition, len(x))
+        x = _checks.data(self, x, name)
+        return x, _checks.condition(self, condition, len(x))
 
     def _decode_grid(self, z, condition, batch_size):
         n, steps, d = z.shape
@@ -289,7 +291,7 @@ class Inference:
     def _batched(self, name, batch_size, *arrays):
         n = len(arrays[0])
         # Few rows are padded to a power of two, so that few shapes are compiled.
-        size = min(checks.count(batch_size, "batch_size"), 1 << (n - 1).bit_length())
+        size = min(_checks.count(batch_size, "batch_size"), 1 << (n - 1).bit_length())
         parts = [
             self._padded(name, size, [a if a is None else a[i : i + size] for a in arrays])
             for i in range(0, n, size)
@@ -337,7 +339,7 @@ def _explain(model, x, z, condition=None):
 
 
 def _contract(model, x, condition=None):
-    return contraction.squared_jacobian(model, x, condition)
+    return squared_jacobian(model, x, condition)
 
 
 _FUNCTIONS = {

@@ -1,12 +1,8 @@
 """Structured VAE: inference by message passing between an encoder and a mixture."""
 
-import keras
-
-from keras_vae import learned_priors, mean_field, posteriors
-from keras_vae.models import checks
-from keras_vae.models.model import VAE
-
-register = keras.saving.register_keras_serializable("keras_vae")
+from keras_vae import _checks, objectives, posteriors, priors
+from keras_vae._registry import register
+from keras_vae.models.vae import VAE
 
 
 @register
@@ -16,7 +12,7 @@ class StructuredVAE(VAE):
     Johnson et al., "Composing graphical models with neural networks for structured
     representations and fast inference", 2016, for a latent mixture of normals. The
     encoder does not give q(z|x) but ψ(z; x), and q(z) q(k) is found by
-    `mean_field.local_mean_field`, a fixed number of iterations that gradients pass
+    `objectives.local_mean_field`, a fixed number of iterations that gradients pass
     through. Unlike in the paper, the mixture's weights, means and diagonal variances are
     points without priors of their own, and are trained by plain gradients with
     everything else, not by natural gradients.
@@ -27,7 +23,7 @@ class StructuredVAE(VAE):
         iterations: of the local mean field, at least 1.
         others: as `VAE`, but the posterior is a `posteriors.DiagonalNormal`, whose mean
             and variance are ψ's; the prior a mixture; and the objective
-            `mean_field.MixtureELBO()` by default.
+            `objectives.MixtureELBO()` by default.
 
     Raises:
         ValueError: a part does not fit another, or no iterations.
@@ -48,21 +44,21 @@ class StructuredVAE(VAE):
         iterations=5,
         **kwargs,
     ):
-        mixture = isinstance(prior, learned_priors.LearnedMixture)
+        mixture = isinstance(prior, priors.LearnedMixture)
         if not mixture or not isinstance(posterior, posteriors.DiagonalNormal):
             raise ValueError(
                 "A structured VAE needs a prior `LearnedMixture` and a posterior "
                 f"`DiagonalNormal`. Received: {type(prior).__name__} and "
                 f"{type(posterior).__name__}"
             )
-        iterations = checks.count(iterations, "iterations")
+        iterations = _checks.count(iterations, "iterations")
         super().__init__(
             encoder,
             decoder,
             posterior,
             prior,
             likelihood,
-            objective or mean_field.MixtureELBO(),
+            objective or objectives.MixtureELBO(),
             condition,
             seed,
             directions,
@@ -73,7 +69,7 @@ class StructuredVAE(VAE):
     def infer(self, x, condition=None, training=False):
         """Mean and log-variance of q(z|x), tensors in and out."""
         potential = self.posterior_layer.distribution(*super().infer(x, condition, training))
-        q = mean_field.local_mean_field(potential, self.prior.distribution(), self.iterations)
+        q = objectives.local_mean_field(potential, self.prior.distribution(), self.iterations)
         return q.mean, q.log_var
 
     def _own_arguments(self):

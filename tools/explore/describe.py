@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import conditions, datasets
-from keras_vae.models import VQVAE, checks
-from keras_vae.priors import NoPrior, ProductPrior, StandardNormal, UniformCategorical
+from keras_vae import _checks, conditions, datasets, priors
+from keras_vae.models import VQVAE
 
 from .. import faces, recipes
 from ..demo import digits
@@ -120,7 +119,7 @@ def _samples(model, starts):
         n = max(4, min(MAPS, MOST_CODES // int(np.prod(model.code_shape))))
         condition = _some(model, n)
         return _rows(model.sample_codes(n, condition, seed=0), condition)
-    if isinstance(model.prior, NoPrior):
+    if isinstance(model.prior, priors.NoPrior):
         if starts:
             return starts
         raise ValueError(
@@ -134,7 +133,7 @@ def _samples(model, starts):
 def _drawn(model, condition, n, seed):
     encoded = None
     if condition is not None:
-        encoded = model.condition.encode(checks.condition(model, condition, n))
+        encoded = model.condition.encode(_checks.condition(model, condition, n))
     return model.prior.sample(n, np.random.default_rng(seed), encoded)
 
 
@@ -160,9 +159,9 @@ def _rows(codes, condition, **more):
 def _latent(model, bases, samples):
     """Middle and spread of each dimension under the prior, and which matter most."""
     d = model.latent_dim
-    if isinstance(model.prior, StandardNormal):
+    if isinstance(model.prior, priors.StandardNormal):
         center, scale = np.zeros(d), np.ones(d)
-    elif isinstance(model.prior, NoPrior):
+    elif isinstance(model.prior, priors.NoPrior):
         codes = np.stack([row["code"] for row in samples])
         center, scale = codes.mean(0), codes.std(0)
     else:
@@ -204,10 +203,10 @@ def _decoded(model, codes, condition):
 
 def _choices(prior, start=0):
     """`[first dimension, classes]` of every variable that is one of several."""
-    if isinstance(prior, UniformCategorical):
+    if isinstance(prior, priors.UniformCategorical):
         return [[start + i * prior.classes, prior.classes] for i in range(prior.num_variables)]
     found = []
-    if isinstance(prior, ProductPrior):
+    if isinstance(prior, priors.ProductPrior):
         for part in prior.parts:
             found += _choices(part, start)
             start += part.latent_dim

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import keras
 
-from keras_vae import _atomic, zoo
+from keras_vae import _atomic
+from keras_vae.zoo import description
 
 from . import lessons, parts
 
@@ -111,7 +112,7 @@ def gallery(names=(), out="gallery", record=False):
         }
         done.append(name)
         print(f"  {seconds:.0f} s", flush=True)
-        _atomic.write_text(path, zoo.dump_json(kept))
+        _atomic.write_text(path, description.dump_json(kept))
     written = [name for name in NAMES if name in kept]
     lessons.write(
         HERE,

@@ -1,0 +1,170 @@
+"""Checks of what users pass in, made with NumPy before any state can be lost."""
+
+import numpy as np
+
+
+def data(model, x, name="x", limits="likelihood"):
+    """Data as a clean float32 array, or an error that says what to do.
+
+    Args:
+        limits: "likelihood" for the range that the likelihood knows, None for any.
+
+    Raises:
+        TypeError: not numeric.
+        ValueError: empty, of another shape, not finite, or out of range.
+    """
+    x = array(x, name)
+    if x.ndim != len(model.data_shape) + 1 or x.shape[1:] != model.data_shape:
+        hint = ""
+        if x.shape == model.data_shape:
+            hint = " For a single example add a batch axis: x[None]."
+        elif x.shape == (len(x), *model.data_shape[:-1]) and model.data_shape[-1] == 1:
+            hint = " Add a channel axis: x[..., None]."
+        elif model.data_shape[-1] == 3 and x.shape[-1:] == (1,):
+            hint = f" Grey pictures become coloured ones by np.repeat({name}, 3, axis=-1)."
+        elif model.data_shape[-1] == 3 and x.shape[1:] == model.data_shape[:-1]:
+            hint = f" Grey pictures become coloured ones by np.stack([{name}] * 3, axis=-1)."
+        elif x.shape[-3:] == (218, 178, 3):
+            hint = (
+                " CelebA's originals are cropped and resized by "
+                f"keras_vae.datasets.crop_faces({name}, size={model.data_shape[0]})."
+            )
+        raise ValueError(
+            f"`{name}` must have shape (n, {', '.join(map(str, model.data_shape))})."
+            f"{hint} Received: shape {x.shape}"
+        )
+    limits = model.likelihood.data_range if limits == "likelihood" else limits
+    return _in_range(x, limits, name, model.likelihood.missing)
+
+
+def codes(model, z):
+    """Codes `(n, latent_dim)` as a clean float32 array."""
+    z = array(z, "z")
+    if z.ndim != 2 or z.shape[1] != model.latent_dim:
+        raise ValueError(f"`z` must have shape (n, {model.latent_dim}). Received: shape {z.shape}")
+    return _in_range(z, None, "z")
+
+
+def code_map(model, z):
+    """Codes `(n, h, w)` of a `VQVAE` as a clean int32 array.
+
+    Raises:
+        TypeError: no integers.
+        ValueError: empty, of another shape, or no codes of the codebook.
+    """
+    z = array(z, "z")
+    if z.dtype.kind not in "iu":
+        raise TypeError(
+            "Codes must be integers, as `encode` and `sample_codes` give them. "
+            f"Received: dtype {z.dtype}"
+        )
+    if z.shape[1:] != model.code_shape:
+        hint = " For a single map add a batch axis: z[None]." if z.shape == model.code_shape else ""
+        raise ValueError(
+            f"Codes must have shape (n, {', '.join(map(str, model.code_shape))}).{hint} "
+            f"Received: shape {z.shape}"
+        )
+    if z.min() < 0 or z.max() >= model.num_codes:
+        raise ValueError(
+            f"Codes must be from 0 to {model.num_codes - 1}. "
+            f"Received: codes from {z.min()} to {z.max()}"
+        )
+    return z.astype("int32", copy=False)
+
+
+def condition(model, y, n, name="condition"):
+    """Conditions of `n` examples, or None for an unconditional model."""
+    if model.condition is None:
+        if y is not None:
+            raise ValueError(
+                f"This model is unconditional: leave `{name}` out. "
+                f"Received: {name} of type {type(y).__name__}"
+            )
+        return None
+    if y is None and model.condition.optional:
+        return np.full((n,), -1, "int32")
+    if y is None:
+        raise ValueError(
+            f"This model is conditional: give `{name}`, "
+            f"{type(model.condition).__name__.lower()} for {n} examples. "
+            f"Received: {name}=None"
+        )
+    return model.condition.check(_numpy(y, name), n)
+
+
+def value(name, value, n):
+    """What an attribute is set to: one finite number, or one for each of n examples."""
+    found = _numpy(value, name)
+    if found.shape == (n, 1):
+        found = found[:, 0]
+    if found.dtype.kind not in "biuf" or found.shape not in ((), (1,), (n,)):
+        raise ValueError(
+            f"`{name}` must be a number, or {n} of them: one for each example. "
+            f"Received: shape {found.shape}, dtype {found.dtype}"
+        )
+    if not np.isfinite(found.astype("float32")).all():
+        raise ValueError(f"`{name}` must be finite. Received: {value!r}")
+    return found
+
+
+def weights(sample_weight, n):
+    """Sample weights `(n,)` as a clean float32 array."""
+    sample_weight = _in_range(array(sample_weight, "sample_weight"), None, "sample_weight")
+    if sample_weight.shape not in ((n,), (n, 1)):
+        raise ValueError(
+            f"`sample_weight` must have shape ({n},), one for each example. "
+            f"Received: shape {sample_weight.shape}"
+        )
+    return sample_weight.reshape(n)
+
+
+def count(n, name="n"):
+    """A positive integer."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={n!r}")
+    return int(n)
+
+
+def array(x, name):
+    """Numbers of at least one example, as NumPy holds them."""
+    x = _numpy(x, name)
+    if x.dtype.kind not in "biuf" and x.dtype.name != "bfloat16":
+        raise TypeError(f"`{name}` must be an array of numbers. Received: dtype {x.dtype}")
+    if x.ndim == 0 or len(x) == 0:
+        raise ValueError(f"`{name}` must hold at least one example. Received: shape {x.shape}")
+    return x
+
+
+def _numpy(x, name):
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        # PyTorch's bfloat16 is unknown to NumPy.
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be an array: each example of the same shape. Received: {error}"
+        ) from error
+
+
+def _in_range(x, limits, name, missing=False):
+    x = x.astype("float32", copy=False)
+    known = x[~np.isnan(x)] if missing else x
+    if not known.size:
+        return x
+    low, high = float(known.min()), float(known.max())
+    if not np.isfinite(low + high):
+        raise ValueError(
+            f"`{name}` must be finite. Received: "
+            f"{known.size - int(np.isfinite(known).sum())} NaN or infinite values"
+        )
+    if limits and not limits[0] <= low <= high <= limits[1]:
+        hint = ""
+        if low >= 0 and 1 < high <= 255:
+            hint = f" Pixels of 0..255 become that by `{name} / 255`."
+        raise ValueError(
+            f"`{name}` must lie in [{limits[0]:g}, {limits[1]:g}].{hint} "
+            f"Received: values from {low:g} to {high:g}"
+        )
+    return x

@@ -1,0 +1,100 @@
+"""Categorical distributions over one-hot vectors, hard or relaxed."""
+
+import math
+
+from keras import ops
+
+from keras_vae.distributions.base import Distribution, sum_event
+
+# Of the upper tail of the normal distribution: Abramowitz & Stegun 7.1.26, whose error
+# is below 1e-7. Exported graphs have no error function.
+_TAIL = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+_TAIL_SCALE = 0.3275911
+
+
+def _tail(noise):
+    """1 - Φ(|ε|), by which a standard normal number is farther from 0 on one side."""
+    x = ops.abs(noise) / math.sqrt(2.0)
+    t = 1.0 / (1.0 + _TAIL_SCALE * x)
+    total = 0.0
+    for coefficient in reversed(_TAIL):
+        total = t * (total + coefficient)
+    return ops.maximum(0.5 * total * ops.exp(-x * x), 1e-12)
+
+
+def normal_cdf(noise):
+    """Φ(ε), the probability of a standard normal number below ε, to 1e-7."""
+    tail = _tail(noise)
+    return ops.where(noise < 0.0, tail, 1.0 - tail)
+
+
+def gumbel(noise):
+    """Gumbel noise, -log(-log Φ(ε)), from standard normal noise ε.
+
+    So that all noise of codes is normal, whatever the posterior.
+    """
+    tail = _tail(noise)
+    # 1 - tail would round to 1 far above 0.
+    above = ops.where(tail < 1e-3, tail * (1.0 + 0.5 * tail), -ops.log(1.0 - tail))
+    return -ops.log(ops.where(noise < 0.0, -ops.log(tail), above))
+
+
+class Categorical(Distribution):
+    """Independent categorical variables, as one-hot vectors one after another.
+
+    Jang, Gu & Poole 2017, Maddison, Mnih & Teh 2017. Without a temperature samples
+    are one-hot (Gumbel-max); with one they are relaxed, softmax((log π + g) / τ),
+    which have a gradient. `log_prob` is the log-mass of one-hot vectors.
+
+    Args:
+        logits: array `(..., variables · classes)`.
+        classes: classes of each variable.
+        temperature: τ above 0, or None.
+    """
+
+    def __init__(self, logits, classes, temperature=None):
+        super().__init__(1)
+        self.classes = classes
+        self.temperature = temperature
+        self.log_probs = self._each(ops.log_softmax, logits)
+
+    def _each(self, function, values):
+        """A function of the last axis, applied to each variable's own classes."""
+        shape = ops.shape(values)
+        apart = ops.reshape(values, (*shape[:-1], shape[-1] // self.classes, self.classes))
+        return ops.reshape(function(apart), shape)
+
+    @property
+    def mean(self):
+        """Probabilities, in the shape of the logits."""
+        return ops.exp(self.log_probs)
+
+    @property
+    def center(self):
+        """The most probable class of each variable, one-hot."""
+        return self._each(one_hot_of_largest, self.log_probs)
+
+    def transform(self, noise):
+        scores = self.log_probs + gumbel(noise)
+        if self.temperature is None:
+            return self._each(one_hot_of_largest, scores)
+        return self._each(ops.softmax, scores / self.temperature)
+
+    def log_prob_each(self, x):
+        return ops.cast(x, "float32") * self.log_probs
+
+    def entropy(self):
+        """Entropy in nats, `(...)`."""
+        return -sum_event(self.mean * self.log_probs, 1)
+
+    def kl_each(self, other):
+        if not isinstance(other, Categorical) or other.classes != self.classes:
+            return self._unknown_kl(other)
+        return self.mean * (self.log_probs - other.log_probs)
+
+
+def one_hot_of_largest(values):
+    # Not argmax, which exported graphs do not take of floats.
+    _, index = ops.top_k(values, 1)
+    classes = ops.arange(values.shape[-1], dtype="int32")
+    return ops.cast(ops.equal(ops.cast(index, "int32"), classes), "float32")

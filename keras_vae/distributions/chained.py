@@ -1,0 +1,52 @@
+"""Two distributions, the second a function of the first."""
+
+from keras import ops
+
+from keras_vae.distributions.base import Distribution
+from keras_vae.distributions.normal import Normal
+
+
+class Chained(Distribution):
+    """A normal, and a second one whose parameters are made of the first one's sample.
+
+    Its mean is not known; `center` is the second one's mean at the mean of the first.
+
+    Args:
+        first: `Normal` over `(..., d)`.
+        of: function from samples of the first to `(mean, log_var)` of the second.
+        upwards: whether the first stands first in the code, as z₁ does in q; in the
+            prior z₂ is drawn first, and stands last.
+    """
+
+    def __init__(self, first, of, upwards):
+        super().__init__(1)
+        self.first, self.of, self.upwards = first, of, upwards
+
+    def _second(self, sample):
+        return Normal(*self.of(sample))
+
+    def _joined(self, first, second):
+        return ops.concatenate([first, second] if self.upwards else [second, first], axis=-1)
+
+    def _parts(self, values):
+        """What of codes or noise belongs to the first normal, and to the second."""
+        size = self.first.mean.shape[-1]
+        if self.upwards:
+            return values[..., :size], values[..., size:]
+        return values[..., -size:], values[..., :-size]
+
+    @property
+    def center(self):
+        return self._joined(self.first.mean, self._second(self.first.mean).mean)
+
+    def transform(self, noise):
+        first, second = self._parts(ops.cast(noise, "float32"))
+        sample = self.first.transform(first)
+        return self._joined(sample, self._second(sample).transform(second))
+
+    def log_prob(self, x):
+        first, second = self._parts(ops.cast(x, "float32"))
+        return self.first.log_prob(first) + self._second(first).log_prob(second)
+
+    def kl(self, other):
+        return self._unknown_kl(other)

@@ -1,0 +1,40 @@
+"""A single value, which has no density."""
+
+from keras import ops
+
+from keras_vae.distributions.base import Distribution
+
+
+class Point(Distribution):
+    """All mass in one point: the code of an autoencoder that is not variational.
+
+    It has no density, so that whatever needs one is refused.
+
+    Args:
+        mean: the point, array `(n, d)`.
+    """
+
+    def __init__(self, mean):
+        super().__init__(1)
+        self.mean = mean
+
+    @property
+    def variance(self):
+        return ops.zeros_like(self.mean)
+
+    def transform(self, noise):
+        return self.mean + ops.zeros_like(noise)
+
+    def transform_and_log_prob(self, noise):
+        return self.transform(noise), None
+
+    def log_prob(self, x):
+        """Refused: there is no density."""
+        raise ValueError(
+            "A point has no density: an autoencoder's codes have neither a KL nor a bound "
+            "on the likelihood. Use a variational posterior. Received: posterior=Point"
+        )
+
+    def kl(self, other):
+        """Refused: there is no density."""
+        return self.log_prob(other)

@@ -1,0 +1,59 @@
+"""Independent distributions side by side."""
+
+from keras import ops
+
+from keras_vae.distributions.base import Distribution, distribution_of
+
+
+class Product(Distribution):
+    """Independent parts, one after another along the last axis.
+
+    Args:
+        parts: distributions over vectors.
+    """
+
+    def __init__(self, parts):
+        super().__init__(1)
+        self.parts = parts
+
+    @property
+    def noise_dim(self):
+        return sum(part.noise_dim for part in self.parts)
+
+    def _split(self, values, sizes):
+        start, pieces = 0, []
+        for size in sizes:
+            pieces.append(values[..., start : start + size])
+            start += size
+        return zip(self.parts, pieces, strict=True)
+
+    @property
+    def mean(self):
+        return ops.concatenate([part.mean for part in self.parts], axis=-1)
+
+    @property
+    def center(self):
+        return ops.concatenate([part.center for part in self.parts], axis=-1)
+
+    def transform(self, noise):
+        sizes = [part.noise_dim for part in self.parts]
+        pieces = [part.transform(piece) for part, piece in self._split(noise, sizes)]
+        return ops.concatenate(pieces, axis=-1)
+
+    def log_prob(self, x):
+        sizes = [part.center.shape[-1] for part in self.parts]
+        return sum(part.log_prob(piece) for part, piece in self._split(x, sizes))
+
+    def kl_each(self, other):
+        pairs = zip(self.parts, distribution_of(other).parts, strict=True)
+        return ops.concatenate([q.kl_each(p) for q, p in pairs], axis=-1)
+
+    def kl_parts(self, other):
+        """KL of every part to that of another `Product`, a list of `(...)` in nats."""
+        other = distribution_of(other)
+        if not isinstance(other, Product) or len(other.parts) != len(self.parts):
+            return self._unknown_kl(other)
+        return [q.kl(p) for q, p in zip(self.parts, other.parts, strict=True)]
+
+    def kl(self, other):
+        return sum(self.kl_parts(other))

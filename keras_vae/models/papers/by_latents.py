@@ -1,0 +1,303 @@
+"""Papers by name: models that differ in their latent variables."""
+
+import functools
+import itertools
+
+import keras
+
+from keras_vae import (
+    _checks,
+    conditions,
+    initializers,
+    layers,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+    quantizers,
+)
+from keras_vae.models.auxiliary import AuxiliaryVAE
+from keras_vae.models.papers.by_prior import _prior_seed
+from keras_vae.models.papers.plain import vae
+from keras_vae.models.structured import StructuredVAE
+from keras_vae.models.vae import VAE
+from keras_vae.models.vq import VQVAE
+
+
+def vq_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=64,
+    network="residual",
+    units=None,
+    likelihood="optimal_normal",
+    seed=None,
+    name=None,
+    *,
+    num_codes=512,
+    codebook="ema",
+    commitment=0.25,
+    decay=0.99,
+    revive_after=100,
+    prior_channels=64,
+    prior_depth=8,
+    prior_kernel_size=3,
+    num_classes=None,
+    condition_dim=None,
+    condition_names=None,
+    **options,
+):
+    """VQ-VAE: -log p(x|c) + β ‖z_e - sg(e)‖² - log p(c), the codes c nearest to z_e.
+
+    van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation Learning",
+    2017, with a gated PixelCNN (van den Oord et al. 2016) as the prior of the codes.
+
+    Args:
+        input_shape: shape `(height, width, channels)` of one image.
+        latent_dim: number of dimensions of a code's vector.
+        network: "residual" or "conv".
+        units: channels of the stages that halve the resolution, from the data
+            inwards; (32, 64) by default, so a map has a quarter of the image's side.
+        likelihood: "optimal_normal" (squared error over its own mean), "normal",
+            "bernoulli", or a layer.
+        seed: int for the initial weights, the same on every backend, and for the
+            noise of training; or None.
+        name: model name.
+        num_codes: number of codes.
+        codebook: "ema" (running averages) or "gradient" (‖sg(z_e) - e‖² in the loss).
+        commitment: β.
+        decay: γ of the running averages.
+        revive_after: training steps without use after which a code is moved to where
+            features are, or None; see `quantizers.VectorQuantizer`.
+        prior_channels, prior_depth, prior_kernel_size: of the prior; see
+            `priors.GatedPixelCNN`.
+        num_classes: the prior is conditional on integer labels `(n,)` below this.
+        condition_dim: the prior is conditional on vectors `(n, condition_dim)`.
+        condition_names: a name for each class or attribute, optional.
+        **options: of the networks, such as `blocks`; see `networks.build`.
+
+    Returns:
+        A built `VQVAE`, ready to `compile`, or to `fit` with Adam's defaults.
+
+    Raises:
+        ValueError: a value is out of its range, or unknown.
+    """
+    condition = None
+    if num_classes is not None and condition_dim is not None:
+        raise ValueError(
+            "Give at most one of `num_classes` (integer labels) and `condition_dim` "
+            f"(vectors). Received: num_classes={num_classes}, condition_dim={condition_dim}"
+        )
+    if num_classes is not None:
+        condition = conditions.Labels(num_classes, condition_names)
+    elif condition_dim is not None:
+        condition = conditions.Attributes(condition_dim, condition_names)
+    *_, codebook_seed, prior_seed = itertools.islice(initializers.seeds(seed), 4)
+    encoder, decoder = networks.build(
+        network, input_shape, latent_dim, units, seed=seed, spatial=True, **options
+    )
+    return VQVAE(
+        encoder,
+        decoder,
+        quantizers.VectorQuantizer(
+            num_codes, latent_dim, codebook, decay, revive_after, codebook_seed
+        ),
+        priors.GatedPixelCNN(
+            num_codes,
+            encoder.output_shape[1:3],
+            None if condition is None else condition.dim,
+            prior_channels,
+            prior_depth,
+            prior_kernel_size,
+            prior_seed,
+        ),
+        likelihood=likelihood,
+        objective=objectives.Quantized(commitment),
+        condition=condition,
+        seed=seed,
+        name=name or "vq_vae",
+    )
+
+
+def auxiliary_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=100,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name="auxiliary_vae",
+    *,
+    auxiliary_dim=None,
+    num_classes=None,
+    condition_names=None,
+    classification=1.0,
+    beta=1.0,
+    prior=None,
+    **options,
+):
+    """Auxiliary VAE: -E_q[log p(x|z) + log p(a|x,z) + log p(z) - log q(a|x) - log q(z|a,x)].
+
+    Maaløe et al., "Auxiliary Deep Generative Models", 2016. With `num_classes` it is the
+    semi-supervised one: `fit(x, y)` with labels, -1 where there is none, and
+    `classify(x)`. See `AuxiliaryVAE` and `objectives.Auxiliary`. Dense networks are
+    500-500 by default; neither batch normalisation nor skip connections are the paper's.
+
+    Args: as `vae`, without `condition`, `posterior` and `objective`, and
+        auxiliary_dim: number of dimensions of a; those of z by default.
+        num_classes: C, labels are integers below it; None for a model without labels.
+        condition_names: a name for each class, optional.
+        classification: α, the weight of -log q(y|a,x) of labelled examples.
+        beta: weight of the terms of z and a, a number or a `schedules.Schedule`.
+
+    Returns:
+        A built `AuxiliaryVAE`.
+
+    Raises:
+        ValueError: as `vae`; a value that is out of range.
+    """
+    if network == "dense" and units is None:
+        units = (500, 500)
+    auxiliary_dim = latent_dim if auxiliary_dim is None else auxiliary_dim
+    _checks.count(auxiliary_dim, "auxiliary_dim")
+    condition = None
+    if num_classes is not None:
+        condition = conditions.OptionalLabels(num_classes, condition_names)
+    classes = 0 if condition is None else num_classes
+    seeds = itertools.islice(initializers.seeds(seed), 8)
+    build = functools.partial(networks.build, network, input_shape, latent_dim, units)
+
+    def encoder(beside, part):
+        found, _ = build(beside or None, next(seeds), **options)
+        found.name = part
+        return found
+
+    def normal(dim, part):
+        return posteriors.DiagonalNormal(dim, seed=next(seeds), name=part)
+
+    auxiliary_encoder = encoder(0, "auxiliary_encoder")
+    main_encoder = encoder(auxiliary_dim + classes, "encoder")
+    auxiliary_decoder = encoder(latent_dim + classes, "auxiliary_decoder")
+    _, decoder = build(classes or None, next(seeds), **options)
+    classifier = None
+    if classes:
+        features = encoder(auxiliary_dim, "features")
+        logits = keras.layers.Dense(
+            classes, kernel_initializer=initializers.GlorotUniform(seed), dtype="float32"
+        )
+        classifier = keras.Model(features.inputs, logits(features.output), name="classifier")
+    return AuxiliaryVAE(
+        main_encoder,
+        decoder,
+        normal(latent_dim, "posterior"),
+        prior=prior,
+        likelihood=likelihood,
+        objective=objectives.Auxiliary(classification, beta, bool(classes)),
+        condition=condition,
+        seed=seed,
+        name=name,
+        auxiliary_encoder=auxiliary_encoder,
+        auxiliary_posterior=normal(auxiliary_dim, "auxiliary_posterior"),
+        auxiliary_decoder=auxiliary_decoder,
+        auxiliary_prior=normal(auxiliary_dim, "auxiliary_prior"),
+        classifier=classifier,
+    )
+
+
+def structured_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=10,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name="structured_vae",
+    *,
+    components=15,
+    iterations=5,
+    beta=1.0,
+    **options,
+):
+    """Structured VAE: -log p(x|z) + KL(q(z) q(k) || p(z, k)), q from a local mean field.
+
+    Johnson et al., "Composing graphical models with neural networks for structured
+    representations and fast inference", 2016; see `StructuredVAE` for what is done
+    otherwise.
+
+    Args: as `vae`, without `prior`, `posterior` and `objective`, and
+        components: K, number of normals of the mixture.
+        iterations: of the local mean field.
+        beta: weight of the KL, a number or a `schedules.Schedule`.
+
+    Returns:
+        A built `StructuredVAE`.
+
+    Raises:
+        ValueError: as `vae`; a number that is out of range.
+    """
+    prior = priors.LearnedMixture(latent_dim, components, _prior_seed(seed))
+    return vae(
+        input_shape, latent_dim, network, units, likelihood, seed, name, prior=prior,
+        objective=objectives.MixtureELBO(beta),
+        model_class=functools.partial(StructuredVAE, iterations=iterations), **options,
+    )  # fmt: skip
+
+
+def hierarchical_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=100,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name="hierarchical_vae",
+    *,
+    top_dim=50,
+    hidden_units=(100, 100),
+    objective=None,
+    beta=1.0,
+    **options,
+):
+    """Two layers of codes: -log p(x|z₁) + log q(z₁|x) q(z₂|z₁) - log p(z₁|z₂) p(z₂).
+
+    Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", 2016, with two
+    stochastic layers; see `posteriors.ChainedPosterior`. A code is (z₁, z₂), and z₂ of
+    `encode` is the mean at the mean of z₁. Dense networks are the paper's, 200-200 tanh,
+    by default.
+
+    Args: as `vae`, without `prior`, `posterior` and `condition`, and
+        latent_dim: dimensions of z₁.
+        top_dim: dimensions of z₂.
+        hidden_units: widths of the tanh layers between z₁ and z₂, in both directions.
+        objective: such as `objectives.IWAE(50)`; `objectives.ELBO(beta)` by default.
+
+    Returns:
+        A built `VAE` of `latent_dim + top_dim` latent dimensions.
+
+    Raises:
+        ValueError: as `vae`; a number that is out of range.
+    """
+    if network == "dense":
+        units = (200, 200) if units is None else units
+        options.setdefault("activation", "tanh")
+    if not isinstance(latent_dim, int) or latent_dim < 1:
+        raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
+    whole = latent_dim + top_dim if isinstance(top_dim, int) else latent_dim
+
+    def decoded(decoder):
+        """The decoder, which sees z₁ of the whole code."""
+        code = keras.Input((whole,), name="code")
+        return keras.Model(code, decoder(layers.Bottom(latent_dim)(code)), name="decoder")
+
+    *_, own = itertools.islice(initializers.seeds(seed), 3)
+    posterior = posteriors.ChainedPosterior(whole, top_dim, hidden_units, seed=own)
+    encoder, decoder = networks.build(network, input_shape, latent_dim, units, seed=seed, **options)
+    return VAE(
+        encoder,
+        decoded(decoder),
+        posterior,
+        prior=priors.ChainedPrior(whole, top_dim, hidden_units, seed=_prior_seed(seed)),
+        likelihood=likelihood,
+        objective=objective or objectives.ELBO(beta),
+        seed=seed,
+        name=name,
+    )

@@ -1,0 +1,129 @@
+"""Papers by name: the VAE itself, β-VAE, conditional VAE."""
+
+import functools
+import itertools
+
+from keras_vae import conditions, initializers, networks, objectives, posteriors
+from keras_vae.models.vae import VAE
+
+
+def vae(
+    input_shape=(28, 28, 1),
+    latent_dim=20,
+    network="dense",
+    units=None,
+    likelihood="bernoulli",
+    seed=None,
+    name=None,
+    *,
+    beta=1.0,
+    objective=None,
+    posterior=None,
+    prior=None,
+    condition=None,
+    model_class=VAE,
+    **options,
+):
+    """Variational autoencoder: -log p(x|z) + β · KL(q(z|x) || N(0, I)).
+
+    Kingma & Welling, "Auto-Encoding Variational Bayes", 2014.
+
+    Args:
+        input_shape: shape of one example without the batch axis.
+        latent_dim: number of latent dimensions d.
+        network: "dense", "conv" or "residual".
+        units: widths from the data inwards; see `networks.build`.
+        likelihood: "bernoulli", "dynamic_bernoulli", "normal" (σ learned),
+            "optimal_normal" (σ the best for each batch), or a layer.
+        seed: int for the initial weights, the same on every backend, and for the
+            noise of training; or None.
+        name: model name.
+        beta: weight of the KL, a number or a `schedules.Schedule`.
+        objective: what is minimised in place of that; it has no `beta`.
+        posterior: function from a seed to the posterior layer; `DiagonalNormal` by
+            default.
+        prior: prior layer; N(0, I) by default.
+        condition: see `conditions`; None for an unconditional model.
+        model_class: `VAE` or a subclass.
+        **options: of the networks, such as `activation`; see `networks.build`.
+
+    Returns:
+        A built `VAE`, ready to `compile`, or to `fit` with Adam's defaults.
+
+    Raises:
+        ValueError: a value is out of its range, or unknown.
+    """
+    if objective is not None and beta != 1.0:
+        raise ValueError(
+            "`beta` is the weight of the plain objective: give it or `objective`, whose own "
+            f"weights it does not change. Received: beta={beta!r}, "
+            f"objective={type(objective).__name__}"
+        )
+    *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
+    encoder, decoder = networks.build(
+        network,
+        input_shape,
+        latent_dim,
+        units,
+        None if condition is None else condition.dim,
+        seed,
+        **options,
+    )
+    if posterior is None:
+        posterior = functools.partial(posteriors.DiagonalNormal, latent_dim)
+    return model_class(
+        encoder,
+        decoder,
+        posterior(seed=posterior_seed),
+        prior=prior,
+        likelihood=likelihood,
+        objective=objective or objectives.ELBO(beta=beta),
+        condition=condition,
+        seed=seed,
+        name=name or "vae",
+    )
+
+
+def beta_vae(*args, beta=4.0, name="beta_vae", **kwargs):
+    """β-VAE: -log p(x|z) + β · KL(q(z|x) || N(0, I)).
+
+    Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a
+    Constrained Variational Framework", 2017. β = 1 is the plain `vae`.
+
+    Args: as `vae`, with `beta` 4 by default.
+    """
+    return vae(*args, beta=beta, name=name, **kwargs)
+
+
+def cvae(
+    *args,
+    num_classes=None,
+    condition_dim=None,
+    condition_names=None,
+    name="cvae",
+    **kwargs,
+):
+    """Conditional VAE: -log p(x|z,y) + KL(q(z|x,y) || N(0, I)).
+
+    Sohn, Lee & Yan, "Learning Structured Output Representation using Deep
+    Conditional Generative Models", 2015, with the prior N(0, I). Encoder and
+    decoder both see the condition. Fits on `(x, y)`.
+
+    Args: as `vae`, and one of
+        num_classes: y are integer labels `(n,)` below this.
+        condition_dim: y are vectors `(n, condition_dim)`.
+        condition_names: a name for each class or attribute, optional.
+
+    Raises:
+        ValueError: neither or both of `num_classes` and `condition_dim`.
+    """
+    if (num_classes is None) == (condition_dim is None):
+        raise ValueError(
+            "Give one of `num_classes` (integer labels) and `condition_dim` (vectors). "
+            f"Received: num_classes={num_classes}, condition_dim={condition_dim}"
+        )
+    if num_classes is not None:
+        condition = conditions.Labels(num_classes, condition_names)
+    else:
+        condition = conditions.Attributes(condition_dim, condition_names)
+    return vae(*args, condition=condition, name=name, **kwargs)

@@ -1,0 +1,90 @@
+"""`fit_sampler`: a distribution of codes for models that sample badly, or not at all."""
+
+import numpy as np
+from keras import ops
+
+from keras_vae import _checks, priors
+
+KINDS = ("gmm", "normal")
+
+
+class Sampling:
+    """Methods of `VAE` that fit a prior to the codes of data."""
+
+    def fit_sampler(self, x, kind="gmm", y=None, components=10, seed=0, batch_size=256):
+        """Gives the model a prior fitted to the codes of data, to sample from.
+
+        Ghosh et al., "From Variational to Deterministic Autoencoders", 2020 (ex-post
+        density estimation). An autoencoder has no other way to sample; of a variational
+        model it replaces p(z), and with it what `log_likelihood` means. The model
+        itself changes: its `prior` is the sampler, saved and loaded with it. Networks
+        are not trained, and later training makes the sampler stale.
+
+        Args:
+            x: data `(n, ...)`, thousands of examples.
+            kind: "gmm", a mixture of normals with full covariances
+                (`priors.GaussianMixture`); or "normal", one normal whose mean depends
+                linearly on the condition, if there is one (`priors.LinearNormal`).
+            y: conditions of a conditional model.
+            components: normals of "gmm".
+            seed: int, of the start of "gmm" and of noise in the codes.
+            batch_size: rows a compiled call.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            ValueError: unknown kind; "gmm" for a conditional model; a model whose prior
+                is trained; too few data, or what `encode` refuses. Nothing has changed
+                then.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
+        if not isinstance(self.prior, priors.Prior) or self.prior.trainable_variables:
+            raise ValueError(
+                "This model's prior is trained with it, and samples as it is. "
+                f"Received: prior={type(self.prior).__name__}"
+            )
+        if kind == "gmm":
+            prior = self._fitted_mixture(x, y, components, seed, batch_size)
+        else:
+            prior = self._fitted_normal(x, y, batch_size)
+        self._tracker.replace_tracked_value("layers", self.prior, prior)
+        self.prior = prior
+        # What was compiled has the old prior in it.
+        self.__dict__.pop("_compiled_functions", None)
+        self.train_function = self.test_function = self.predict_function = None
+        return self
+
+    def _fitted_normal(self, x, y, batch_size):
+        q = self.posterior(x, y, batch_size)
+        dim = None if self.condition is None else self.condition.dim
+        prior = priors.LinearNormal(self.latent_dim, dim)
+        encoded = None
+        if self.condition is not None:
+            encoded = ops.convert_to_numpy(
+                self.condition.encode(_checks.condition(self, y, len(x)))
+            )
+        prior.fit(q.mean, q.variance, encoded)
+        return prior
+
+    def _fitted_mixture(self, x, y, components, seed, batch_size):
+        if self.condition is not None:
+            raise ValueError(
+                "A mixture knows no condition: use kind='normal' for a conditional model. "
+                f"Received: kind='gmm', condition={type(self.condition).__name__}"
+            )
+        _checks.count(components, "components")
+        q = self.posterior(x, y, batch_size)
+        z = q.center
+        if self.posterior_layer.has_density:
+            # The codes that the decoder is given are those with their noise.
+            noise = np.random.default_rng(seed).standard_normal((1, *z.shape), "float32")
+            z = q.transform(noise)[0]
+        if len(z) < max(components, self.latent_dim + 1):
+            raise ValueError(
+                f"A mixture of {components} normals in {self.latent_dim} dimensions needs more "
+                f"examples. Received: {len(z)}"
+            )
+        found = priors.fit(z, components, seed)
+        return priors.GaussianMixture.from_arrays(*found[:3])

@@ -1,0 +1,365 @@
+"""The one class that every variational autoencoder here is an instance of."""
+
+import functools
+
+import keras
+from keras import ops
+
+from keras_vae import _checks, likelihoods, objectives, priors
+from keras_vae._registry import register
+from keras_vae.directions import Directions
+from keras_vae.models.checks import parts_fit
+from keras_vae.models.fitting import Fitting
+from keras_vae.models.inference import Inference
+from keras_vae.models.probes import hidden, squared_jacobian
+from keras_vae.models.sampler import Sampling
+from keras_vae.models.saving import Saving
+from keras_vae.training import TrainStep, noise
+
+PARTS = (
+    "encoder",
+    "decoder",
+    "posterior",
+    "prior",
+    "likelihood",
+    "objective",
+    "condition",
+    "directions",
+)
+
+
+@register
+class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
+    """A variational autoencoder, composed of parts.
+
+        encoder -> posterior -> latent sample -> decoder -> likelihood
+
+    judged by an objective against a prior. Follow one batch: `fit` calls
+    `update`, which calls `evidence`, the objective, and the backend's
+    `minimize`.
+
+    Losses are nats, summed over pixels and latent dimensions and averaged over
+    the batch. Logged: `loss` and the objective's terms (`reconstruction_loss`
+    and `kl_loss`).
+
+    Args:
+        encoder: model from data (or `[data, condition]`) to features `(n, f)`.
+        decoder: model from codes (or `[codes, condition]`) to outputs in data
+            shape.
+        posterior: layer from features to q(z|x), such as
+            `posteriors.DiagonalNormal(latent_dim)`.
+        prior: layer that gives p(z); N(0, I) by default.
+        likelihood: a likelihood layer or its name; "bernoulli" by default.
+        objective: what is minimised; `objectives.ELBO()` by default.
+        condition: `conditions.Labels` or `conditions.Attributes` for a
+            conditional model, which fits on `(x, y)`; None otherwise.
+        seed: int for the noise of training, or None.
+        directions: `directions.Directions` of attributes in the latent space of
+            an unconditional model, along which `edit` goes; or None.
+        name: model name.
+
+    Raises:
+        ValueError: a part does not fit another.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        posterior,
+        prior=None,
+        likelihood="bernoulli",
+        objective=None,
+        condition=None,
+        seed=None,
+        directions=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        # `posterior(x)` is the method that users call; this is the part.
+        self.posterior_layer = posterior
+        self.prior = prior or priors.StandardNormal(posterior.latent_dim)
+        self.likelihood = likelihoods.get(likelihood)
+        self.objective = objective or objectives.ELBO()
+        self.condition = condition
+        self.directions = directions
+        self.seed = seed
+        self._check_parts()
+        self.prior.attach(self)
+        # A loaded part is built already.
+        if not posterior.built:
+            posterior.build(encoder.output_shape)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
+        )
+        self.trackers = [keras.metrics.Mean(name=t) for t in self.objective.terms]
+        self.built = True
+
+    def _check_parts(self):
+        parts_fit(self)
+
+    @property
+    def latent_dim(self):
+        """Number of latent dimensions."""
+        return self.posterior_layer.latent_dim
+
+    @property
+    def noise_dim(self):
+        """Standard normal numbers that one sample of everything latent is made of."""
+        return self.latent_dim
+
+    @property
+    def data_shape(self):
+        """Shape of one example, without the batch axis."""
+        return tuple(self.decoder.output_shape[1:])
+
+    def infer(self, x, condition=None, training=False):
+        """Parameters of q(z|x), tensors in and out."""
+        return self.posterior_layer(
+            self.encoder(self._with_condition(x, condition), training=training)
+        )
+
+    def generate(self, z, condition=None, training=False):
+        """Decoder outputs of codes, tensors in and out."""
+        return self.decoder(self._with_condition(z, condition), training=training)
+
+    def _with_condition(self, tensor, condition):
+        if self.condition is None:
+            return tensor
+        return [tensor, self.condition.encode(condition)]
+
+    def evidence(self, x, condition=None, training=False, noise=None):
+        """One forward pass: everything that an objective may ask for.
+
+        Args:
+            x: data `(n, ...)`.
+            condition: `(n,)` labels or `(n, c)` attributes, or None.
+            training: passed to the networks, the likelihood and schedules.
+            noise: standard normal, `(K, n, d)`, to use in place of random draws, or
+                None.
+
+        Returns:
+            `objectives.Evidence`.
+        """
+        parameters = self.infer(x, condition, training)
+        if training:
+            q = self.posterior_layer.training_distribution(self.step, *parameters)
+        else:
+            q = self.posterior_layer.distribution(*parameters)
+        p = self.prior.distribution(self._encoded(condition))
+        if noise is None:
+            noise = q.noise(self.objective.samples, self.seed_generator)
+        z, log_qz = q.transform_and_log_prob(ops.convert_to_tensor(noise))
+        found = functools.partial(
+            objectives.Evidence,
+            x=x,
+            q=q,
+            p=p,
+            step=self.step,
+            training=training,
+            normal=self._normal,
+            squared_jacobian=functools.partial(squared_jacobian, self, x, condition),
+            hidden=functools.partial(hidden, self, x, condition, training),
+        )
+        dreg = training and self.objective.gradient == "dreg"
+        backward = self.objective.backward if training else None
+        every = None
+        if dreg or backward:
+            scored = self._without_gradient(found, z, log_qz, condition)
+            total = ops.logsumexp(scored.log_weights, axis=0)
+            weights = ops.stop_gradient(ops.exp(scored.log_weights - total))
+        if backward:
+            every, drawn = scored, self._drawn(weights, backward)
+            z, log_qz, weights = (_picked(each, drawn) for each in (z, log_qz, weights))
+        if dreg:
+            fixed = self.posterior_layer.distribution(*map(ops.stop_gradient, parameters))
+            # The same samples, whose gradient is multiplied by their weights.
+            still = ops.stop_gradient(z)
+            z = still + ops.expand_dims(weights, -1) * (z - still)
+            log_qz = fixed.log_prob(z)
+        log_px = self._log_px(x, z, condition, training)
+        return found(z=z, log_qz=log_qz, log_px=log_px, every=every)
+
+    def _without_gradient(self, found, z, log_qz, condition):
+        z, log_qz = ops.stop_gradient(z), ops.stop_gradient(log_qz)
+        log_px = self._log_px(found.keywords["x"], z, condition, training=False)
+        return found(z=z, log_qz=log_qz, log_px=ops.stop_gradient(log_px))
+
+    def _drawn(self, weights, count):
+        """Indices `(count, n)` of samples, drawn by their weights `(K, n)`.
+
+        Systematically: in the mean as often as if drawn freely, and with less chance in it.
+        """
+        first = noise.uniform((1, ops.shape(weights)[1]), self.seed_generator)
+        places = (ops.expand_dims(ops.arange(count, dtype="float32"), 1) + first) / count
+        passed = ops.expand_dims(places, 1) >= ops.cumsum(weights, axis=0)
+        return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=1), weights.shape[0] - 1)
+
+    def prior_of(self, condition=None, n=1):
+        """p(z), or p(z|y) of `n` conditions: a distribution of tensors.
+
+        Raises:
+            ValueError: a condition that `encode` would refuse.
+        """
+        return self.prior.distribution(self._encoded(_checks.condition(self, condition, n)))
+
+    def _normal(self, shape):
+        return noise.normal(shape, self.seed_generator)
+
+    def _encoded(self, condition):
+        return None if self.condition is None else self.condition.encode(condition)
+
+    def _log_px(self, x, z, condition, training):
+        outputs = self._outputs(z, condition, training)
+        return self.likelihood.log_prob(x, outputs, training=training)
+
+    def _outputs(self, z, condition=None, training=False):
+        """Decoder outputs `(K, n, ...)` of K codes `(K, n, d)` of each example."""
+        samples = z.shape[0]
+        if condition is not None:
+            condition = ops.tile(condition, (samples,) + (1,) * (len(condition.shape) - 1))
+        flat = ops.reshape(z, (-1, self.latent_dim))
+        outputs = self.generate(flat, condition, training)
+        return ops.reshape(outputs, (samples, -1, *self.data_shape))
+
+    def update(self, x, y=None, sample_weight=None):
+        """One training step on a batch; runs inside `fit`."""
+        sample_weight = _one_each(sample_weight)
+        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+
+        def loss_and_terms():
+            evidence = self.evidence(x, self._condition_of(y), training=True)
+            losses, terms = self.objective(evidence)
+            loss = _mean(losses, sample_weight)
+            return loss + sum(self.losses), terms
+
+        loss, terms = self.minimize(loss_and_terms, self.optimizer, self.trainable_variables)
+        self.step.assign(self.step + 1)
+        return self._log(loss, terms, x, sample_weight)
+
+    def assess(self, x, y=None, sample_weight=None):
+        """The losses of a batch, nothing changed; runs inside `evaluate`."""
+        sample_weight = _one_each(sample_weight)
+        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+        evidence = self.evidence(x, self._condition_of(y), training=False)
+        losses, terms = self.objective(evidence)
+        loss = _mean(losses, sample_weight) + sum(self.losses)
+        return self._log(loss, terms, x, sample_weight)
+
+    def _condition_of(self, y):
+        # An unconditional model ignores labels, so that a data set with labels fits it.
+        return None if self.condition is None else y
+
+    def _log(self, loss, terms, x, sample_weight):
+        self._loss_tracker.update_state(loss, sample_weight=ops.shape(x)[0])
+        for tracker in self.trackers:
+            tracker.update_state(terms[tracker.name], sample_weight=sample_weight)
+        return self.get_metrics_result()
+
+    def with_fitted_prior(self, x, y=None, batch_size=256):
+        """The same parts with a normal prior fitted to the codes of data.
+
+        The prior is `priors.LinearNormal`: its mean depends linearly on the
+        condition, if there is one; its covariance is full. Nothing is trained.
+
+        Args:
+            x: data `(n, ...)`; thousands, as the covariance has d² numbers.
+            y: conditions of a conditional model.
+            batch_size: rows a compiled call.
+
+        Returns:
+            A new model that shares encoder, decoder, posterior and likelihood.
+
+        Raises:
+            ValueError: too few data, or what `encode` refuses.
+        """
+        return self._with(prior=self._fitted_normal(x, y, batch_size))
+
+    def with_directions(self, x, y, names):
+        """The same parts with directions of attributes in the latent space.
+
+        Args:
+            x: data `(n, ...)`.
+            y: attributes of 0 and 1, `(n, k)`.
+            names: the k attributes' names.
+
+        Returns:
+            A new model whose `edit` goes along them.
+
+        Raises:
+            ValueError: a conditional model, or what `Directions.fit` refuses.
+        """
+        if self.condition is not None:
+            raise ValueError(
+                "A conditional model is edited by its condition. "
+                f"Received: condition={type(self.condition).__name__}"
+            )
+        found = Directions(self.latent_dim, names)
+        found.fit(self.encode(x), y)
+        return self._with(directions=found)
+
+    def _with(self, **changed):
+        """A model of the same kind and parts but those that are given."""
+        parts = {name: self._part(name) for name in PARTS}
+        arguments = {**parts, **self._own_arguments(), **changed}
+        return type(self)(**arguments, seed=self.seed, name=self.name)
+
+    def _own_arguments(self):
+        """What the constructor takes besides the parts."""
+        return {}
+
+    def call(self, inputs, training=False):
+        """Reconstruction of x, or of `(x, condition)`: its code, decoded."""
+        x, condition = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
+        q = self.posterior_layer.distribution(*self.infer(x, condition, training))
+        return self.likelihood.mean(self.generate(q.center, condition, training))
+
+    def compute_output_shape(self, input_shape):
+        return (None, *self.data_shape)
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        parts = {name: self._part(name) for name in PARTS}
+        return {
+            **super().get_config(),
+            # Parts that came later are left out where there are none.
+            **{
+                name: serialize(part)
+                for name, part in parts.items()
+                if part is not None or name != "directions"
+            },
+            "seed": self.seed,
+        }
+
+    def _part(self, name):
+        return getattr(self, "posterior_layer" if name == "posterior" else name)
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        config = dict(config)
+        parts = {n: deserialize(config.pop(n)) for n in PARTS if n in config}
+        return cls(**parts, **config)
+
+
+def _one_each(sample_weight):
+    # Keras hands over columns (n, 1), which would broadcast against losses (n,).
+    return None if sample_weight is None else ops.reshape(sample_weight, (-1,))
+
+
+def _mean(losses, sample_weight):
+    if sample_weight is not None:
+        losses = losses * ops.cast(sample_weight, losses.dtype)
+    return ops.mean(losses)
+
+
+def _picked(tensor, drawn):
+    """Of each example those samples `(K, n, ...)` that `drawn` names."""
+    drawn = ops.reshape(drawn, (drawn.shape[0], -1) + (1,) * (len(tensor.shape) - 2))
+    return ops.take_along_axis(tensor, drawn, axis=0)

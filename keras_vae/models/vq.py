@@ -1,0 +1,241 @@
+"""VQ-VAE: a model whose codes are maps of integers, with a prior learned over them."""
+
+import keras
+from keras import ops
+
+from keras_vae import _checks, objectives, quantizers
+from keras_vae._registry import register
+from keras_vae.models import fitting
+from keras_vae.models.checks import quantized_parts_fit
+from keras_vae.models.vae import VAE, _mean, _one_each
+from keras_vae.models.vq_inference import CodeInference
+from keras_vae.training import TrainStep
+
+
+@register
+class VQVAE(CodeInference, VAE):
+    """A vector-quantized autoencoder and the prior of its codes.
+
+        encoder -> nearest codes -> their vectors -> decoder -> likelihood
+
+    van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation
+    Learning", 2017. Everything is as in `VAE` but that a code is a map of integers
+    `(h, w)`, and that a condition steers the prior only: the encoder and the decoder
+    do without, so `encode`, `decode` and `reconstruct` need none.
+
+    `fit` trains the autoencoder and, on the codes as they are at that step, the
+    prior: one loss, whose reconstruction and prior terms together bound -log p(x).
+    `fit_prior` trains the prior alone, on the codes as they are by then.
+
+    Args:
+        encoder: model from data to features `(n, h, w, d)`.
+        decoder: model from such features to outputs in data shape.
+        posterior: a `quantizers.VectorQuantizer`.
+        prior: an `priors.GatedPixelCNN` of maps `(h, w)`.
+        likelihood: a likelihood layer or its name; "optimal_normal" by default.
+        objective: `objectives.Quantized()` by default.
+        condition: `conditions.Labels` or `conditions.Attributes` that the prior is
+            given, so that the model fits on `(x, y)`; None otherwise.
+        seed: int for the noise of training, or None.
+        name: model name.
+
+    Raises:
+        ValueError: a part does not fit another.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        posterior,
+        prior,
+        likelihood="optimal_normal",
+        objective=None,
+        condition=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(
+            encoder,
+            decoder,
+            posterior,
+            prior,
+            likelihood,
+            objective or objectives.Quantized(),
+            condition,
+            seed,
+            **kwargs,
+        )
+
+    def _check_parts(self):
+        quantized_parts_fit(self)
+
+    @property
+    def quantizer(self):
+        """The `VectorQuantizer`, which stands where other models have their posterior."""
+        return self.posterior_layer
+
+    @property
+    def num_codes(self):
+        """Number of codes in the codebook."""
+        return self.posterior_layer.num_codes
+
+    @property
+    def codebook(self):
+        """The codes' vectors, a NumPy array `(num_codes, latent_dim)`."""
+        return ops.convert_to_numpy(self.quantizer.vectors)
+
+    @property
+    def code_shape(self):
+        """Shape `(h, w)` of the codes of one example."""
+        return self.prior.map_shape
+
+    def infer(self, x, condition=None, training=False):
+        """Codes `(n, h, w)` int32, alone in a tuple; tensors in and out."""
+        return (self.quantizer(self.encoder(x, training=training)),)
+
+    def generate(self, z, condition=None, training=False):
+        """Decoder outputs of codes `(n, h, w)`, tensors in and out."""
+        return self.decoder(self.quantizer.lookup(z), training=training)
+
+    def evidence(self, x, condition=None, training=False, noise=None):
+        """One forward pass: everything that the objective may ask for.
+
+        Args: as `VAE.evidence`; there is no noise.
+
+        Returns:
+            `objectives.QuantizedEvidence`.
+        """
+        features = ops.cast(self.encoder(x, training=training), "float32")
+        codes = self.quantizer(features, training=training)
+        vectors = self.quantizer.lookup(codes)
+        passed = quantizers.straight_through(features, vectors)
+        outputs = ops.expand_dims(self.decoder(passed, training=training), 0)
+        return objectives.QuantizedEvidence(
+            x=x,
+            codes=codes,
+            features=features,
+            vectors=vectors,
+            learned=self.quantizer.codebook == "gradient",
+            perplexity=quantizers.perplexity(self.quantizer.histogram(codes)),
+            log_px=self.likelihood.log_prob(x, outputs, training=training)[0],
+            log_pc=self.prior.log_prob(codes, self._encoded(condition)),
+            step=self.step,
+            training=training,
+        )
+
+    def update(self, x, y=None, sample_weight=None):
+        """One training step on a batch; runs inside `fit`."""
+        sample_weight = _one_each(sample_weight)
+        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+
+        def loss_and_more():
+            evidence = self.evidence(x, self._condition_of(y), training=True)
+            losses, terms = self.objective(evidence)
+            loss = _mean(losses, sample_weight)
+            found = ops.stop_gradient(evidence.features), evidence.codes
+            return loss + sum(self.losses), (terms, found)
+
+        loss, (terms, found) = self.minimize(
+            loss_and_more, self.optimizer, self.trainable_variables
+        )
+        # Only now: the gradient was taken at the codebook that chose the codes.
+        self.quantizer.adapt_codes(*found, self.seed_generator, sample_weight)
+        self.step.assign(self.step + 1)
+        return self._log(loss, terms, x, sample_weight)
+
+    def call(self, inputs, training=False):
+        """Reconstruction of x, or of `(x, condition)`: its codes, decoded."""
+        x = inputs[0] if isinstance(inputs, (tuple, list)) else inputs
+        return self.likelihood.mean(self.generate(*self.infer(x), training=training))
+
+    def fit_prior(
+        self,
+        x,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_data=None,
+        optimizer=None,
+        **kwargs,
+    ):
+        """Trains the prior alone, on the codes of x, which are found once.
+
+        Worth doing after `fit`, while which the codes still moved.
+
+        Args:
+            x: data `(n, ...)`.
+            y: conditions of a conditional model.
+            validation_data: `x` or `(x, y)`.
+            optimizer: a Keras optimizer; Adam(1e-3) by default.
+            **kwargs: the rest of the arguments of Keras' `fit`.
+
+        Returns:
+            `keras.callbacks.History`, of `loss` in nats, summed over the map.
+        """
+        trainer = self.prior_alone()
+        trainer.compile(optimizer=optimizer or keras.optimizers.Adam(1e-3))
+        fitting._check_batch_size(batch_size)
+        codes = self._codes_and_conditions(x, y)
+        if validation_data is not None:
+            several = isinstance(validation_data, tuple)
+            validation_data = self._codes_and_conditions(
+                *(validation_data if several else (validation_data,))
+            )
+        return trainer.fit(
+            *codes,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def prior_alone(self):
+        """The prior by itself: a Keras model that fits on codes, or `(codes, condition)`.
+
+        It has the same weights; compile it with an optimizer only. `fit_prior` is this
+        and the encoding.
+        """
+        return _PriorAlone(self)
+
+    def _codes_and_conditions(self, x, y=None):
+        x = _checks.data(self, x)
+        y = None if self.condition is None else _checks.condition(self, y, len(x), "y")
+        codes = self.encode(x)
+        return (codes,) if y is None else (codes, y)
+
+
+class _PriorAlone(TrainStep, fitting.Guarded, keras.Model):
+    """A model's prior by itself, which Keras' `fit` trains on codes."""
+
+    def __init__(self, model):
+        super().__init__(name="prior")
+        self.prior = model.prior
+        self.condition = model.condition
+        self.built = True
+
+    def _negative_log_prob(self, codes, y):
+        return -self.prior.log_prob(codes, None if y is None else self.condition.encode(y))
+
+    def update(self, codes, y=None, sample_weight=None):
+        sample_weight = _one_each(sample_weight)
+
+        def loss_and_nothing():
+            return _mean(self._negative_log_prob(codes, y), sample_weight), ()
+
+        loss, _ = self.minimize(loss_and_nothing, self.optimizer, self.trainable_variables)
+        return self._log(loss, codes)
+
+    def assess(self, codes, y=None, sample_weight=None):
+        return self._log(_mean(self._negative_log_prob(codes, y), _one_each(sample_weight)), codes)
+
+    def _log(self, loss, codes):
+        self._loss_tracker.update_state(loss, sample_weight=ops.shape(codes)[0])
+        return self.get_metrics_result()
+
+    def call(self, codes):
+        return self.prior(codes)

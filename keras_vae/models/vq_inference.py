@@ -1,0 +1,220 @@
+"""What a model of integer codes is asked for, where that differs from `Inference`."""
+
+import keras
+import numpy as np
+
+from keras_vae import _checks
+from keras_vae.models import fitting
+
+# Maps drawn at a time: the noise of one is its positions times the codes.
+MAPS = 64
+
+
+class CodeInference:
+    """Methods of `VQVAE` in front of `Inference`.
+
+    A condition steers the prior only, so it may be left out wherever the prior has no
+    part; one that is given is checked.
+    """
+
+    def encode(self, x, condition=None, batch_size=256):
+        """Codes.
+
+        Args:
+            x: data `(n, ...)`.
+            condition: not needed, as only the prior is conditional.
+            batch_size: rows a compiled call.
+
+        Returns:
+            `(n, h, w)` int32, from 0 to `num_codes - 1`.
+
+        Raises:
+            ValueError: wrong shape, range or condition; NaN; empty.
+        """
+        x, _ = self._checked(x, condition)
+        return self._batched("infer", batch_size, x)[0]
+
+    def decode(self, z, condition=None, batch_size=256):
+        """Means of p(x|z) in data space.
+
+        Args:
+            z: codes `(n, h, w)`, integers.
+            condition: not needed, as only the prior is conditional.
+            batch_size: rows a compiled call.
+
+        Returns:
+            `(n, ...)` float32.
+
+        Raises:
+            TypeError: codes that are no integers.
+            ValueError: codes of another shape or out of range.
+        """
+        z = _checks.code_map(self, z)
+        self._check_given(condition, len(z))
+        return self._batched("render", batch_size, z)
+
+    def reconstruct(self, x, condition=None, batch_size=256):
+        """The codes of x, decoded: `(n, ...)` float32.
+
+        Args and errors: see `encode`.
+        """
+        x, _ = self._checked(x, condition)
+        return self._batched("rebuild", batch_size, x)
+
+    def log_px(self, x, z, condition=None, batch_size=256):
+        """log p(x|z) of each example with codes z: `(n,)` float32, nats."""
+        x, _ = self._checked(x, condition)
+        return self._batched("explain", batch_size, x, _checks.code_map(self, z))
+
+    def sample_codes(self, n, condition=None, seed=None, temperature=1.0, batch_size=MAPS):
+        """New codes from the prior.
+
+        Args:
+            n: how many maps.
+            condition: labels or attributes, one for all or one for each.
+            seed: int; the same codes on every backend for the same weights.
+            temperature: below 1 more probable and less varied codes; 0 takes the most
+                probable code at every position.
+            batch_size: maps a compiled call.
+
+        Returns:
+            `(n, h, w)` int32.
+        """
+        n, rows = _checks.count(n), _checks.count(batch_size, "batch_size")
+        if not 0.0 <= temperature < np.inf:
+            raise ValueError(
+                "`temperature` must be a finite number of at least 0. "
+                f"Received: temperature={temperature!r}"
+            )
+        condition = _checks.condition(self, condition, n)
+        rng = np.random.default_rng(seed)
+        parts = []
+        for start in range(0, n, rows):
+            number = min(rows, n - start)
+            given = None
+            if condition is not None:
+                given = self._encoded(condition[start : start + rows])
+            parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior))
+        return np.concatenate(parts)
+
+    def sample(self, n, condition=None, seed=None, batch_size=MAPS, temperature=1.0):
+        """New data: codes from the prior, decoded. See `sample_codes`.
+
+        Returns:
+            `(n, ...)` float32.
+        """
+        return self.decode(self.sample_codes(n, condition, seed, temperature, batch_size))
+
+    def code_log_prob(self, x, condition=None, batch_size=256):
+        """log p(c) of the codes c of x under the prior.
+
+        Args:
+            x: data `(n, ...)`, or codes `(n, h, w)` of an integer type.
+            condition: labels `(n,)` or attributes `(n, c)` of a conditional model.
+
+        Returns:
+            `(n,)` float32, nats. Divided by -ln 2 it is what the codes cost in bits.
+        """
+        codes = np.asarray(x)
+        if codes.dtype.kind in "iu" and codes.ndim == 3:
+            codes = _checks.code_map(self, codes)
+        else:
+            codes = self.encode(x)
+        condition = _checks.condition(self, condition, len(codes))
+        return self._batched("code_log_prob", batch_size, codes, condition)
+
+    def log_likelihood(self, x, samples=1, condition=None, seed=0, batch_size=256, verbose="auto"):
+        """Lower bound on log p(x): log p(x|c) + log p(c) with the codes c of x.
+
+        p(x) sums this over every map of codes; of a posterior that is one code the
+        sum's largest terms are all but that one left out. More `samples` change
+        nothing.
+
+        Args: as `VAE.log_likelihood`.
+
+        Returns:
+            `(n,)` float64, nats.
+        """
+        x = _checks.data(self, x)
+        condition = _checks.condition(self, condition, len(x))
+        _checks.count(samples, "samples")
+        x = self.likelihood.observe_numpy(x, np.random.default_rng(seed))
+        return self._batched("bound", batch_size, x, condition).astype("float64")
+
+    def posterior(self, x, condition=None, batch_size=256):
+        """Refused: q(z|x) is one code."""
+        raise ValueError(
+            "A VQ-VAE's posterior is a single code, not a distribution: use `encode(x)` "
+            "for the codes and `code_log_prob(x)` for their log-probability."
+        )
+
+    def interpolate(self, *args, **kwargs):
+        """Refused: there is nothing between two codes."""
+        raise ValueError(
+            "Between two maps of integer codes there is no straight line: use "
+            "`decode(np.where(mask, encode(x_a), encode(x_b)))` to mix the codes of two "
+            "pictures, or a continuous model such as `models.vae` to interpolate."
+        )
+
+    def traverse(self, *args, **kwargs):
+        """Refused: codes have no dimensions to walk along."""
+        raise ValueError(
+            "Integer codes have no dimensions to walk along: use `z = encode(x)`, set "
+            "codes of your choice and `decode(z)`, or a continuous model such as "
+            "`models.vae` to traverse."
+        )
+
+    def edit(self, *args, **kwargs):
+        """Refused: the decoder sees no condition."""
+        raise ValueError(
+            "A VQ-VAE's decoder sees no condition, so there is nothing to edit: use "
+            "`sample(n, condition=...)` for new pictures with a condition, or `models.cvae`."
+        )
+
+    def predict(self, x, *args, **kwargs):
+        """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
+        if isinstance(x, (tuple, list)) and self.condition is not None:
+            x = x[0]
+        if fitting._is_array(x):
+            x = _checks.data(self, x)
+        return keras.Model.predict(self, x, *args, **kwargs)
+
+    def _checked(self, x, condition, name="x"):
+        x = _checks.data(self, x, name)
+        self._check_given(condition, len(x))
+        return x, None
+
+    def _check_given(self, condition, n):
+        if condition is not None:
+            _checks.condition(self, condition, n)
+
+    def _tensor_function(self, name):
+        return _FUNCTIONS.get(name) or super()._tensor_function(name)
+
+    def _of_prior(self, prior, name):
+        return self._function(name)
+
+
+def _told(model, *arrays):
+    return model.prior.told(*arrays)
+
+
+def _next_codes(model, *arrays):
+    return model.prior.next_codes(*arrays)
+
+
+def _code_log_prob(model, codes, condition=None):
+    return model.prior.log_prob(codes, model._encoded(condition))
+
+
+def _bound(model, x, condition=None):
+    evidence = model.evidence(x, condition)
+    return evidence.log_px + evidence.log_pc
+
+
+_FUNCTIONS = {
+    "told": _told,
+    "next_codes": _next_codes,
+    "code_log_prob": _code_log_prob,
+    "bound": _bound,
+}

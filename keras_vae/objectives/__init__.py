@@ -1,0 +1,61 @@
+"""Objectives: evidence in, a loss for every example and its named terms out.
+
+`Evidence` holds what a forward pass has found out about a batch. An objective
+is a function of it with a configuration; it names its `terms` and the number
+of `samples` of z that it wants for each example. Losses are nats, summed over
+pixels and latent dimensions.
+"""
+
+from keras_vae.objectives.auxiliary import Auxiliary, AuxiliaryEvidence
+from keras_vae.objectives.base import (
+    Evidence,
+    Objective,
+    at_least_0,
+    count,
+    same,
+    weight_or_schedule,
+)
+from keras_vae.objectives.contraction import Contractive
+from keras_vae.objectives.elbo import ELBO, Capacity, Reconstruction
+from keras_vae.objectives.iwae import IWAE
+from keras_vae.objectives.matching import MMD, SCALES, SlicedWasserstein, mmd, sliced_wasserstein
+from keras_vae.objectives.mean_field import MixtureELBO, local_mean_field
+from keras_vae.objectives.quantized import Quantized, QuantizedEvidence
+from keras_vae.objectives.sparsity import PENALTIES, Sparse
+from keras_vae.objectives.total_correlation import (
+    DIP,
+    DensityRatio,
+    TotalCorrelation,
+    stratified_log_weights,
+)
+
+__all__ = [
+    "Auxiliary",
+    "AuxiliaryEvidence",
+    "Capacity",
+    "Contractive",
+    "DIP",
+    "DensityRatio",
+    "ELBO",
+    "Evidence",
+    "IWAE",
+    "MMD",
+    "MixtureELBO",
+    "Objective",
+    "PENALTIES",
+    "Quantized",
+    "QuantizedEvidence",
+    "Reconstruction",
+    "SCALES",
+    "SlicedWasserstein",
+    "Sparse",
+    "TotalCorrelation",
+    "at_least_0",
+    "count",
+    "local_mean_field",
+    "mmd",
+    "same",
+    "sliced_wasserstein",
+    "stratified_log_weights",
+    "weight_or_schedule",
+]

@@ -1,0 +1,136 @@
+"""Objectives: evidence in, a loss for every example and its named terms out.
+
+`Evidence` holds what a forward pass has found out about a batch. An objective
+is a function of it with a configuration; it names its `terms` and the number
+of `samples` of z that it wants for each example. Losses are nats, summed over
+pixels and latent dimensions.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_vae import distributions, schedules
+
+
+class Evidence(NamedTuple):
+    """One forward pass. K samples, n examples, d latent dimensions.
+
+    Attributes:
+        x: what was observed, `(n, ...)`.
+        q: posterior, parameters `(n, d)`.
+        p: prior, parameters broadcastable to `(n, d)`.
+        z: samples of q, `(K, n, d)`.
+        log_qz: log q(z|x), `(K, n)`, nats; None where q has no density.
+        log_px: log p(x|z), `(K, n)`, nats.
+        step: training step, an integer scalar.
+        training: whether schedules run.
+        normal: function from a shape to standard normal noise, for objectives that
+            draw.
+        squared_jacobian: function that gives ‖∂code/∂x‖²_F of each example, `(n,)`;
+            see `models.probes.squared_jacobian`.
+        hidden: function that gives the values of the encoder's hidden layers; see
+            `models.probes.hidden`.
+        discriminator: function from codes `(..., d)` to log-odds `(...)` that they are
+            codes, and not ones with shuffled dimensions; None without one.
+        every: the evidence of all samples, without a gradient, where `z` are those drawn
+            from them by their weights; None where `z` are all.
+    """
+
+    x: object
+    q: distributions.Distribution
+    p: distributions.Distribution
+    z: object
+    log_qz: object
+    log_px: object
+    step: object
+    training: bool
+    normal: Callable
+    squared_jacobian: Callable | None = None
+    hidden: Callable | None = None
+    discriminator: Callable | None = None
+    every: "Evidence | None" = None
+
+    @property
+    def log_ratio(self):
+        """log q(z|x) - log p(z), `(K, n)`."""
+        if self.log_qz is None:
+            raise ValueError(
+                "This posterior has no density, so that there is no divergence from the "
+                "prior and no bound on log p(x): use a stochastic one, or an objective "
+                f"without a divergence. Received: {type(self.q).__name__}"
+            )
+        return self.log_qz - self.p.log_prob(self.z)
+
+    @property
+    def log_weights(self):
+        """log p(x|z) + log p(z) - log q(z|x), `(K, n)`."""
+        return self.log_px - self.log_ratio
+
+    @property
+    def reconstruction(self):
+        """-log p(x|z), averaged over the samples, `(n,)`."""
+        return -ops.mean(self.log_px, axis=0)
+
+    @property
+    def kl(self):
+        """KL(q || p), `(n,)`: exact where a closed form is known."""
+        try:
+            return self.q.kl(self.p)
+        except NotImplementedError:
+            return ops.mean(self.log_ratio, axis=0)
+
+
+class Objective:
+    """Base class.
+
+    Attributes:
+        terms: names under which the terms are logged, in order.
+        samples: samples of z for each example.
+        gradient: "standard", or "dreg" for samples whose gradient to the encoder is
+            doubly reparameterised; see `IWAE`.
+        backward: how many of the samples have a gradient, or None for all; see `IWAE`.
+    """
+
+    terms = ()
+    samples = 1
+    gradient = "standard"
+    backward = None
+
+    def __call__(self, evidence):
+        """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def at_least_0(name, value):
+    """A weight, or a ValueError."""
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value!r}")
+    return float(value)
+
+
+def weight_or_schedule(name, value):
+    """A weight or a schedule of one, or a ValueError."""
+    value = schedules.deserialize(value)
+    if isinstance(value, schedules.Schedule):
+        return value
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"`{name}` must be at least 0 or a Schedule. Received: {name}={value!r}")
+    return float(value)
+
+
+def count(name, value):
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
+    return value
+
+
+def same(a, b):
+    """Whether positions are the same: a float32 matrix of 0 and 1."""
+    return ops.cast(ops.equal(ops.expand_dims(a, 1), ops.expand_dims(b, 0)), "float32")

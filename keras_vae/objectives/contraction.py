@@ -1,0 +1,49 @@
+"""A penalty on the derivative of the code by the data."""
+
+from keras import ops
+
+from keras_vae._registry import register
+from keras_vae.objectives.base import Objective, at_least_0
+
+
+@register
+class Contractive(Objective):
+    """-log p(x|z) + λ ‖∂z/∂x‖²_F, Rifai et al. 2011.
+
+    The norm is exact without `probes`: in closed form where one dense layer makes the
+    code, else by d products with the Jacobian, which cost about as much as encoding and
+    training on d times the batch. With K probes it is estimated without bias from K
+    products vᵀ ∂z/∂x with random signs v (Hutchinson 1989).
+
+    The term `jacobian_loss` is the squared norm, not yet weighted.
+
+    Args:
+        weight: λ, at least 0.
+        probes: K, or None for the exact norm.
+
+    Raises:
+        ValueError: a number that is out of range.
+    """
+
+    terms = ("reconstruction_loss", "jacobian_loss")
+
+    def __init__(self, weight=0.1, probes=None):
+        if probes is not None and (not isinstance(probes, int) or probes < 1):
+            raise ValueError(
+                "`probes` must be an integer of at least 1, or None for the exact norm. "
+                f"Received: probes={probes!r}"
+            )
+        self.weight, self.probes = at_least_0("weight", weight), probes
+
+    def __call__(self, evidence):
+        vectors = None
+        if self.probes is not None:
+            noise = evidence.normal((self.probes, *ops.shape(evidence.z)[1:]))
+            vectors = ops.where(noise < 0.0, -1.0, 1.0)
+        squared = evidence.squared_jacobian(vectors=vectors)
+        reconstruction = evidence.reconstruction
+        terms = {"reconstruction_loss": reconstruction, "jacobian_loss": squared}
+        return reconstruction + self.weight * squared, terms
+
+    def get_config(self):
+        return {"weight": self.weight, "probes": self.probes}

@@ -1,0 +1,118 @@
+"""The evidence lower bound, and what differs from it in the weight of the KL."""
+
+from keras import ops
+
+from keras_vae import schedules
+from keras_vae._registry import register
+from keras_vae.objectives.base import Objective, at_least_0, count, weight_or_schedule
+
+
+@register
+class ELBO(Objective):
+    """Negative evidence lower bound: -log p(x|z) + β · KL(q(z|x) || p(z)).
+
+    Kingma & Welling 2014; with a constant β Higgins et al. 2017 (β-VAE).
+    Evaluation uses the final value of a schedule, so with a warm-up to 1 the
+    validation loss is the bound itself.
+
+    Args:
+        beta: a number of at least 0 or a `Schedule`.
+        samples: samples of z for each example.
+        free_bits: λ in nats: the batch's mean KL counts as at least this, so that
+            below it nothing presses on the code (Kingma et al. 2016, the whole code
+            as one group). Every example shares that mean.
+
+    Raises:
+        ValueError: negative `beta` or `free_bits`, or `samples` below 1.
+    """
+
+    terms = ("reconstruction_loss", "kl_loss")
+
+    def __init__(self, beta=1.0, samples=1, free_bits=0.0):
+        self.beta = weight_or_schedule("beta", beta)
+        self.samples = count("samples", samples)
+        self.free_bits = at_least_0("free_bits", free_bits)
+
+    def __call__(self, evidence):
+        beta = schedules.evaluate(self.beta, evidence.step, evidence.training)
+        reconstruction, kl = evidence.reconstruction, self.divergence(evidence)
+        pressed = ops.maximum(ops.mean(kl), self.free_bits) if self.free_bits else kl
+        loss = reconstruction + beta * pressed
+        return loss, {"reconstruction_loss": reconstruction, "kl_loss": kl}
+
+    def divergence(self, evidence):
+        """What is weighted by β, `(n,)` nats."""
+        return evidence.kl
+
+    def get_config(self):
+        return {
+            "beta": schedules.serialize(self.beta),
+            "samples": self.samples,
+            "free_bits": self.free_bits,
+        }
+
+
+@register
+class Capacity(Objective):
+    """-log p(x|z) + γ |mean KL - C|, Burgess et al. 2018.
+
+    The mean is over the batch, and every example is given the same penalty: weights
+    of examples multiply their reconstruction and their share of the penalty, not
+    their part in the mean.
+
+    With `parts` the code is a product, and each part has a capacity of its own
+    (Dupont 2018): γ Σ |mean KL_part - C_part|.
+
+    Args:
+        gamma: γ, at least 0.
+        capacity: C in nats, a number or a `Schedule`; with parts one for each.
+        parts: names of the parts of the code, or None for one code.
+
+    Raises:
+        ValueError: negative γ or capacity, or not one capacity for each part.
+    """
+
+    def __init__(self, gamma, capacity, parts=None):
+        self.gamma = at_least_0("gamma", gamma)
+        self.parts = None if parts is None else tuple(parts)
+        values = (capacity,) if parts is None else tuple(capacity)
+        self.capacities = [weight_or_schedule("capacity", c) for c in values]
+        if parts is not None and len(values) != len(self.parts):
+            raise ValueError(
+                "Every part must have one capacity. "
+                f"Received: {len(values)} capacities of {len(self.parts)} parts"
+            )
+        named = () if parts is None else tuple(f"kl_{part}" for part in self.parts)
+        self.terms = ("reconstruction_loss", "kl_loss", *named)
+
+    def __call__(self, evidence):
+        split = self.parts is not None
+        divergences = evidence.q.kl_parts(evidence.p) if split else [evidence.kl]
+        loss = evidence.reconstruction
+        for divergence, capacity in zip(divergences, self.capacities, strict=True):
+            capacity = schedules.evaluate(capacity, evidence.step, evidence.training)
+            loss = loss + self.gamma * ops.abs(ops.mean(divergence) - capacity)
+        values = [evidence.reconstruction, sum(divergences), *(divergences if split else ())]
+        return loss, dict(zip(self.terms, values, strict=True))
+
+    def get_config(self):
+        capacities = [schedules.serialize(c) for c in self.capacities]
+        return {
+            "gamma": self.gamma,
+            "capacity": capacities[0] if self.parts is None else capacities,
+            "parts": self.parts,
+        }
+
+
+@register
+class Reconstruction(Objective):
+    """-log p(x|z) alone: the loss of an autoencoder that is not variational."""
+
+    terms = ("reconstruction_loss",)
+
+    def __call__(self, evidence):
+        reconstruction = -ops.mean(evidence.log_px, axis=0)
+        return reconstruction, {"reconstruction_loss": reconstruction}
+
+    def get_config(self):
+        return {}

@@ -1,0 +1,154 @@
+"""Objectives that match the aggregate posterior to the prior: MMD, sliced Wasserstein distance."""
+
+import math
+
+from keras import ops
+
+from keras_vae._registry import register
+from keras_vae.objectives.base import Objective, at_least_0, same
+
+# Of the inverse multiquadratics that are summed: Tolstikhin et al. 2018, their code.
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def _kernel(a, b, kind):
+    """k(a_i, b_j) `(n, m)` of codes `(n, d)` and `(m, d)`."""
+    apart = ops.expand_dims(a, 1) - ops.expand_dims(b, 0)
+    squared = ops.sum(ops.square(apart), axis=-1)
+    # Twice the expected squared distance of a standard normal code from its mean.
+    width = 2.0 * a.shape[-1]
+    if kind == "rbf":
+        return ops.exp(-squared / width)
+    return sum(width * s / (width * s + squared) for s in SCALES)
+
+
+def mmd(z, prior_z, kernel="imq"):
+    """Unbiased estimate of the squared maximum mean discrepancy, Gretton et al. 2012.
+
+    Σ_{i≠j} k(z_i, z_j) / (n(n-1)) + the same of the prior's - 2 Σ k(z_i, z̃_j) / n²,
+    whose mean is 0 where both are drawn alike, so that single values may be negative. A
+    single code has no pairs, whose terms are left out.
+
+    Args:
+        z: codes `(n, d)`.
+        prior_z: codes of the prior, `(n, d)`.
+        kernel: "imq", Σ_s C·s / (C·s + ‖·‖²) over `SCALES`, or "rbf", e^(-‖·‖²/C);
+            C = 2d.
+
+    Returns:
+        A scalar tensor.
+    """
+    n = ops.shape(z)[0]
+    index = ops.arange(n)
+    apart = 1.0 - same(index, index)
+    n = ops.cast(n, "float32")
+    pairs = ops.maximum(n * (n - 1.0), 1.0)
+    own, theirs = (ops.sum(apart * _kernel(a, a, kernel)) / pairs for a in (z, prior_z))
+    return own + theirs - 2.0 * ops.mean(_kernel(z, prior_z, kernel))
+
+
+class _Matched(Objective):
+    """-log p(x|z) + weight · a distance between the batch's codes and the prior's."""
+
+    def _prior_codes(self, evidence):
+        shape = (ops.shape(evidence.z)[1], evidence.p.noise_dim)
+        return evidence.p.transform(evidence.normal(shape))
+
+
+@register
+class MMD(_Matched):
+    """-log p(x|z) + κ KL + λ MMD²(q(z), p(z)).
+
+    InfoVAE (Zhao et al. 2019) with κ = 1 - α, and the Wasserstein autoencoder
+    (Tolstikhin et al. 2018) with κ = 0, which needs no density of q. See `mmd`.
+
+    Args:
+        mmd_weight: λ, above 0: below it the codes would be driven from the prior.
+        kl_weight: κ, at least 0.
+        kernel: "imq" or "rbf".
+
+    Raises:
+        ValueError: a weight that is out of range, or an unknown kernel.
+    """
+
+    def __init__(self, mmd_weight, kl_weight=0.0, kernel="imq"):
+        if kernel not in ("imq", "rbf"):
+            raise ValueError(f"`kernel` must be 'imq' or 'rbf'. Received: kernel={kernel!r}")
+        if not 0.0 < mmd_weight < math.inf:
+            raise ValueError(
+                "The weight of the MMD must be above 0, or training would drive the codes "
+                f"away from the prior. Received: mmd_weight={mmd_weight!r}"
+            )
+        self.mmd_weight, self.kernel = float(mmd_weight), kernel
+        self.kl_weight = at_least_0("kl_weight", kl_weight)
+        self.terms = ("reconstruction_loss", *(("kl_loss",) if kl_weight else ()), "mmd_loss")
+
+    def __call__(self, evidence):
+        distance = mmd(evidence.z[0], self._prior_codes(evidence), self.kernel)
+        reconstruction = evidence.reconstruction
+        loss = reconstruction + self.mmd_weight * distance
+        terms = {
+            "reconstruction_loss": reconstruction,
+            "mmd_loss": distance + ops.zeros_like(reconstruction),
+        }
+        if self.kl_weight:
+            terms["kl_loss"] = evidence.kl
+            loss = loss + self.kl_weight * terms["kl_loss"]
+        return loss, terms
+
+    def get_config(self):
+        return {
+            "mmd_weight": self.mmd_weight,
+            "kl_weight": self.kl_weight,
+            "kernel": self.kernel,
+        }
+
+
+def sliced_wasserstein(z, prior_z, directions):
+    """Mean squared distance of sorted projections, Kolouri et al. 2018.
+
+    Args:
+        z, prior_z: codes `(n, d)`.
+        directions: vectors `(slices, d)` of any length.
+
+    Returns:
+        A scalar tensor, at least 0.
+    """
+    length = ops.sqrt(ops.sum(ops.square(directions), axis=-1, keepdims=True))
+    directions = ops.transpose(directions / ops.maximum(length, 1e-12))
+    a, b = (ops.sort(ops.matmul(codes, directions), axis=0) for codes in (z, prior_z))
+    return ops.mean(ops.square(a - b))
+
+
+@register
+class SlicedWasserstein(_Matched):
+    """-log p(x|z) + λ · sliced Wasserstein distance² between q(z) and p(z).
+
+    Args:
+        weight: λ, at least 0.
+        slices: number of random directions.
+
+    Raises:
+        ValueError: a negative weight, or no slices.
+    """
+
+    terms = ("reconstruction_loss", "wasserstein_loss")
+
+    def __init__(self, weight=10.0, slices=50):
+        if not isinstance(slices, int) or slices < 1:
+            raise ValueError(
+                f"`slices` must be an integer of at least 1. Received: slices={slices!r}"
+            )
+        self.weight, self.slices = at_least_0("weight", weight), slices
+
+    def __call__(self, evidence):
+        z = evidence.z[0]
+        directions = evidence.normal((self.slices, z.shape[-1]))
+        distance = sliced_wasserstein(z, self._prior_codes(evidence), directions)
+        reconstruction = evidence.reconstruction
+        values = (reconstruction, distance + ops.zeros_like(reconstruction))
+        loss = reconstruction + self.weight * distance
+        return loss, dict(zip(self.terms, values, strict=True))
+
+    def get_config(self):
+        return {"weight": self.weight, "slices": self.slices}

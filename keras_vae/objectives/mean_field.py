@@ -1,0 +1,59 @@
+"""Local mean field: what an example's own potential and a mixture prior say together."""
+
+from keras import ops
+
+from keras_vae import distributions
+from keras_vae._registry import register
+from keras_vae.objectives.elbo import ELBO
+
+
+def local_mean_field(potential, mixture, iterations):
+    """Coordinate ascent on q(z) q(k) for ψ(z) p(z|k) p(k), in closed form.
+
+    Johnson et al., "Composing graphical models with neural networks for structured
+    representations and fast inference", 2016, of a mixture. ψ(z) = exp(-½ Σ (z - m)²/v)
+    is what the recognition network says of an example. Each iteration sets
+
+        q(z) = N(h/J, 1/J),  J = 1/v + Σ_k r_k/σ²_k,  h = m/v + Σ_k r_k μ_k/σ²_k
+        r_k = q(k) ∝ w_k exp(-KL(q(z) || N(μ_k, σ²_k)))
+
+    and none lowers E[log ψ(z) p(z, k) / (q(z) q(k))]. It starts at r = w.
+
+    Args:
+        potential: `distributions.Normal` of m and log v, `(n, d)`.
+        mixture: `distributions.Mixture` of K components.
+        iterations: how often, at least 1; the last sets q(z) only, as r follows from it.
+
+    Returns:
+        q(z), a `distributions.Normal` `(n, d)`.
+    """
+    precision = ops.exp(-potential.log_var)
+    pull = potential.mean * precision
+    components = mixture.components
+    precisions = ops.exp(-components.log_var)
+    weights = ops.expand_dims(ops.exp(mixture.log_weights), 0)
+    q = None
+    for _ in range(iterations):
+        r = weights if q is None else mixture.responsibilities(q)
+        total = precision + ops.matmul(r, precisions)
+        mean = (pull + ops.matmul(r, precisions * components.mean)) / total
+        q = distributions.Normal(mean, -ops.log(total))
+    return q
+
+
+@register
+class MixtureELBO(ELBO):
+    """-log p(x|z) + β · KL(q(z|x) q(k|x) || p(z, k)), the component a latent variable too.
+
+    The KL is in closed form at the best q(k|x) for q(z|x); see `distributions.Mixture`.
+
+    Args and Raises: as `ELBO`; when called, a prior that is no mixture.
+    """
+
+    def divergence(self, evidence):
+        if not hasattr(evidence.p, "joint_kl"):
+            raise ValueError(
+                "This objective needs a mixture prior: `priors.LearnedMixture`. "
+                f"Received: {type(evidence.p).__name__}"
+            )
+        return evidence.p.joint_kl(evidence.q)

@@ -1,0 +1,31 @@
+"""Posteriors q(z|x): encoder features in, parameters and a distribution out.
+
+A posterior is a layer: `parameters = layer(features)` is a tuple of tensors,
+and `layer.distribution(*parameters)` the distribution they describe. The two
+are apart so that compiled functions can return the parameters as plain arrays.
+"""
+
+from keras_vae.posteriors.base import Posterior
+from keras_vae.posteriors.categorical import Categorical
+from keras_vae.posteriors.chained import ChainedPosterior, chained_config, check_top_dim
+from keras_vae.posteriors.flow import FlowPosterior, InverseAutoregressive
+from keras_vae.posteriors.normal import DiagonalNormal, Extended, FullCovariance
+from keras_vae.posteriors.point import Point, SparsePoint, largest
+from keras_vae.posteriors.product import ProductPosterior
+
+__all__ = [
+    "Categorical",
+    "ChainedPosterior",
+    "DiagonalNormal",
+    "Extended",
+    "FlowPosterior",
+    "FullCovariance",
+    "InverseAutoregressive",
+    "Point",
+    "Posterior",
+    "ProductPosterior",
+    "SparsePoint",
+    "chained_config",
+    "check_top_dim",
+    "largest",
+]

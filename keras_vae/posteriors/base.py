@@ -1,0 +1,54 @@
+"""Posteriors q(z|x): encoder features in, parameters and a distribution out.
+
+A posterior is a layer: `parameters = layer(features)` is a tuple of tensors,
+and `layer.distribution(*parameters)` the distribution they describe. The two
+are apart so that compiled functions can return the parameters as plain arrays.
+"""
+
+import keras
+
+from keras_vae import initializers
+
+
+class Posterior(keras.layers.Layer):
+    """Base class of the posteriors; float32 under every precision policy.
+
+    Args:
+        latent_dim: number of latent dimensions d.
+        seed: int for the initial weights, or None.
+
+    Attributes:
+        has_density: whether samples of q have a density, without which no bound on
+            log p(x) can be had.
+        num_parameters: number of tensors that `call` gives.
+        chooses: whether the code that is kept is chosen (a class, the units to keep),
+            so that rounding may choose another.
+    """
+
+    has_density = True
+    chooses = False
+    num_parameters = 1
+
+    def __init__(self, latent_dim, seed=None, **kwargs):
+        super().__init__(**{"dtype": "float32", "name": "posterior", **kwargs})
+        self.latent_dim = latent_dim
+        self.seed = seed
+
+    def distribution(self, *parameters):
+        """The distribution that these parameters describe."""
+        raise NotImplementedError
+
+    def training_distribution(self, step, *parameters):
+        """What training draws from at a step; the distribution itself, unless said."""
+        return self.distribution(*parameters)
+
+    def _dense(self, units, seed, name="projection"):
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=initializers.GlorotUniform(seed),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "latent_dim": self.latent_dim, "seed": self.seed}

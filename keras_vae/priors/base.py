@@ -1,0 +1,75 @@
+"""Priors p(z): layers that give a distribution over latent codes."""
+
+import keras
+from keras import ops
+
+from keras_vae import distributions
+from keras_vae._registry import register
+
+
+class Prior(keras.layers.Layer):
+    """Base class: a `distribution` and, from it, samples.
+
+    Args:
+        latent_dim: number of latent dimensions d.
+
+    Attributes:
+        from_noise: whether a code is made of d standard normal numbers, as what is
+            exported needs it.
+        chooses: whether the noise chooses (a class, a component), so that rounding
+            may choose another.
+    """
+
+    from_noise = True
+    chooses = False
+
+    def __init__(self, latent_dim, **kwargs):
+        super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
+        self.latent_dim = latent_dim
+        self.built = True
+
+    @property
+    def noise_dim(self):
+        """Normal numbers that `distribution(...).transform` makes one code of."""
+        return self.latent_dim
+
+    def attach(self, model):
+        """Called with the model that the prior becomes part of; nothing, unless said."""
+
+    def distribution(self, condition=None):
+        """p(z) or p(z|y) as a distribution with parameters `(d,)` or `(n, d)`."""
+        raise NotImplementedError
+
+    def sample(self, n, rng, condition=None):
+        """Draws codes with NumPy's generator: the same on every backend.
+
+        Args:
+            n: number of codes.
+            rng: a `numpy.random.Generator`.
+            condition: encoded conditions `(n, c)` or None.
+
+        Returns:
+            NumPy array `(n, d)`, float32.
+        """
+        noise = rng.standard_normal((n, self.noise_dim), dtype="float32")
+        return ops.convert_to_numpy(self.distribution(condition).transform(noise))
+
+    def get_config(self):
+        return {**super().get_config(), "latent_dim": self.latent_dim}
+
+
+@register
+class NoPrior(Prior):
+    """What an autoencoder has: nothing was ever asked of its codes as a whole."""
+
+    from_noise = False
+
+    def distribution(self, condition=None):
+        # It has no density either, and says so when it is asked for one.
+        return distributions.Point(ops.zeros((self.latent_dim,), "float32"))
+
+    def sample(self, n, rng, condition=None):
+        raise ValueError(
+            "An autoencoder has no prior to sample from. Fit one to the codes of data: "
+            "model.fit_sampler(x). Received: prior=NoPrior"
+        )

@@ -1,0 +1,35 @@
+"""Priors side by side, each with its part of the code."""
+
+from keras_vae import _registry, distributions
+from keras_vae._registry import register
+from keras_vae.priors.base import Prior
+
+
+@register
+class ProductPrior(Prior):
+    """Independent parts of a code, each with a prior of its own.
+
+    Args:
+        parts: priors, in the order of their dimensions in the code.
+    """
+
+    def __init__(self, parts, **kwargs):
+        super().__init__(sum(part.latent_dim for part in parts), **kwargs)
+        self.parts = list(parts)
+        self.chooses = any(part.chooses for part in parts)
+
+    @property
+    def noise_dim(self):
+        return sum(part.noise_dim for part in self.parts)
+
+    def distribution(self, condition=None):
+        return distributions.Product([part.distribution(condition) for part in self.parts])
+
+    def get_config(self):
+        config = {**super().get_config(), "parts": _registry.serialize_parts(self.parts)}
+        del config["latent_dim"]
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "parts": _registry.deserialize_parts(config["parts"])})

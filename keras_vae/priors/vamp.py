@@ -1,0 +1,79 @@
+"""VampPrior: the mixture of the posteriors of learned pseudo-inputs."""
+
+import math
+
+from keras import ops
+
+from keras_vae import distributions, initializers, posteriors
+from keras_vae._registry import register
+from keras_vae.priors.mixture import MixturePrior
+
+
+@register
+class VampPrior(MixturePrior):
+    """p(z) = 1/K Σ_k q(z|u_k), a mixture of the posteriors of K learned pseudo-inputs.
+
+    Tomczak & Welling, "VAE with a VampPrior", 2018. Pseudo-inputs stay in the range of
+    the data, low + (high - low) · sigmoid(weights), where that has one.
+
+    Args:
+        latent_dim: number of latent dimensions d.
+        components: K, number of pseudo-inputs.
+        data_shape: shape of one example.
+        seed: int for the first pseudo-inputs, or None.
+
+    Raises:
+        ValueError: `components` below 1.
+    """
+
+    def __init__(self, latent_dim, components=500, data_shape=(28, 28, 1), seed=None, **kwargs):
+        super().__init__(latent_dim, components, seed, **kwargs)
+        self.data_shape = tuple(data_shape)
+        self.raw_inputs = self.add_weight(
+            (components, *self.data_shape), initializers.StandardNormal(seed), name="raw_inputs"
+        )
+        # A function, which Keras does not track: the encoder is the model's part.
+        self._posterior_of = None
+        self._data_range = None
+
+    def attach(self, model):
+        """Takes the model's encoder and posterior, of which the mixture is made.
+
+        Raises:
+            ValueError: a conditional model, data of another shape, or a posterior that
+                is no diagonal normal.
+        """
+        encoder, layer = model.encoder, model.posterior_layer
+        if model.condition is not None or not isinstance(layer, posteriors.DiagonalNormal):
+            raise ValueError(
+                "A VampPrior needs an unconditional model with a posterior `DiagonalNormal`. "
+                f"Received: posterior={type(layer).__name__}, condition={model.condition}"
+            )
+        if model.data_shape != self.data_shape:
+            raise ValueError(
+                "Pseudo-inputs must have the shape of the data. "
+                f"Received: {self.data_shape} and data {model.data_shape}"
+            )
+        self._data_range = model.likelihood.data_range
+        self._posterior_of = lambda x: layer(encoder(x))
+
+    def inputs(self):
+        """The pseudo-inputs, `(K, ...)`, tensor."""
+        raw = ops.convert_to_tensor(self.raw_inputs)
+        if self._data_range is None:
+            return raw
+        low, high = self._data_range
+        return low + (high - low) * ops.sigmoid(raw)
+
+    def distribution(self, condition=None):
+        if self._posterior_of is None:
+            raise ValueError(
+                "A VampPrior is made of its model's posteriors: give it to a `VAE` first. "
+                "Received: no model"
+            )
+        mean, log_var = self._posterior_of(self.inputs())
+        equal = -math.log(self.components) * ops.ones((self.components,), "float32")
+        return distributions.Mixture(equal, mean, log_var)
+
+    def get_config(self):
+        return {**super().get_config(), "data_shape": self.data_shape}

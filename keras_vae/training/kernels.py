@@ -1,0 +1,101 @@
+"""What each backend does faster than through Keras."""
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+elif keras.backend.backend() == "jax":
+    import functools
+
+    import jax
+    import jax.numpy as jnp
+elif keras.backend.backend() == "torch":
+    import torch
+# How many calls of a decoder are faster as one; elsewhere what it makes is new memory each time.
+CALLS_IN_ONE = 2 if keras.backend.backend() == "jax" else 1
+
+
+def has_conv_transpose():
+    """Whether `conv_transpose` is faster than Keras' own here."""
+    if keras.backend.backend() == "jax":
+        return jax.default_backend() == "cpu"
+    return keras.backend.backend() == "torch"
+
+
+def argmax(x):
+    """Where a row's largest number is, the first of equal ones; int32, over the last axis.
+
+    Keras' own also tells -0.0 from 0.0, which takes TensorFlow and JAX three times as long.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return tf.argmax(x, axis=-1, output_type="int32")
+    if keras.backend.backend() == "jax":
+        return jnp.argmax(x, axis=-1).astype("int32")
+    return torch.argmax(x, dim=-1).to(torch.int32)
+
+
+def softplus(x):
+    """log(1 + eˣ). JAX's own, which is log(eˣ + e⁰), takes XLA two to three times as long."""
+    return _softplus(x) if keras.backend.backend() == "jax" else keras.ops.softplus(x)
+
+
+def conv_transpose(x, kernel, bias, strides, border):
+    """Transposed convolution of pictures `(n, h, w, c)`, less a border on each side.
+
+    PyTorch: Keras' computes the border and cuts it off. JAX: XLA on a CPU takes several times
+    as long for the gradient of Keras', and one core for itself.
+    """
+    x, kernel = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(kernel)
+    bias = None if bias is None else keras.ops.convert_to_tensor(bias)
+    if keras.backend.backend() == "jax":
+        outputs = _conv_transpose(x, kernel, tuple(strides), tuple(border))
+        return outputs if bias is None else outputs + bias
+    x, kernel = x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
+    outputs = torch.nn.functional.conv_transpose2d(x, kernel, bias, strides, border)
+    return outputs.permute(0, 2, 3, 1)
+
+
+if keras.backend.backend() == "jax":
+
+    @jax.custom_jvp
+    def _softplus(x):
+        return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+    _softplus.defjvps(lambda tangent, _, x: tangent * jax.nn.sigmoid(x))
+
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+    def _conv_transpose(x, kernel, strides, border):
+        if all(s > 1 and k % s == 0 for k, s in zip(kernel.shape, strides, strict=False)):
+            return _conv_to_blocks(x, kernel, strides, border)
+        return keras.ops.conv_transpose(x, kernel, strides, "same", data_format="channels_last")
+
+    def _conv_to_blocks(x, kernel, strides, border):
+        """One convolution, whose outputs are blocks of pixels; then each goes to its place."""
+        (s, t), (height, width, channels, depth) = strides, kernel.shape
+        down, right = height // s, width // t
+        kernel = kernel.reshape(down, s, right, t, channels, depth)
+        kernel = jnp.flip(kernel, (0, 2)).transpose(0, 2, 5, 1, 3, 4)
+        kernel = kernel.reshape(down, right, depth, s * t * channels)
+        # To all sides, as far as a pixel reaches.
+        x = jnp.pad(x, ((0, 0), (down - 1, down - 1), (right - 1, right - 1), (0, 0)))
+        blocks = keras.ops.conv(x, kernel, 1, "valid", data_format="channels_last")
+        _, rows, columns, _ = blocks.shape
+        blocks = blocks.reshape(-1, rows, columns, s, t, channels).transpose(0, 1, 3, 2, 4, 5)
+        outputs = blocks.reshape(-1, rows * s, columns * t, channels)
+        top, left = border
+        return outputs[:, top : rows * s - top, left : columns * t - left]
+
+    def _forward(x, kernel, strides, border):
+        return _conv_transpose(x, kernel, strides, border), (x, kernel)
+
+    def _backward(strides, border, saved, slope):
+        """It is the gradient of a convolution by its input: both are that convolution's."""
+        x, kernel = saved
+
+        def convolved(kernel):
+            return keras.ops.conv(slope, kernel, strides, "same", data_format="channels_last")
+
+        by_x, by_kernel = jax.vjp(convolved, kernel)
+        return by_x, *by_kernel(x)
+
+    _conv_transpose.defvjp(_forward, _backward)

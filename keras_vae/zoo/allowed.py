@@ -1,0 +1,156 @@
+"""What a preset's configuration may say: classes that compute, in numbers that fit.
+
+Keras makes what a configuration names and calls it with what the configuration
+holds; all of it is read here before any of that happens.
+"""
+
+import json
+import math
+
+import keras
+
+MOST_BYTES = 16 * 2**20
+MOST_DEPTH = 64
+# A class costs about a millisecond; the largest packaged preset has 400.
+MOST_CLASSES = 10_000
+_MOST_INTEGER = 2**31
+_MOST_OF_OURS = 2**24
+# What is made in loops, before a weight of it is.
+_MOST_OF = {"depth": 256}
+_SEEDS = {"seed", "shared_object_id"}
+# Public layers that are functions of numbers: none with a file, a vocabulary, a
+# function or a loop over time in its configuration.
+_LAYERS = """
+Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D
+AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add
+AdditiveAttention AlphaDropout Attention Average AveragePooling1D AveragePooling2D
+AveragePooling3D BatchNormalization CategoryEncoding CenterCrop Concatenate Conv1D
+Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D Cropping3D
+Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten
+GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
+GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
+GroupNormalization GroupQueryAttention Identity InputLayer LayerNormalization LeakyReLU Masking
+MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention Multiply
+Normalization PReLU Permute RMSNormalization ReLU RepeatVector Rescaling Reshape Resizing
+SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D
+SpectralNormalization Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
+UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+"""
+_INITIALIZERS = """
+Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones
+Orthogonal RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
+"""
+_ALLOWED = {
+    "keras": {"DTypePolicy", "DTypePolicyMap", "Functional", "Sequential"},
+    "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
+    "keras.initializers": set(_INITIALIZERS.split()),
+    "keras.layers": set(_LAYERS.split()),
+    "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
+    "keras.src.models.functional": {"Functional"},
+    "keras.src.models.sequential": {"Sequential"},
+}
+# What Keras calls by a word of its own, and which holds nothing but values.
+_VALUES = {"__keras_tensor__", "__tuple__"}
+_TOGETHER = ("class_name", "module", "registered_name")
+
+
+def read(file, path):
+    """A configuration or metadata: JSON of a dict, without NaN and infinities.
+
+    Args:
+        file: path to read.
+        path: named in the error.
+
+    Raises:
+        ValueError: anything else.
+    """
+
+    def refuse(word):
+        raise ValueError(f"{word} is no JSON")
+
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{file.stat().st_size:,} bytes, of at most {MOST_BYTES:,}")
+        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse)
+    except (ValueError, OSError, RecursionError) as error:
+        raise ValueError(
+            f"The preset's {path.name} cannot be read: {error}. Received: {path}"
+        ) from error
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"The preset's {path.name} must hold a dict. Received: {type(value).__name__} in {path}"
+        )
+    return value
+
+
+def check_config(config, path):
+    """Refuses a configuration with a class that is not on the list, or numbers past all use.
+
+    Args:
+        config: parsed JSON.
+        path: named in the error.
+
+    Raises:
+        ValueError: a class, function or lambda that is not allowed, or a value that
+            would take memory or time without bound.
+    """
+    classes = 0
+    waiting = [(config, 0, None, False)]
+    while waiting:
+        value, depth, key, ours = waiting.pop()
+        if depth > MOST_DEPTH:
+            _refuse(f"more than {MOST_DEPTH} levels", path)
+        if isinstance(value, dict):
+            if any(name in value for name in _TOGETHER):
+                ours = _check_class(value, path)
+                classes += 1
+                if classes > MOST_CLASSES:
+                    _refuse(f"more than {MOST_CLASSES:,} classes", path)
+            waiting += [(item, depth + 1, name, ours) for name, item in value.items()]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(item, depth + 1, key, ours) for item in value]
+        elif isinstance(value, (int, float)):
+            _check_number(value, key, ours, path)
+
+
+def _check_number(value, key, ours, path):
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            _refuse(f"{key}={value!r}", path)
+        return
+    limit = 2**64 if key in _SEEDS else _MOST_OF_OURS if ours else _MOST_INTEGER
+    limit = min(limit, _MOST_OF.get(key, limit)) if ours else limit
+    if abs(value) > limit:
+        _refuse(f"{key}={value!r}, of at most {limit:,}", path)
+
+
+def _refuse(what, path):
+    raise ValueError(
+        "The configuration asks for more than any model needs. Nothing was executed. "
+        f"Received: {what} in {path}"
+    )
+
+
+def _check_class(value, path):
+    """Refuses a class that is not allowed; returns whether it is one of ours."""
+    name, module = value.get("class_name"), value.get("module")
+    registered = value.get("registered_name")
+    named = isinstance(name, str)
+    if named and name in _VALUES and module is None and registered is None:
+        return False
+    if named and registered == f"keras_vae>{name}" and _is_ours(registered, module):
+        return True
+    theirs = named and isinstance(module, str) and name in _ALLOWED.get(module, ())
+    if not (theirs and registered in (None, name)):
+        raise ValueError(
+            "A preset may name classes of keras and keras_vae only, none that runs "
+            f"code of its own. Nothing was executed. Received: {module}.{name} in {path}"
+        )
+    return False
+
+
+def _is_ours(registered, module):
+    """Whether a class is registered under that name, and comes from this package."""
+    found = keras.saving.get_registered_object(registered)
+    modules = (module, getattr(found, "__module__", None))
+    return isinstance(found, type) and all(str(m).split(".")[0] == "keras_vae" for m in modules)

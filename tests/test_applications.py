@@ -10,7 +10,8 @@ from test_tools import RECIPE, offline  # noqa: F401
 
 from keras_vae import datasets, metrics, models, zoo
 from tools import __main__ as cli
-from tools import applications, readme, uses
+from tools.applications import applications, uses
+from tools.pages import readme
 
 
 @pytest.mark.once

@@ -9,8 +9,8 @@ from test_tools import RECIPE
 from test_tools import offline as offline
 
 from keras_vae import corruption, datasets, metrics, priors, zoo
-from tools import evaluate, recipes
-from tools import train as training
+from tools.presets import evaluate, recipes
+from tools.presets import train as training
 
 pytestmark = pytest.mark.once
 

@@ -12,7 +12,7 @@ import pytest
 from registry import TINY
 
 from keras_vae import zoo
-from tools import testing
+from tools.checks import testing
 
 BACKENDS = ("tensorflow", "jax", "torch")
 CHILD = Path(__file__).with_name("backend_child.py")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from keras_vae import export, zoo
-from tools import phone
 from tools.demo import digits
+from tools.pages import phone
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")

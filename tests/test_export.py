@@ -20,8 +20,9 @@ from keras_vae.export import route
 from keras_vae.export.signatures import signatures
 from keras_vae.zoo import description
 from tools import __main__ as cli
-from tools import phone, recipes
 from tools.demo import digits
+from tools.pages import phone
+from tools.presets import recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGNATURES = ["decode", "encode", "reconstruct", "sample"]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from keras_vae import datasets, models, priors, zoo
-from tools import attributes, evaluate, faces, recipes
-from tools import train as training
+from tools.judges import attributes
+from tools.presets import evaluate, faces, recipes
+from tools.presets import train as training
 
 NAMES = datasets.CELEBA_ATTRIBUTES
 SHAPE = (16, 16, 3)

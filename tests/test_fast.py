@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_vae import models
 from keras_vae.models.fast import Chunk
-from tools import benchmark, raw_loops
+from tools.speed import benchmark, raw_loops
 
 BACKEND = keras.backend.backend()
 # Compilers may add in another order where several steps are one program.

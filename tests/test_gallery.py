@@ -8,7 +8,8 @@ import pytest
 
 from keras_vae import datasets
 from tools import __main__ as cli
-from tools import gallery, uses
+from tools import gallery
+from tools.applications import uses
 from tools.gallery import lessons, parts
 
 HERE = gallery.HERE

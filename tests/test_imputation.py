@@ -7,8 +7,8 @@ import pytest
 from test_tools import RECIPE, offline  # noqa: F401
 
 from keras_vae import datasets, zoo
-from tools import evaluate, imputation, recipes
-from tools import train as training
+from tools.presets import evaluate, imputation, recipes
+from tools.presets import train as training
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("offline")]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st  # noqa: E402
 from keras import ops  # noqa: E402
 
 from keras_vae import callbacks, conditions, distributions, models, schedules  # noqa: E402
-from tools import train as training  # noqa: E402
+from tools.presets import train as training  # noqa: E402
 
 # A model is compiled anew for each example, so they are few; the rest is cheap.
 models_of = hypothesis.settings(

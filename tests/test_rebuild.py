@@ -7,7 +7,8 @@ from test_tools import RECIPE
 
 from keras_vae import models, zoo
 from tools import __main__ as cli
-from tools import readme, rebuild, recipes
+from tools.pages import readme
+from tools.presets import rebuild, recipes
 
 pytestmark = pytest.mark.once
 

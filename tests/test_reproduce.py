@@ -10,8 +10,9 @@ from test_tools import offline  # noqa: F401
 
 from keras_vae import datasets, models, objectives
 from tools import __main__ as cli
-from tools import recipes, reproduce, tables
-from tools import train as training
+from tools.papers import reproduce, tables
+from tools.presets import recipes
+from tools.presets import train as training
 
 pytestmark = pytest.mark.once
 

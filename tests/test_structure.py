@@ -8,8 +8,8 @@ import pytest
 from test_tools import RECIPE, offline  # noqa: F401
 
 from keras_vae import datasets, metrics, models, priors, zoo
-from tools import evaluate, recipes
-from tools import train as training
+from tools.presets import evaluate, recipes
+from tools.presets import train as training
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("offline")]
 

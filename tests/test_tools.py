@@ -10,10 +10,12 @@ import pytest
 
 from keras_vae import _atomic, datasets, likelihoods, models, zoo
 from tools import __main__ as cli
-from tools import classifier as judges
-from tools import evaluate, frechet, phone, readme, recipes
-from tools import train as training
 from tools.demo import digits
+from tools.judges import classifier as judges
+from tools.judges import frechet
+from tools.pages import phone, readme
+from tools.presets import evaluate, recipes
+from tools.presets import train as training
 
 # What the commands do around `fit` and the measures, which other files test on each backend.
 pytestmark = pytest.mark.once
@@ -476,7 +478,7 @@ def _fail(*args):
     ],
 )
 def test_closing_lines_are_counted(closing, expected):
-    from tools import testing
+    from tools.checks import testing
 
     assert testing.counted(closing) == expected
 

@@ -17,7 +17,7 @@ from test_zoo import function_code, rewrite, same_weights, tiny
 
 from keras_vae import models, zoo
 from keras_vae.zoo import allowed, description, untrusted
-from tools import fuzz
+from tools.checks import fuzz
 
 MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 
@@ -435,7 +435,7 @@ class TestFiles:
             zoo.info(preset)
 
     def test_changed_at_random(self):
-        """A few dozen cases of the fuzzer, whose long run is `python -m tools.fuzz`."""
+        """A few dozen cases of the fuzzer, whose long run is `python -m tools.checks.fuzz`."""
         counts, bad = fuzz.run(80, seed=1)
         assert not bad
         assert sum(counts.values()) == 80 and counts["ValueError"] > 10 and counts["loaded"] > 2

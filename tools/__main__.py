@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from .phone import PHONE
+from .pages.phone import PHONE
 
 
 def parser():
@@ -146,7 +146,7 @@ def main(argv=None):
         os.environ["KERAS_BACKEND"] = wanted
         os.execv(sys.executable, [sys.executable, "-m", __package__, *argv])
     if arguments.command == "test":
-        from . import testing
+        from .checks import testing
 
         return testing.run(arguments.backends, arguments.arguments)
 

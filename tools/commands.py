@@ -7,20 +7,21 @@ import numpy as np
 
 from keras_vae import datasets, plots, zoo
 
-from . import applications, recipes
-from . import benchmark as speed
-from . import card as cards
 from . import gallery as galleries
-from . import readme as readmes
-from . import reproduce as tables
+from .applications import applications
 from .demo import demo as run_demo
 from .demo import digits
-from .evaluate import evaluate as run_evaluate
 from .explore import explore as run_explore
-from .export import export as run_export
-from .export import export_all
-from .rebuild import rebuild
-from .train import train as run_train
+from .pages import readme as readmes
+from .papers import reproduce as tables
+from .presets import card as cards
+from .presets import recipes
+from .presets.evaluate import evaluate as run_evaluate
+from .presets.export import export as run_export
+from .presets.export import export_all
+from .presets.rebuild import rebuild
+from .presets.train import train as run_train
+from .speed import benchmark as speed
 
 
 def list(arguments):

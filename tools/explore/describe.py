@@ -8,8 +8,8 @@ import numpy as np
 from keras_vae import _checks, conditions, datasets, priors
 from keras_vae.models import VQVAE
 
-from .. import faces, recipes
 from ..demo import digits
+from ..presets import faces, recipes
 
 FORMAT = 1
 # Codes of the prior that the page chooses from: a prior may be anything that Python can

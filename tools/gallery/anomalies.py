@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae import metrics, models
 
-from .. import uses
+from ..applications import uses
 from . import parts
 
 LEFT_OUT = (0, 1)

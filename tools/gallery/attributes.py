@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae import zoo
 
-from .. import faces
+from ..presets import faces
 from . import parts
 
 SHOWN = ("Smiling", "Eyeglasses", "Blond_Hair", "Bangs")

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_vae import metrics, zoo
 
-from .. import uses
+from ..applications import uses
 from . import parts
 
 PRESET = "mnist_denoising"

@@ -10,9 +10,9 @@ import numpy as np
 from keras_vae import datasets
 from keras_vae.plots import _figures
 
-from .. import uses
-from ..classifier import CONFIDENT, kept, probabilities
+from ..applications import uses
 from ..demo import digits
+from ..judges.classifier import CONFIDENT, kept, probabilities
 
 # What training here sees: the first examples of the training split.
 EXAMPLES = 10_000

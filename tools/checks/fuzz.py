@@ -1,4 +1,4 @@
-"""`python -m tools.fuzz`: presets changed at random load as they were, or are refused.
+"""`python -m tools.checks.fuzz`: presets changed at random load as they were, or are refused.
 
 Each case takes a tiny preset (a folder, or a `.keras` file), changes it in one to three
 ways, mostly with the hashes set right again as an attacker would, and loads it. It must

@@ -4,7 +4,8 @@ import numpy as np
 
 from keras_vae import datasets, metrics, priors
 
-from . import frechet, reproduce
+from ..judges import frechet
+from ..papers import reproduce
 
 # Examples whose pairs are compared: time and memory grow with their square.
 PAIRS = 5_000

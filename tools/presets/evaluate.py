@@ -19,19 +19,10 @@ from keras_vae import (
 )
 from keras_vae.zoo import description
 
-from . import (
-    attributes,
-    autoencoders,
-    card,
-    codes,
-    faces,
-    frechet,
-    imputation,
-    more,
-    recipes,
-    structure,
-)
-from .classifier import classifier, judged, probabilities
+from ..judges import attributes, frechet
+from ..judges.classifier import classifier, judged, probabilities
+from . import autoencoders, card, codes, faces, imputation, recipes, structure
+from . import on_request as more
 
 
 @dataclasses.dataclass(frozen=True)

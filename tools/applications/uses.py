@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_vae import datasets, likelihoods, metrics, models, plots, zoo
 
-from . import recipes
+from ..presets import recipes
 
 
 def compression(split, limit, seed, folder, sizes=(8, 32), epochs=20, data="mnist"):

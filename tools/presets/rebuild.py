@@ -45,7 +45,7 @@ def rebuild(pattern="*", restart=False, epochs=None, limit=None, run=subprocess.
         started = time.monotonic()
         for step in _steps(name, restart, epochs, limit):
             print(f"{head}: {' '.join(step)}", flush=True)
-            if run([sys.executable, "-m", __package__, *step]):
+            if run([sys.executable, "-m", __package__.rpartition(".")[0], *step]):
                 failed.append(name)
                 break
         else:

@@ -10,8 +10,9 @@ import numpy as np
 from keras_vae import datasets, models, objectives, priors, schedules, zoo
 from keras_vae.zoo import presets
 
-from . import attributes, faces, imputation
-from .classifier import convolutions
+from ..judges import attributes
+from ..judges.classifier import convolutions
+from . import faces, imputation
 
 RECIPE = "recipe.json"
 

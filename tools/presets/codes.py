@@ -4,8 +4,9 @@ import numpy as np
 
 from keras_vae import conditions, datasets, metrics, plots, similarity
 
-from . import frechet, recipes
-from .classifier import judged
+from ..judges import frechet
+from ..judges.classifier import judged
+from . import recipes
 
 
 def measured(model, x, y, data, entry, seed=0, samples=None):

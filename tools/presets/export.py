@@ -8,8 +8,8 @@ import keras
 from keras_vae import datasets, zoo
 from keras_vae.export import route
 
+from ..demo import digits
 from . import card, recipes
-from .demo import digits
 from .evaluate import write_metadata
 
 # (format, quantize) of the variants that `--all` makes.

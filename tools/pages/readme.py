@@ -6,9 +6,12 @@ from pathlib import Path
 from keras_vae import zoo
 from keras_vae._atomic import write_text
 
-from . import applications, phone, recipes, reproduce
+from ..applications import applications
+from ..papers import reproduce
+from ..presets import recipes
+from . import phone
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HEADS = {
     "README.md": (
         "| preset | what it is, what it is for | paper | objective | parameters, size "

@@ -14,7 +14,8 @@ import keras
 from keras_vae import _atomic, datasets, metrics, models
 from keras_vae.zoo import description, presets
 
-from . import frechet, recipes, train
+from ..judges import frechet
+from ..presets import recipes, train
 from .tables import TABLES
 
 FOLDER = next((f for f in presets._FOLDERS if f.is_dir()), presets._FOLDERS[-1]) / "reproduce"

@@ -283,7 +283,14 @@ def everywhere(names=("A", "B", "S", "E", "C", "D"), rounds=5, steps=30, device=
             if importlib.util.find_spec(backend) is None:
                 print(f"| {backend} | not installed |" + " |" * 6)
                 continue
-            command = [sys.executable, "-m", __package__, "benchmark", "--here", *names]
+            command = [
+                sys.executable,
+                "-m",
+                __package__.rpartition(".")[0],
+                "benchmark",
+                "--here",
+                *names,
+            ]
             command += ["--rounds", str(rounds), "--steps", str(steps), "--lines", str(lines)]
             subprocess.run(
                 command, env={**os.environ, **hidden, "KERAS_BACKEND": backend}, check=True

@@ -1,0 +1,1 @@
+"""The test suite's runner, and the fuzzer of presets."""

@@ -1,0 +1,1 @@
+"""Classifiers that judge what models draw, and distances in their features."""

@@ -1,0 +1,1 @@
+"""What the READMEs take from elsewhere."""

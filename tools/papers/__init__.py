@@ -1,0 +1,1 @@
+"""Published tables: the papers' models trained, our numbers beside theirs."""

@@ -1,0 +1,1 @@
+"""A preset's life: recipe, training, measures, card, export."""

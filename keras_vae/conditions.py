@@ -15,9 +15,11 @@ class Condition:
         dim: length of the vector that encoder and decoder see.
         names: a tuple of names, one for each class or attribute, or None.
         optional: whether examples may have none.
+        are_labels: whether a condition is one integer, not a vector.
     """
 
     optional = False
+    are_labels = False
 
     def __init__(self, dim, names):
         if not isinstance(dim, int) or dim < 1:
@@ -65,6 +67,8 @@ class Labels(Condition):
         num_classes: number of classes; labels run from 0 to `num_classes - 1`.
         names: one name for each class, optional.
     """
+
+    are_labels = True
 
     def __init__(self, num_classes, names=None):
         super().__init__(num_classes, names)

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import plots, priors
+from keras_vae import plots
 
 
 class _Watching(keras.callbacks.Callback):
@@ -40,7 +40,7 @@ class _Watching(keras.callbacks.Callback):
 
     def samples(self):
         """`(n, ...)` new pictures; None of an autoencoder, which has no prior yet."""
-        if isinstance(getattr(self.model, "prior", None), priors.NoPrior):
+        if not self.model.can_sample:
             return None
         asked = self.condition
         if asked is not None:

@@ -18,16 +18,20 @@ class DenoisingAutoencoder(VAE):
     inference. With a stochastic posterior it is the denoising VAE of Im et al. 2017.
 
     Args:
-        *args, **kwargs: as `VAE`.
+        *args, **parts: as `VAE`.
         corruption: a `corruption.Corruption` or its name; "masking" by default.
 
     Raises:
         ValueError: as `VAE`, or an unknown corruption.
     """
 
-    def __init__(self, *args, corruption="masking", **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args, corruption="masking", **parts):
+        super().__init__(*args, **parts)
         self.corruption = corruptions.get(corruption)
+
+    @property
+    def denoises(self):
+        return True
 
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|x), in training of q(z|T(x)); tensors in and out."""

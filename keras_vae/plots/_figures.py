@@ -216,7 +216,7 @@ def check_images(value, name):
 
 
 def num_classes(model):
-    return getattr(model.condition, "num_classes", None)
+    return model.condition.dim if model.takes_labels else None
 
 
 def check_conditions(model, condition, n):

@@ -20,6 +20,7 @@ class MixturePrior(Prior):
         ValueError: `components` below 1.
     """
 
+    is_mixture = True
     chooses = True
 
     def __init__(self, latent_dim, components, seed=None, **kwargs):

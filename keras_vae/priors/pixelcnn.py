@@ -95,6 +95,9 @@ class GatedPixelCNN(keras.layers.Layer):
         ValueError: a size that is out of range.
     """
 
+    can_sample = True
+    is_mixture = False
+
     def __init__(
         self,
         num_codes,

@@ -6,12 +6,11 @@ of `samples` of z that it wants for each example. Losses are nats, summed over
 pixels and latent dimensions.
 """
 
+from keras_vae._checks import at_least_0, count
 from keras_vae.objectives.auxiliary import Auxiliary, AuxiliaryEvidence
 from keras_vae.objectives.base import (
     Evidence,
     Objective,
-    at_least_0,
-    count,
     same,
     weight_or_schedule,
 )

@@ -108,13 +108,6 @@ class Objective:
         return cls(**config)
 
 
-def at_least_0(name, value):
-    """A weight, or a ValueError."""
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value!r}")
-    return float(value)
-
-
 def weight_or_schedule(name, value):
     """A weight or a schedule of one, or a ValueError."""
     value = schedules.deserialize(value)
@@ -123,12 +116,6 @@ def weight_or_schedule(name, value):
     if not 0.0 <= value < math.inf:
         raise ValueError(f"`{name}` must be at least 0 or a Schedule. Received: {name}={value!r}")
     return float(value)
-
-
-def count(name, value):
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
-    return value
 
 
 def same(a, b):

@@ -4,7 +4,7 @@ import itertools
 
 import keras
 
-from keras_vae import distributions, initializers, layers
+from keras_vae import _checks, distributions, initializers, layers
 from keras_vae._registry import register
 from keras_vae.posteriors.base import Posterior
 from keras_vae.posteriors.normal import DiagonalNormal
@@ -66,7 +66,7 @@ class ChainedPosterior(Posterior):
 
 
 def check_top_dim(latent_dim, top_dim):
-    if not isinstance(top_dim, int) or not 1 <= top_dim < latent_dim:
+    if not _checks.is_integer(top_dim, 1, latent_dim - 1):
         raise ValueError(
             "`top_dim` must be an integer from 1 to one less than all latent dimensions. "
             f"Received: top_dim={top_dim!r}, latent_dim={latent_dim}"

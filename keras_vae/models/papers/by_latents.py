@@ -280,9 +280,9 @@ def hierarchical_vae(
     Raises:
         ValueError: as `vae`; a number that is out of range.
     """
-    if not isinstance(latent_dim, int) or latent_dim < 1:
+    if not _checks.is_integer(latent_dim):
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
-    whole = latent_dim + top_dim if isinstance(top_dim, int) else latent_dim
+    whole = latent_dim + top_dim if _checks.is_integer(top_dim) else latent_dim
 
     def decoded(decoder):
         """The decoder, which sees z₁ of the whole code."""

@@ -3,7 +3,7 @@
 import functools
 import itertools
 
-from keras_vae import initializers, likelihoods, objectives, posteriors, schedules
+from keras_vae import _checks, initializers, likelihoods, objectives, posteriors, schedules
 from keras_vae.models.factor import FactorVAE, discriminator_network
 from keras_vae.models.miwae import MIWAE
 from keras_vae.models.papers.plain import vae
@@ -40,7 +40,7 @@ def factor_vae(
         ValueError: as `vae`; a negative γ, or widths that are no positive integers.
     """
     widths = tuple(discriminator_units)
-    if any(not isinstance(n, int) or n < 1 for n in widths):
+    if not all(map(_checks.is_integer, widths)):
         raise ValueError(
             f"`discriminator_units` must be positive integers. Received: {discriminator_units!r}"
         )

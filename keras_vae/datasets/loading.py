@@ -159,7 +159,7 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
     Where TFDS has no validation split, the last part of its train split is the
     validation split and is not in `"train"`; `info(name).splits` gives the sizes.
     A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
-    drawn, and need neither TFDS nor a download; see `keras_vae.sprites`.
+    drawn, and need neither TFDS nor a download; see `keras_vae.datasets.sprites`.
 
     Args:
         name: one of `names()`.
@@ -192,7 +192,7 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
     ):
         raise ValueError(f"`limit` must be a positive int or None (all). Received: limit={limit!r}")
     if name == "sprites":
-        from keras_vae import sprites
+        from keras_vae.datasets import sprites
 
         return Data(*sprites.load(split, dtype, limit))
     tf, tfds = _import_tfds()

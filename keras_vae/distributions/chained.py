@@ -6,6 +6,15 @@ from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.normal import Normal
 
 
+def check_top_dim(latent_dim, top_dim):
+    """Raises `ValueError` unless both layers of codes have at least one dimension."""
+    if not isinstance(top_dim, int) or not 1 <= top_dim < latent_dim:
+        raise ValueError(
+            "`top_dim` must be an integer from 1 to one less than all latent dimensions. "
+            f"Received: top_dim={top_dim!r}, latent_dim={latent_dim}"
+        )
+
+
 class Chained(Distribution):
     """A normal, and a second one whose parameters are made of the first one's sample.
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_vae import posteriors
 from keras_vae.conditions import Labels
 from keras_vae.models.vq import VQVAE
 
@@ -134,7 +133,7 @@ def _continuous(model):
     meaning = "standard normal noise, drawn anew for each sample"
     noise = {"noise": Tensor((model.prior.noise_dim,), "float32", meaning)}
     q = {"mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep")}
-    if isinstance(model.posterior_layer, posteriors.DiagonalNormal):
+    if model.posterior_layer.is_diagonal_normal:
         q["log_var"] = Tensor(codes, "float32", "log-variance of q(z|x)")
     # The code to keep of what has no mean in closed form is its centre.
     parts = {"mean": "center", "log_var": "log_var"}

@@ -21,11 +21,14 @@ class Posterior(keras.layers.Layer):
         has_density: whether samples of q have a density, without which no bound on
             log p(x) can be had.
         num_parameters: number of tensors that `call` gives.
+        is_diagonal_normal: whether q is a `distributions.Normal` with the parameters
+            `(mean, log_var)`.
         chooses: whether the code that is kept is chosen (a class, the units to keep),
             so that rounding may choose another.
     """
 
     has_density = True
+    is_diagonal_normal = False
     chooses = False
     num_parameters = 1
 

@@ -161,7 +161,7 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
     Where TFDS has no validation split, the last part of its train split is the
     validation split and is not in `"train"`; `info(name).splits` gives the sizes.
     A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
-    drawn, and need neither TFDS nor a download; see `datasets.sprites`.
+    drawn, and need neither TFDS nor a download; see `keras_vae.datasets.sprites`.
 
     Args:
         name: one of `names()`.

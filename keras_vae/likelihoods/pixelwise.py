@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions, layers, likelihoods
+from keras_vae import distributions, layers
 from keras_vae._registry import register
 from keras_vae.likelihoods.base import Likelihood
 from keras_vae.training import kernels
@@ -185,7 +185,7 @@ class Observed(Likelihood):
 
     def __init__(self, likelihood="bernoulli", **kwargs):
         super().__init__(**kwargs)
-        likelihood = likelihoods.get(likelihood)
+        likelihood = get(likelihood)
         whole = type(likelihood).log_prob is not Likelihood.log_prob
         if whole or likelihood.depends_on_batch:
             raise ValueError(
@@ -222,3 +222,30 @@ class Observed(Likelihood):
     def from_config(cls, config):
         inner = keras.saving.deserialize_keras_object(config["likelihood"])
         return cls(**{**config, "likelihood": inner})
+
+
+def get(identifier):
+    """A likelihood from its name or itself.
+
+    Args:
+        identifier: "bernoulli", "dynamic_bernoulli", "normal", "optimal_normal",
+            "logcosh", or a `Likelihood`.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    named = {
+        "bernoulli": Bernoulli,
+        "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
+        "normal": Normal,
+        "optimal_normal": lambda: Normal("optimal"),
+        "logcosh": LogCosh,
+    }
+    if isinstance(identifier, Likelihood):
+        return identifier
+    if identifier not in named:
+        raise ValueError(
+            f"`likelihood` must be one of {sorted(named)} or a Likelihood layer. "
+            f"Received: likelihood={identifier!r}"
+        )
+    return named[identifier]()

@@ -55,7 +55,7 @@ class Inference:
         """
         x, condition = self._checked(x, condition)
         parameters = self._batched("infer", batch_size, x, condition)
-        return distributions.Arrays(
+        return distributions.as_numpy.Arrays(
             self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters))
         )
 

@@ -118,6 +118,6 @@ def test_the_root_folders_stay_short(folder, most):
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_a_backend_s_adapter_stays_short(backend):
+def test_backend_adapters_stay_short(backend):
     path = ROOT / "keras_vae" / "training" / f"{backend}.py"
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 130

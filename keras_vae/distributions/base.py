@@ -22,7 +22,7 @@ def distribution_of(other):
 class Distribution:
     """What every distribution offers; the parts rely on these names only."""
 
-    def __init__(self, event_ndim):
+    def __init__(self, event_ndim: int) -> None:
         self.event_ndim = event_ndim
 
     @property

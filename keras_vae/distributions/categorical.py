@@ -4,6 +4,7 @@ import math
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution, sum_event
 
 # Of the upper tail of the normal distribution: Abramowitz & Stegun 7.1.26, whose error
@@ -22,13 +23,13 @@ def _tail(noise):
     return ops.maximum(0.5 * total * ops.exp(-x * x), 1e-12)
 
 
-def normal_cdf(noise):
+def normal_cdf(noise: Tensor) -> Tensor:
     """Φ(ε), the probability of a standard normal number below ε, to 1e-7."""
     tail = _tail(noise)
     return ops.where(noise < 0.0, tail, 1.0 - tail)
 
 
-def gumbel(noise):
+def gumbel(noise: Tensor) -> Tensor:
     """Gumbel noise, -log(-log Φ(ε)), from standard normal noise ε.
 
     So that all noise of codes is normal, whatever the posterior.
@@ -52,7 +53,9 @@ class Categorical(Distribution):
         temperature: τ above 0, or None.
     """
 
-    def __init__(self, logits, classes, temperature=None):
+    def __init__(
+        self, logits: Tensor, classes: int, temperature: float | Tensor | None = None
+    ) -> None:
         super().__init__(1)
         self.classes = classes
         self.temperature = temperature

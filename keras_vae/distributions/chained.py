@@ -1,7 +1,10 @@
 """Two distributions, the second a function of the first."""
 
+from collections.abc import Callable
+
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.normal import Normal
 
@@ -27,7 +30,9 @@ class Chained(Distribution):
             prior z₂ is drawn first, and stands last.
     """
 
-    def __init__(self, first, of, upwards):
+    def __init__(
+        self, first: Normal, of: Callable[[Tensor], tuple[Tensor, Tensor]], upwards: bool
+    ) -> None:
         super().__init__(1)
         self.first, self.of, self.upwards = first, of, upwards
 

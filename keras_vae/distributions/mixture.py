@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.categorical import normal_cdf
 from keras_vae.distributions.normal import MultivariateNormal, Normal
@@ -15,7 +16,7 @@ class Mixture(Distribution):
         mean, log_var: arrays `(K, d)`.
     """
 
-    def __init__(self, log_weights, mean, log_var):
+    def __init__(self, log_weights: Tensor, mean: Tensor, log_var: Tensor) -> None:
         super().__init__(1)
         self.log_weights = log_weights
         self.components = Normal(mean, log_var)
@@ -91,7 +92,7 @@ class MultivariateMixture(Distribution):
         factors: L of each, lower triangular with a positive diagonal, `(k, d, d)`.
     """
 
-    def __init__(self, log_weights, means, factors):
+    def __init__(self, log_weights: Tensor, means: Tensor, factors: Tensor) -> None:
         super().__init__(event_ndim=1)
         self.log_weights = log_weights
         self.components = MultivariateNormal(means, factors)

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import LOG_2PI, Distribution, distribution_of, sum_event
 
 
@@ -14,7 +15,7 @@ class Normal(Distribution):
         event_ndim: number of trailing axes that make one event.
     """
 
-    def __init__(self, mean, log_var, event_ndim=1):
+    def __init__(self, mean: Tensor, log_var: Tensor, event_ndim: int = 1) -> None:
         super().__init__(event_ndim)
         self.mean = mean
         self.log_var = log_var
@@ -69,7 +70,7 @@ class MultivariateNormal(Distribution):
             `(d, d)` for all.
     """
 
-    def __init__(self, mean, factor):
+    def __init__(self, mean: Tensor, factor: Tensor) -> None:
         super().__init__(event_ndim=1)
         self.mean = mean
         self.factor = factor

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution
 
 
@@ -14,7 +15,7 @@ class Point(Distribution):
         mean: the point, array `(n, d)`.
     """
 
-    def __init__(self, mean):
+    def __init__(self, mean: Tensor) -> None:
         super().__init__(1)
         self.mean = mean
 

@@ -1,5 +1,7 @@
 """Independent distributions side by side."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
 from keras_vae.distributions.base import Distribution, distribution_of
@@ -12,7 +14,7 @@ class Product(Distribution):
         parts: distributions over vectors.
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[Distribution]) -> None:
         super().__init__(1)
         self.parts = parts
 

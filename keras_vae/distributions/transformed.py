@@ -1,6 +1,10 @@
 """A distribution sent through invertible maps."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_vae.distributions.base import Distribution
+from keras_vae.distributions.normal import Normal
 
 
 class Transformed(Distribution):
@@ -16,7 +20,7 @@ class Transformed(Distribution):
             came from and the log-determinant of the way there.
     """
 
-    def __init__(self, base, flows):
+    def __init__(self, base: Normal, flows: Sequence[Any]) -> None:
         super().__init__(1)
         self.base = base
         self.flows = flows

@@ -5,6 +5,8 @@ over pixels; `mean(outputs)` the picture that is shown; `observe(x, seed)` what
 the model takes as data when it is given x; `data_range` what x may hold.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,11 +21,11 @@ class Likelihood(keras.layers.Layer):
         missing: whether data may have missing values, marked NaN.
     """
 
-    data_range = None
+    data_range: tuple[float, ...] | None = None
     is_density = True
     missing = False
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
         self.built = True
 

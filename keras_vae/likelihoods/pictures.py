@@ -5,6 +5,8 @@ train, encode and sample but give no bound on log p(x).
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -58,7 +60,9 @@ class MSSSIM(PictureLoss):
             too small for the scales.
     """
 
-    def __init__(self, weight=None, scales=None, **kwargs):
+    def __init__(
+        self, weight: float | None = None, scales: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.weight = None if weight is None else positive("weight", weight)
         self.scales = scales
@@ -89,7 +93,13 @@ class Features(PictureLoss):
         ValueError: an unknown layer, or a weight that is not positive.
     """
 
-    def __init__(self, model, layers=None, weight=0.5, **kwargs):
+    def __init__(
+        self,
+        model: keras.Model,
+        layers: Sequence[str] | None = None,
+        weight: float = 0.5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
             raise TypeError(

@@ -1,6 +1,7 @@
 """Likelihoods whose pixels are independent given the decoder's outputs."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +27,7 @@ class Bernoulli(Likelihood):
 
     data_range = (0.0, 1.0)
 
-    def __init__(self, dynamic=False, **kwargs):
+    def __init__(self, dynamic: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dynamic = dynamic
 
@@ -72,12 +73,16 @@ class Normal(Likelihood):
     # Half a grey level of 8-bit data: below it a density measures rounding.
     MIN_VARIANCE = (0.5 / 255.0) ** 2
 
-    def __init__(self, variance="learned", data_range=(0.0, 1.0), **kwargs):
+    def __init__(
+        self,
+        variance: float | str = "learned",
+        data_range: tuple[float, float] | None = (0.0, 1.0),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         number = isinstance(variance, (int, float)) and not isinstance(variance, bool)
-        if variance not in ("learned", "optimal") and not (
-            number and math.isfinite(variance) and variance > 0
-        ):
+        fixed = number and 0.0 < float(variance) < math.inf
+        if variance not in ("learned", "optimal") and not fixed:
             raise ValueError(
                 "`variance` must be a positive number, 'learned' or 'optimal'. "
                 f"Received: variance={variance!r}"
@@ -147,7 +152,9 @@ class LogCosh(Likelihood):
         ValueError: `a` is no positive number.
     """
 
-    def __init__(self, a=10.0, data_range=(0.0, 1.0), **kwargs):
+    def __init__(
+        self, a: float = 10.0, data_range: tuple[float, float] | None = (0.0, 1.0), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not 0.0 < a < math.inf:
             raise ValueError(f"`a` must be a positive number. Received: a={a!r}")
@@ -182,7 +189,7 @@ class Observed(Likelihood):
 
     missing = True
 
-    def __init__(self, likelihood="bernoulli", **kwargs):
+    def __init__(self, likelihood: str | Likelihood = "bernoulli", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         likelihood = get(likelihood)
         whole = type(likelihood).log_prob is not Likelihood.log_prob
@@ -223,7 +230,7 @@ class Observed(Likelihood):
         return cls(**{**config, "likelihood": inner})
 
 
-def get(identifier):
+def get(identifier: str | Likelihood) -> Likelihood:
     """A likelihood from its name or itself.
 
     Args:

@@ -196,7 +196,9 @@ class AuxiliaryVAE(VAE):
         y = self._known(x, condition)
         if y is not None:
             unknown = 1.0 - ops.sum(y, axis=-1, keepdims=True)
-            y = y + unknown * distributions.categorical.one_hot_of_largest(self._log_qy(x, a, training))
+            y = y + unknown * distributions.categorical.one_hot_of_largest(
+                self._log_qy(x, a, training)
+            )
         return self._encoded_with(x, a, y, training), y
 
     def _known(self, x, condition):

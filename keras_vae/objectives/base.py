@@ -94,10 +94,10 @@ class Objective:
         backward: how many of the samples have a gradient, or None for all; see `IWAE`.
     """
 
-    terms = ()
-    samples = 1
-    gradient = "standard"
-    backward = None
+    terms: tuple[str, ...] = ()
+    samples: int = 1
+    gradient: str = "standard"
+    backward: int | None = None
 
     def __call__(self, evidence):
         """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""

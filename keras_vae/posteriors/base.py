@@ -5,6 +5,8 @@ and `layer.distribution(*parameters)` the distribution they describe. The two
 are apart so that compiled functions can return the parameters as plain arrays.
 """
 
+from typing import Any
+
 import keras
 
 from keras_vae import initializers
@@ -32,7 +34,7 @@ class Posterior(keras.layers.Layer):
     chooses = False
     num_parameters = 1
 
-    def __init__(self, latent_dim, seed=None, **kwargs):
+    def __init__(self, latent_dim: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "posterior", **kwargs})
         self.latent_dim = latent_dim
         self.seed = seed

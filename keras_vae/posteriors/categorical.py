@@ -1,5 +1,7 @@
 """Categorical codes, relaxed in training."""
 
+from typing import Any
+
 from keras_vae import distributions, schedules
 from keras_vae._registry import register
 from keras_vae.posteriors.base import Posterior
@@ -26,7 +28,14 @@ class Categorical(Posterior):
 
     chooses = True
 
-    def __init__(self, variables, classes, temperature=0.5, seed=None, **kwargs):
+    def __init__(
+        self,
+        variables: int,
+        classes: int,
+        temperature: float | schedules.Schedule = 0.5,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         for name, value, least in (("variables", variables, 1), ("classes", classes, 2)):
             if not isinstance(value, int) or value < least:
                 raise ValueError(

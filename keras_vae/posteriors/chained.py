@@ -1,6 +1,8 @@
 """Two layers of codes: a normal, and a normal given the first."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -33,14 +35,14 @@ class ChainedPosterior(Posterior):
 
     def __init__(
         self,
-        latent_dim,
-        top_dim,
-        units=(100, 100),
-        activation="tanh",
-        log_var_bound=10.0,
-        seed=None,
-        **kwargs,
-    ):
+        latent_dim: int,
+        top_dim: int,
+        units: Sequence[int] = (100, 100),
+        activation: str = "tanh",
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_top_dim(latent_dim, top_dim)
         super().__init__(latent_dim, seed, **kwargs)
         self.top_dim, self.log_var_bound = top_dim, log_var_bound

@@ -1,6 +1,7 @@
 """A normal sent through flows: planar, radial, inverse autoregressive."""
 
 import itertools
+from typing import Any
 
 from keras import ops
 
@@ -30,12 +31,19 @@ class FlowPosterior(Extended):
     """
 
     def __init__(
-        self, latent_dim, kind="planar", flows=10, log_var_bound=10.0, seed=None, **kwargs
-    ):
+        self,
+        latent_dim: int,
+        kind: str = "planar",
+        flows: int = 10,
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
         check_sizes(flows=(flows, 0))
-        self._flow = {"planar": Planar, "radial": Radial}[kind]
+        kinds: dict[str, Any] = {"planar": Planar, "radial": Radial}
+        self._flow = kinds[kind]
         size = flows * self._flow.size(latent_dim)
         super().__init__(latent_dim, size, log_var_bound, seed, **kwargs)
         self.kind, self.flows = kind, flows
@@ -74,14 +82,14 @@ class InverseAutoregressive(Extended):
 
     def __init__(
         self,
-        latent_dim,
-        steps=4,
-        units=64,
-        context_dim=32,
-        log_var_bound=10.0,
-        seed=None,
-        **kwargs,
-    ):
+        latent_dim: int,
+        steps: int = 4,
+        units: int = 64,
+        context_dim: int = 32,
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         flows.check_sizes(steps=(steps, 0), units=(units, 1), context_dim=(context_dim, 1))
         extra = context_dim if steps else 0
         super().__init__(latent_dim, extra, log_var_bound, seed, **kwargs)

@@ -1,6 +1,7 @@
 """Normal posteriors: of independent dimensions, and with a full covariance."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +29,9 @@ class DiagonalNormal(Posterior):
     is_diagonal_normal = True
     num_parameters = 2
 
-    def __init__(self, latent_dim, log_var_bound=10.0, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, log_var_bound: float = 10.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(latent_dim, seed, **kwargs)
         self.log_var_bound = log_var_bound
         self.projection = self._dense(2 * latent_dim, seed)
@@ -58,12 +61,19 @@ class Extended(Posterior):
     parameters `(mean, log_var)`.
     """
 
-    def __init__(self, latent_dim, extra, log_var_bound=10.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        extra: int,
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(latent_dim, seed, **kwargs)
         self.num_parameters = 3 if extra else 2
         self.base = DiagonalNormal(latent_dim, log_var_bound, seed, name="base")
         self.log_var_bound = log_var_bound
-        self.extra = None
+        self.extra: Any = None
         if extra:
             *_, extra_seed = itertools.islice(initializers.seeds(seed), 2)
             self.extra = self._dense(extra, extra_seed, name="extra")
@@ -97,7 +107,9 @@ class FullCovariance(Extended):
         seed: int for the initial weights, or None.
     """
 
-    def __init__(self, latent_dim, log_var_bound=10.0, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, log_var_bound: float = 10.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(latent_dim, latent_dim**2, log_var_bound, seed, **kwargs)
         # At random, a dimension would start with noise of all those before it.
         self.extra.kernel_initializer = keras.initializers.Zeros()

@@ -1,10 +1,13 @@
 """Codes without noise, and those of which the largest units are kept."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_vae import distributions
 from keras_vae._registry import register
+from keras_vae._types import Tensor
 from keras_vae.posteriors.base import Posterior
 
 # Derivatives of activations as functions of their values.
@@ -36,7 +39,9 @@ class Point(Posterior):
 
     has_density = False
 
-    def __init__(self, latent_dim, activation=None, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, activation: str | None = None, seed: int | None = None, **kwargs: Any
+    ) -> None:
         if activation is not None and not isinstance(activation, str):
             raise ValueError(
                 f"`activation` must be a name or None. Received: activation={activation!r}"
@@ -96,7 +101,9 @@ class SparsePoint(Point):
     slope = None
     chooses = True
 
-    def __init__(self, latent_dim, k, alpha=1.0, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, k: int, alpha: float = 1.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         if not isinstance(k, int) or not 1 <= k <= latent_dim:
             raise ValueError(
                 f"`k` must be an integer from 1 to the number of units, {latent_dim}. "
@@ -120,7 +127,7 @@ class SparsePoint(Point):
         return config
 
 
-def largest(values, k):
+def largest(values: Tensor, k: int) -> Tensor:
     """The k largest of the last axis `(..., d)`, the others 0; never more than k."""
     _, index = ops.top_k(values, k)
     kept = ops.sum(ops.one_hot(index, values.shape[-1], dtype="float32"), axis=-2)

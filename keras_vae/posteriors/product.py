@@ -1,6 +1,8 @@
 """Posteriors side by side, each with its part of the code."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 from keras_vae import _registry, distributions
 from keras_vae._registry import register
@@ -17,7 +19,7 @@ class ProductPosterior(Posterior):
     Output: the parameters of the parts, one after another.
     """
 
-    def __init__(self, parts, **kwargs):
+    def __init__(self, parts: Sequence[Posterior], **kwargs: Any) -> None:
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
         self.has_density = all(part.has_density for part in parts)

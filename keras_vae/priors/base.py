@@ -1,5 +1,7 @@
 """Priors p(z): layers that give a distribution over latent codes."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -23,7 +25,7 @@ class Prior(keras.layers.Layer):
     from_noise = True
     chooses = False
 
-    def __init__(self, latent_dim, **kwargs):
+    def __init__(self, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
         self.latent_dim = latent_dim
         self.built = True

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_vae._types import Array, Floats
 from keras_vae.distributions.base import LOG_2PI
 
 
@@ -22,7 +23,14 @@ class Fit(NamedTuple):
     history: list
 
 
-def fit(x, components=10, seed=0, iterations=200, tolerance=1e-4, regularization=1e-3):
+def fit(
+    x: Array,
+    components: int = 10,
+    seed: int = 0,
+    iterations: int = 200,
+    tolerance: float = 1e-4,
+    regularization: float = 1e-3,
+) -> Fit:
     """Fits a mixture of normals by expectation maximisation, Dempster et al. 1977.
 
     It starts from a k-means++ choice of means (Arthur & Vassilvitskii 2007). Each
@@ -65,7 +73,7 @@ def fit(x, components=10, seed=0, iterations=200, tolerance=1e-4, regularization
         shares = np.exp(joint - total[:, None])
 
 
-def responsibilities(x, found):
+def responsibilities(x: Array, found: Fit) -> Floats:
     """p(k|x), of which normal each point is, `(n, k)` float64.
 
     Args:

@@ -1,6 +1,7 @@
 """N(0, I) sent through coupling layers, trained with the model."""
 
 import itertools
+from typing import Any
 
 from keras import ops
 
@@ -27,7 +28,14 @@ class FlowPrior(Prior):
         ValueError: a number that is out of range.
     """
 
-    def __init__(self, latent_dim, couplings=6, units=64, seed=None, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        couplings: int = 6,
+        units: int = 64,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         flows.check_sizes(couplings=(couplings, 0), units=(units, 1))
         super().__init__(latent_dim, **kwargs)
         self.couplings, self.units, self.seed = couplings, units, seed

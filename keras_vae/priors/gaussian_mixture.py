@@ -1,5 +1,7 @@
 """A mixture of normals with full covariances, fitted to codes."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -26,7 +28,7 @@ class GaussianMixture(Prior):
 
     from_noise = False
 
-    def __init__(self, latent_dim, components, **kwargs):
+    def __init__(self, latent_dim: int, components: int, **kwargs: Any) -> None:
         if not isinstance(components, int) or components < 1:
             raise ValueError(
                 "`components` must be an integer of at least 1. "

@@ -1,5 +1,7 @@
 """A mixture of diagonal normals, trained with the model."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -22,7 +24,9 @@ class MixturePrior(Prior):
 
     chooses = True
 
-    def __init__(self, latent_dim, components, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, components: int, seed: int | None = None, **kwargs: Any
+    ) -> None:
         if not isinstance(components, int) or components < 1:
             raise ValueError(
                 "`components` must be an integer of at least 1. "
@@ -61,7 +65,9 @@ class LearnedMixture(MixturePrior):
     Args: as `MixturePrior`.
     """
 
-    def __init__(self, latent_dim, components=10, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, components: int = 10, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(latent_dim, components, seed, **kwargs)
         shape = (components, latent_dim)
         self.logits = self.add_weight((components,), "zeros", name="logits")

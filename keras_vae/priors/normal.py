@@ -1,5 +1,7 @@
 """Normal priors: N(0, I), and one fitted to codes."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -32,7 +34,7 @@ class LinearNormal(Prior):
         condition_dim: length c of the encoded conditions, or None.
     """
 
-    def __init__(self, latent_dim, condition_dim=None, **kwargs):
+    def __init__(self, latent_dim: int, condition_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(latent_dim, **kwargs)
         self.condition_dim = condition_dim
 

@@ -3,6 +3,9 @@
 Positions go row by row, from the left to the right.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -97,15 +100,15 @@ class GatedPixelCNN(keras.layers.Layer):
 
     def __init__(
         self,
-        num_codes,
-        map_shape,
-        condition_dim=None,
-        channels=64,
-        depth=8,
-        kernel_size=3,
-        seed=None,
-        **kwargs,
-    ):
+        num_codes: int,
+        map_shape: Sequence[int],
+        condition_dim: int | None = None,
+        channels: int = 64,
+        depth: int = 8,
+        kernel_size: int = 3,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
         map_shape = tuple(map_shape)
         sizes = {"channels": channels, "depth": depth, "num_codes": num_codes}

@@ -1,5 +1,8 @@
 """Priors side by side, each with its part of the code."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_vae import _registry, distributions
 from keras_vae._registry import register
 from keras_vae.priors.base import Prior
@@ -13,7 +16,7 @@ class ProductPrior(Prior):
         parts: priors, in the order of their dimensions in the code.
     """
 
-    def __init__(self, parts, **kwargs):
+    def __init__(self, parts: Sequence[Prior], **kwargs: Any) -> None:
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
         self.chooses = any(part.chooses for part in parts)

@@ -1,6 +1,8 @@
 """VampPrior: the mixture of the posteriors of learned pseudo-inputs."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
@@ -26,7 +28,14 @@ class VampPrior(MixturePrior):
         ValueError: `components` below 1.
     """
 
-    def __init__(self, latent_dim, components=500, data_shape=(28, 28, 1), seed=None, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        components: int = 500,
+        data_shape: Sequence[int] = (28, 28, 1),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(latent_dim, components, seed, **kwargs)
         self.data_shape = tuple(data_shape)
         self.raw_inputs = self.add_weight(

@@ -25,5 +25,5 @@ def test_one_failure_fails_and_the_others_still_run(checks, status, tmp_path, ca
 
 
 def test_without_a_checkout_it_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="checkout"):
+    with pytest.raises(SystemExit, match="checkout"):
         style.run(tmp_path)

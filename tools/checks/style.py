@@ -26,7 +26,7 @@ def run(root=ROOT, checks=CHECKS):
         0 where all passed, else 1.
     """
     if not (root / "tests").is_dir():
-        raise FileNotFoundError(f"`check` needs a checkout, with its tests. Received: {root}")
+        raise SystemExit(f"`check` needs a checkout, with its tests. Received: {root}")
     failed = []
     for name, arguments in checks.items():
         started = time.monotonic()

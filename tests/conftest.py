@@ -1,6 +1,7 @@
 """What the tests share: small models, a NumPy reference, seeds."""
 
 import os
+import zlib
 
 import keras
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-if keras.backend.backend() == "tensorflow":
+# The end-to-end tests run as users run them (tools/checks/testing.py).
+DEFAULTS = os.environ.get("KERAS_VAE_TEST_DEFAULTS") == "1"
+
+if keras.backend.backend() == "tensorflow" and not DEFAULTS:
     import tensorflow as tf
 
-    # Tests build many graphs and run each a few times: less than optimising them takes.
+    # Tests build many graphs and run each a few times, which takes less time than optimising them.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     # The end of an iterator waits for the thread that tunes it, which is mostly asleep.
     untuned, tuned = tf.data.Options(), tf.data.Dataset.__iter__
@@ -19,6 +23,29 @@ if keras.backend.backend() == "tensorflow":
     tf.data.Dataset.__iter__ = lambda data: tuned(data.with_options(untuned))
 
 SHAPE = (8, 8, 1)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Divides the tests marked `turns` among the backends of this run, by their parameters.
+
+    `tools test` names the backends. Without it, as under plain pytest, every test runs.
+    """
+    backends = os.environ.get("KERAS_VAE_TEST_TURNS", "").split()
+    if keras.backend.backend() not in backends:
+        return
+    others = [
+        item
+        for item in items
+        if item.get_closest_marker("turns") and turn(item, backends) != keras.backend.backend()
+    ]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
+
+
+def turn(item, backends):
+    """The backend whose turn a test is: the same for all tests of the same parameters."""
+    key = item.callspec.id if hasattr(item, "callspec") else item.name
+    return backends[zlib.crc32(key.encode()) % len(backends)]
 
 
 @pytest.fixture(autouse=True)

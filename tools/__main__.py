@@ -131,8 +131,11 @@ def parser():
 
     add("check", "Check style, type hints and the order of the modules, in seconds.")
 
-    command = add("test", "Run all tests, on each backend in its own process.")
+    command = add("test", "Run the tests, on each backend in its own process.")
     command.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])
+    tier = command.add_mutually_exclusive_group()
+    tier.add_argument("--quick", action="store_true", help="nothing slow, on one backend")
+    tier.add_argument("--changed", action="store_true", help="tests of what differs from HEAD")
     command.add_argument("arguments", nargs="*", help="for pytest, after --")
     return top
 
@@ -154,7 +157,8 @@ def main(argv=None):
     if arguments.command == "test":
         from .checks import testing
 
-        return testing.run(arguments.backends, arguments.arguments)
+        tier = "quick" if arguments.quick else "changed" if arguments.changed else "all"
+        return testing.run(arguments.backends, arguments.arguments, tier)
 
     from . import commands
 

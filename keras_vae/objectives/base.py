@@ -89,15 +89,25 @@ class Objective:
     Attributes:
         terms: names under which the terms are logged, in order.
         samples: samples of z for each example.
-        gradient: "standard", or "dreg" for samples whose gradient to the encoder is
-            doubly reparameterised; see `IWAE`.
-        backward: how many of the samples have a gradient, or None for all; see `IWAE`.
     """
 
     terms: tuple[str, ...] = ()
     samples: int = 1
-    gradient: str = "standard"
-    backward: int | None = None
+
+    def draw(self, evidence, probe):
+        """The samples of z that are decoded, and that the gradient goes through.
+
+        By default those that were drawn from q(z|x).
+
+        Args:
+            evidence: `Evidence` in which `log_px` is still missing.
+            probe: function without arguments that gives a `models.probes.Probe`, for
+                objectives that ask the model for more.
+
+        Returns:
+            `Evidence` with `z`, `log_qz` and, where `z` are some of many, `every`.
+        """
+        return evidence
 
     def __call__(self, evidence):
         """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""

@@ -1,4 +1,4 @@
-"""`test`: the whole suite, each backend in a process of its own."""
+"""`test`: the test suite in three tiers: quick, changed files only, and everything."""
 
 import os
 import re
@@ -7,11 +7,18 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
 
-# Tests that no backend changes run once: in a process of their own, with the last backend.
-# That is PyTorch where all are asked for, which compiles nothing.
+from . import changes
+
+ROOT = Path(__file__).resolve().parents[2]
+# Tests that no backend changes run once, on the last backend. That is PyTorch where all are
+# asked for, which compiles nothing.
 ONCE = "once"
-# Tests compile much and run it once: what XLA optimises on JAX it never earns back. Its newer
+# End-to-end tests run as users run them: in a process of their own, with nothing switched off.
+DEFAULTS = "defaults"
+# Most tests compile much and run it once: what XLA optimises is never earned back. Its newer
 # emitters and their parallel compilation take more than twice as long, for the same numbers.
 QUICK = {
     "jax": {
@@ -19,85 +26,127 @@ QUICK = {
         "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
     }
 }
-# Pytest's exit status where no test was chosen.
+# Tells tests/conftest.py to leave TensorFlow's optimisations on.
+SWITCH = "KERAS_VAE_TEST_DEFAULTS"
+# The backends of this run, among which the tests marked `turns` are divided.
+TURNS = "KERAS_VAE_TEST_TURNS"
+# Pytest's exit status if no test was selected.
 NO_TESTS = 5
 
 
-def run(backends, arguments):
-    """Runs pytest for each backend and for what needs but one, as many at once as there are cores.
+class Job(NamedTuple):
+    """One process of pytest."""
 
-    Prints what each process prints, and a closing line that adds up their counts.
+    name: str
+    backend: str
+    marked: str
+
+
+def jobs(backends, tier):
+    """The processes of a tier, the longest first.
+
+    Args:
+        backends: names of backends.
+        tier: "all", "quick" for what is not slow on the last backend, or "changed".
+    """
+    last = backends[-1]
+    here = f"not {ONCE} and not {DEFAULTS}"
+    if tier == "quick":
+        return [Job(last, last, f"{here} and not slow"), Job(ONCE, last, f"{ONCE} and not slow")]
+    found = [Job(backend, backend, here) for backend in backends[:-1]]
+    # In two halves, so that the cores end at about the same time.
+    found += [Job(ONCE, last, f"{ONCE} and slow"), Job(ONCE, last, f"{ONCE} and not slow")]
+    found += [Job(last, last, here)]
+    return found + [Job(DEFAULTS, backend, DEFAULTS) for backend in backends]
+
+
+def run(backends, arguments, tier="all"):
+    """Runs the processes of a tier, as many at once as there are cores.
+
+    Prints what each process prints, and a last line with the sum of their counts.
 
     Args:
         backends: names of backends.
         arguments: further arguments for pytest.
+        tier: as in `jobs`.
 
     Returns:
         The worst exit status of the processes that had tests to run.
     """
     started = time.monotonic()
-    # In the order of how long they take, the longest first.
-    jobs = [(backend, backend, f"not {ONCE}") for backend in backends]
-    jobs.insert(len(jobs) - 1, (ONCE, backends[-1], ONCE))
+    if tier == "changed":
+        files = changes.tests_of(changes.changed_files(ROOT), ROOT)
+        if not files:
+            print("No test belongs to what has changed.")
+            return 0
+        print(f"{len(files)} test files: {', '.join(files)}", flush=True)
+        arguments = [*arguments, *files]
+    processes = jobs(backends, tier)
     with ThreadPoolExecutor(os.cpu_count()) as pool, tempfile.TemporaryDirectory() as cache:
-        environment = {**_frugal(len(jobs), cache), **os.environ}
-        # Whatever goes wrong in one process, the others are still worth knowing.
-        runs = [pool.submit(_run, *job, arguments, environment) for job in jobs]
+        # If one process fails, the results of the others are still worth having.
+        settings = [_settings(job, processes, cache) for job in processes]
+        runs = [
+            pool.submit(_run, *both, arguments) for both in zip(processes, settings, strict=True)
+        ]
         results = [future.result() for future in runs]
     totals = {"passed": 0, "failed": 0, "skipped": 0}
-    for (name, _, _), (_, counts) in zip(jobs, results, strict=True):
-        print(f"{name}: {_sentence(counts)}")
+    for job, (_, counts, seconds) in zip(processes, results, strict=True):
+        print(f"{job.name} ({job.backend}, {job.marked}): {_sentence(counts)} in {seconds:.0f} s")
         for word in totals:
             totals[word] += counts.get(word, 0)
     print(f"All backends in {time.monotonic() - started:.0f} s:\n{_sentence(totals)}")
-    # A job without tests, such as all but one when a single file is asked for, failed nothing.
-    ran = [status for status, _ in results if status != NO_TESTS]
+    # A process without tests, such as most when a single file is asked for, failed nothing.
+    ran = [status for status, _, _ in results if status != NO_TESTS]
     return max(ran, default=NO_TESTS)
 
 
-def _frugal(processes, cache):
-    """Settings under which so many processes at once get in each other's way least."""
+def _settings(job, processes, cache):
+    """The environment of one of these processes."""
     cores = os.cpu_count()
+    # More threads would wait for a core that another process occupies.
+    threads = dict.fromkeys(
+        ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(cores // min(cores, len(processes)))
+    )
+    chosen = {
+        "KERAS_BACKEND": job.backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        TURNS: " ".join(sorted({process.backend for process in processes})),
+    }
+    if job.name == DEFAULTS:
+        return {**threads, **os.environ, **chosen, SWITCH: "1"}
     return {
-        # Threads that wait for each other on a core that another process has.
-        **dict.fromkeys(
-            ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(cores // min(cores, processes))
-        ),
+        **threads,
         # Many tests compile the same small programs.
         "JAX_COMPILATION_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        **QUICK.get(job.backend, {}),
+        **os.environ,
+        **chosen,
     }
 
 
-def _run(name, backend, marked, arguments, environment):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marked]
+def _run(job, environment, arguments):
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", job.marked]
     process = subprocess.Popen(
-        command + arguments,
-        env={
-            **QUICK.get(backend, {}),
-            **environment,
-            "KERAS_BACKEND": backend,
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        },
-        stdout=subprocess.PIPE,
-        text=True,
+        command + arguments, env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
     closing = ""
     for line in process.stdout:
-        print(f"{name:<10} {line}", end="", flush=True)
+        print(f"{job.name if job.name == ONCE else job.backend:<10} {line}", end="", flush=True)
         if re.search(r"\d+ (passed|failed|error|skipped).* in ", line):
             closing = line
-    return abs(process.wait()), counted(closing)
+    return abs(process.wait()), counted(closing), time.monotonic() - started
 
 
 def counted(closing):
     """Counts in pytest's closing line; errors are failures."""
-    found = {}
+    counts = {}
     for number, word in re.findall(r"(\d+) (passed|failed|error|skipped)", closing):
         word = "failed" if word == "error" else word
-        found[word] = found.get(word, 0) + int(number)
-    return found
+        counts[word] = counts.get(word, 0) + int(number)
+    return counts
 
 
 def _sentence(counts):

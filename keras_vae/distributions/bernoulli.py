@@ -1,4 +1,4 @@
-"""Independent values of 0 and 1."""
+"""Independent Bernoulli variables."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""Normal distributions: of independent dimensions, and with a full covariance."""
+"""Normal distributions with a diagonal or a full covariance."""
 
 from keras import ops
 
@@ -77,11 +77,11 @@ class MultivariateNormal(Distribution):
 
     @property
     def variance(self):
-        """Variance of each coordinate by itself, `(n, d)` or `(d,)`."""
+        """Variance of each coordinate, `(n, d)` or `(d,)`."""
         return ops.sum(ops.square(self.factor), axis=-1)
 
     def marginals(self):
-        """The `Normal` of each coordinate by itself."""
+        """The marginal of each coordinate, a `Normal`."""
         return Normal(self.mean, ops.log(self.variance))
 
     def transform(self, noise):
@@ -121,7 +121,7 @@ class MultivariateNormal(Distribution):
         return 0.5 * (self.factor.shape[-1] * (1.0 + LOG_2PI) + self.log_det_covariance())
 
     def kl_each(self, other):
-        """KL of every coordinate's own distribution, whose sum is at most the KL."""
+        """KL of the marginal of each coordinate; the sum is at most the KL."""
         return self.marginals().kl_each(other)
 
     def kl(self, other):

@@ -1,8 +1,8 @@
 """Posteriors q(z|x): encoder features in, parameters and a distribution out.
 
 A posterior is a layer: `parameters = layer(features)` is a tuple of tensors,
-and `layer.distribution(*parameters)` the distribution they describe. The two
-are apart so that compiled functions can return the parameters as plain arrays.
+and `layer.distribution(*parameters)` is their distribution. The two are separate
+so that compiled functions can return the parameters as plain arrays.
 """
 
 from typing import Any
@@ -20,9 +20,8 @@ class Posterior(keras.layers.Layer):
         seed: int for the initial weights, or None.
 
     Attributes:
-        has_density: whether samples of q have a density, without which no bound on
-            log p(x) can be had.
-        num_parameters: number of tensors that `call` gives.
+        has_density: whether samples of q have a density. Bounds on log p(x) need one.
+        num_parameters: number of tensors that `call` returns.
         is_diagonal_normal: whether q is a `distributions.Normal` with the parameters
             `(mean, log_var)`.
         chooses: whether the code that is kept is chosen (a class, the units to keep),
@@ -40,11 +39,11 @@ class Posterior(keras.layers.Layer):
         self.seed = seed
 
     def distribution(self, *parameters):
-        """The distribution that these parameters describe."""
+        """The distribution with these parameters."""
         raise NotImplementedError
 
     def training_distribution(self, step, *parameters):
-        """What training draws from at a step; the distribution itself, unless said."""
+        """The distribution that training draws from at a step; `distribution` by default."""
         return self.distribution(*parameters)
 
     def _dense(self, units, seed, name="projection"):

@@ -11,8 +11,8 @@ from keras_vae.posteriors.base import Posterior
 class Categorical(Posterior):
     """q(z|x): independent categorical variables, Jang et al. 2017.
 
-    Training draws relaxed samples at temperature τ, all else one-hot ones. A code
-    is the one-hot vectors of the variables, one after another.
+    Training draws relaxed samples at temperature τ; everything else draws one-hot
+    samples. A code is the concatenated one-hot vectors of the variables.
 
     Args:
         variables: number of variables.
@@ -60,7 +60,7 @@ class Categorical(Posterior):
         return (self.projection(features),)
 
     def distribution(self, logits):
-        """The `distributions.Categorical` that these logits describe."""
+        """The `distributions.Categorical` with these logits."""
         return distributions.Categorical(logits, self.classes)
 
     def training_distribution(self, step, logits):

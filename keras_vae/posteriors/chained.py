@@ -15,13 +15,13 @@ from keras_vae.posteriors.normal import DiagonalNormal
 
 @register
 class ChainedPosterior(Posterior):
-    """q(z₁|x) q(z₂|z₁): the encoder gives the first normal, a network of z₁ the second.
+    """q(z₁|x) q(z₂|z₁): the encoder gives the first normal, a network of z₁ gives the second.
 
     Args:
         latent_dim: dimensions of z₁ and z₂ together.
         top_dim: dimensions of z₂, from 1 to `latent_dim` - 1.
         units: widths of the hidden layers between z₁ and z₂, from z₁ upwards.
-        activation: of these.
+        activation: of the hidden layers.
         log_var_bound: log-variances stay inside ±this.
         seed: int for the initial weights, or None.
 
@@ -61,7 +61,7 @@ class ChainedPosterior(Posterior):
         return self.base(features)
 
     def distribution(self, mean, log_var):
-        """The `distributions.Chained` that these parameters describe."""
+        """The `distributions.Chained` with these parameters."""
         return distributions.Chained(distributions.Normal(mean, log_var), self.above, upwards=True)
 
     def get_config(self):

@@ -1,4 +1,4 @@
-"""A normal sent through flows: planar, radial, inverse autoregressive."""
+"""Posteriors with flows: planar, radial, inverse autoregressive."""
 
 import itertools
 from typing import Any
@@ -13,11 +13,11 @@ from keras_vae.posteriors.normal import Extended
 
 @register
 class FlowPosterior(Extended):
-    """q(z|x): a diagonal normal sent through flows whose parameters the encoder gives.
+    """q(z|x): a diagonal normal, then flows whose parameters are outputs of the encoder.
 
     Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015. Neither
-    kind has an inverse in closed form: samples come with their densities, other
-    codes have none. Without flows it is `DiagonalNormal`.
+    kind has an inverse in closed form: the density is known at its own samples only.
+    Without flows it is `DiagonalNormal`.
 
     Args:
         latent_dim: number of latent dimensions d.
@@ -49,7 +49,7 @@ class FlowPosterior(Extended):
         self.kind, self.flows = kind, flows
 
     def distribution(self, mean, log_var, values=None):
-        """The `distributions.Transformed` that these parameters describe."""
+        """The `distributions.Transformed` with these parameters."""
         base = distributions.Normal(mean, log_var)
         if values is None:
             return base
@@ -62,15 +62,15 @@ class FlowPosterior(Extended):
 
 @register
 class InverseAutoregressive(Extended):
-    """q(z|x): a diagonal normal sent through inverse autoregressive flows.
+    """q(z|x): a diagonal normal, then inverse autoregressive flows.
 
     Kingma et al., "Improving Variational Inference with Inverse Autoregressive
-    Flow", 2016. The steps' networks are weights of their own; the encoder gives the
-    first normal and a context that every step sees.
+    Flow", 2016. Each step has a network of its own; the encoder gives the first normal
+    and a context, which is an input of all steps.
 
     Args:
         latent_dim: number of latent dimensions d.
-        steps: number of steps, at least 0; without any it is `DiagonalNormal`.
+        steps: number of steps, at least 0; with 0 it is `DiagonalNormal`.
         units: width of each step's hidden layer.
         context_dim: length of the context.
         log_var_bound: log-variances of the first normal stay inside ±this.
@@ -101,7 +101,7 @@ class InverseAutoregressive(Extended):
         ]
 
     def distribution(self, mean, log_var, context=None):
-        """The `distributions.Transformed` that these parameters describe."""
+        """The `distributions.Transformed` with these parameters."""
         base = distributions.Normal(mean, log_var)
         if context is None:
             return base

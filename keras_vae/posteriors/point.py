@@ -1,4 +1,4 @@
-"""Codes without noise, and those of which the largest units are kept."""
+"""Codes without noise; optionally only the largest units are kept."""
 
 from typing import Any
 
@@ -23,12 +23,11 @@ _SLOPES = {
 
 @register
 class Point(Posterior):
-    """A code without noise: what autoencoders have in place of q(z|x).
+    """A code without noise, in place of q(z|x): the code of an autoencoder.
 
     Args:
         latent_dim: number of latent dimensions d.
-        activation: Keras' name of what the code goes through, such as "sigmoid", or
-            None.
+        activation: Keras' name of the code's activation, such as "sigmoid", or None.
         seed: int for the initial weights, or None.
 
     Input shape: `(n, features)`. Output: `(mean,)`, `(n, d)`.
@@ -64,13 +63,13 @@ class Point(Posterior):
 
     @property
     def slope(self):
-        """The activation's derivative as a function of its value; None where unknown."""
+        """The derivative of the activation as a function of its value, or None."""
         return _SLOPES.get(self.activation)
 
     def squared_jacobian(self, features):
         """‖∂code/∂features‖²_F = Σ_j s'(a_j)² Σ_i W_ij², `(n,)` float32.
 
-        Rifai et al., "Contractive Auto-Encoders", 2011, where the slope is known.
+        Rifai et al., "Contractive Auto-Encoders", 2011. Needs a `slope`.
         """
         (code,) = self(features)
         rows = ops.sum(ops.square(ops.convert_to_tensor(self.projection.kernel)), axis=0)
@@ -82,22 +81,22 @@ class Point(Posterior):
 
 @register
 class SparsePoint(Point):
-    """A linear code of which the k largest units are kept and the others are 0.
+    """A linear code whose k largest units are kept; the others are set to 0.
 
-    Makhzani & Frey, "k-Sparse Autoencoders", 2013. The gradient reaches the units that
-    were kept only. No more than k are, even of units that are equal.
+    Makhzani & Frey, "k-Sparse Autoencoders", 2013. Only the kept units have a gradient.
+    Exactly k units are kept, also when several are equal.
 
     Args:
         latent_dim: number of latent dimensions d.
         k: units kept in training, from 1 to d.
-        alpha: at any other time round(αk) are kept, at most d.
+        alpha: outside training round(αk) units are kept, at most d.
         seed: int for the initial weights, or None.
 
     Raises:
         ValueError: a number that is out of range.
     """
 
-    # Not a derivative of the whole code, which is cut as well.
+    # The selection of units is no elementwise activation.
     slope = None
     chooses = True
 
@@ -128,7 +127,7 @@ class SparsePoint(Point):
 
 
 def largest(values: Tensor, k: int) -> Tensor:
-    """The k largest of the last axis `(..., d)`, the others 0; never more than k."""
+    """Keeps the k largest values along the last axis and sets the others to 0."""
     _, index = ops.top_k(values, k)
     kept = ops.sum(ops.one_hot(index, values.shape[-1], dtype="float32"), axis=-2)
     return values * kept

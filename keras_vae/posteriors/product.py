@@ -1,4 +1,4 @@
-"""Posteriors side by side, each with its part of the code."""
+"""Products of posteriors, one for each part of the code."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from keras_vae.posteriors.base import Posterior
 
 @register
 class ProductPosterior(Posterior):
-    """Independent parts of a code, each with a posterior of its own.
+    """A code of independent parts, each with its own posterior.
 
     Args:
-        parts: posteriors, in the order of their dimensions in the code.
+        parts: posteriors, in the order of the parts in the code.
 
-    Output: the parameters of the parts, one after another.
+    Output: the parameters of all parts, in order.
     """
 
     def __init__(self, parts: Sequence[Posterior], **kwargs: Any) -> None:

@@ -16,8 +16,8 @@ class Prior(keras.layers.Layer):
         latent_dim: number of latent dimensions d.
 
     Attributes:
-        from_noise: whether a code is made of d standard normal numbers, as what is
-            exported needs it.
+        from_noise: whether `distribution(...).transform` turns normal noise into codes;
+            an exported `sample` needs that.
         chooses: whether the noise chooses (a class, a component), so that rounding
             may choose another.
     """
@@ -32,11 +32,11 @@ class Prior(keras.layers.Layer):
 
     @property
     def noise_dim(self):
-        """Normal numbers that `distribution(...).transform` makes one code of."""
+        """Length of the noise that `distribution(...).transform` turns into one code."""
         return self.latent_dim
 
     def attach(self, model):
-        """Called with the model that the prior becomes part of; nothing, unless said."""
+        """Called with the model that takes this prior; does nothing by default."""
 
     def distribution(self, condition=None):
         """p(z) or p(z|y) as a distribution with parameters `(d,)` or `(n, d)`."""
@@ -62,12 +62,12 @@ class Prior(keras.layers.Layer):
 
 @register
 class NoPrior(Prior):
-    """What an autoencoder has: nothing was ever asked of its codes as a whole."""
+    """No prior: the training of an autoencoder does not constrain the distribution of codes."""
 
     from_noise = False
 
     def distribution(self, condition=None):
-        # It has no density either, and says so when it is asked for one.
+        # Its `log_prob` raises an error that says why there is no density.
         return distributions.Point(ops.zeros((self.latent_dim,), "float32"))
 
     def sample(self, n, rng, condition=None):

@@ -11,7 +11,7 @@ from keras_vae.priors.base import Prior
 
 @register
 class UniformCategorical(Prior):
-    """Independent variables, each of whose classes are equally probable.
+    """Independent categorical variables with uniform probabilities.
 
     Args:
         variables: number of variables.

@@ -16,7 +16,7 @@ from keras_vae.priors.base import Prior
 class ChainedPrior(Prior):
     """p(z₂) p(z₁|z₂) with p(z₂) = N(0, I), of the code (z₁, z₂).
 
-    Args: as `ChainedPosterior`; `units` count from z₁ upwards here too.
+    Args: as `posteriors.ChainedPosterior`; `units` are in the same order, from z₁ upwards.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""N(0, I) sent through coupling layers, trained with the model."""
+"""A flow prior: N(0, I) after coupling layers, trained with the model."""
 
 import itertools
 from typing import Any
@@ -12,11 +12,11 @@ from keras_vae.priors.base import Prior
 
 @register
 class FlowPrior(Prior):
-    """p(z): a standard normal sent through affine coupling layers (RealNVP).
+    """p(z): a standard normal after affine coupling layers (RealNVP).
 
-    Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, as a prior
-    of Chen et al., "Variational Lossy Autoencoder", 2017. log p(z) = log N(f⁻¹(z); 0, I)
-    - log|det ∂f|, both directions in closed form. It starts as N(0, I).
+    Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017; as a prior
+    in Chen et al., "Variational Lossy Autoencoder", 2017. log p(z) = log N(f⁻¹(z); 0, I)
+    - log|det ∂f|; both directions have a closed form. It starts as N(0, I).
 
     Args:
         latent_dim: number of latent dimensions d.

@@ -12,11 +12,11 @@ from keras_vae.priors.base import Prior
 
 @register
 class GaussianMixture(Prior):
-    """p(z) = Σ_k w_k N(m_k, L_k L_kᵀ), of fixed weights: `fit` does not train it.
+    """p(z) = Σ_k w_k N(m_k, L_k L_kᵀ), not trainable.
 
-    Fitted to the codes of a trained model it draws codes where the decoder knows them:
-    Ghosh et al., "From Variational to Deterministic Autoencoders", 2020. `from_arrays`
-    makes one of known numbers; before that it is N(0, I).
+    Fitted to the codes of a trained model it draws codes from where the decoder was
+    trained: Ghosh et al., "From Variational to Deterministic Autoencoders", 2020.
+    `from_arrays` sets the parameters; a new instance is N(0, I).
 
     Args:
         latent_dim: number of latent dimensions d.
@@ -50,10 +50,10 @@ class GaussianMixture(Prior):
 
     @classmethod
     def from_arrays(cls, weights, means, factors, **kwargs):
-        """A prior of known numbers.
+        """A prior with given parameters.
 
         Args:
-            weights: `(k,)`, above 0; they are divided by their sum.
+            weights: `(k,)`, above 0; divided by their sum.
             means: `(k, d)`.
             factors: `(k, d, d)`, lower triangular with a positive diagonal.
 

@@ -40,7 +40,7 @@ class MixturePrior(Prior):
         return self.latent_dim + 1
 
     def sample(self, n, rng, condition=None):
-        # The component is chosen in NumPy: no backend's last bit may choose another.
+        # NumPy chooses the component: a rounding difference between backends must not.
         p = self.distribution(condition)
         weights, mean, log_var = (
             ops.convert_to_numpy(value).astype("float64")
@@ -57,10 +57,10 @@ class MixturePrior(Prior):
 
 @register
 class LearnedMixture(MixturePrior):
-    """p(z) = Σ_k w_k N(mean_k, diag(σ²_k)), everything trained.
+    """p(z) = Σ_k w_k N(mean_k, diag(σ²_k)); weights, means and variances are trained.
 
-    As of Jiang et al., "Variational Deep Embedding", 2017, with the component summed
-    out. The means start around 0 and the scales at 1: one component starts as N(0, I).
+    The prior of Jiang et al., "Variational Deep Embedding", 2017, with the component
+    summed out. Means start around 0 and scales at 1; a single component starts as N(0, I).
 
     Args: as `MixturePrior`.
     """
@@ -75,10 +75,10 @@ class LearnedMixture(MixturePrior):
         self.raw_log_vars = self.add_weight(shape, "zeros", name="raw_log_vars")
 
     def start_from(self, weights, means, variances):
-        """Makes it the mixture of these normals.
+        """Sets the parameters to those of a given mixture.
 
         Args:
-            weights: `(k,)`, above 0; they are divided by their sum.
+            weights: `(k,)`, above 0; divided by their sum.
             means, variances: `(k, d)`; log-variances stay inside ±10.
 
         Raises:

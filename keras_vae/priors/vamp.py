@@ -15,8 +15,8 @@ from keras_vae.priors.mixture import MixturePrior
 class VampPrior(MixturePrior):
     """p(z) = 1/K Σ_k q(z|u_k), a mixture of the posteriors of K learned pseudo-inputs.
 
-    Tomczak & Welling, "VAE with a VampPrior", 2018. Pseudo-inputs stay in the range of
-    the data, low + (high - low) · sigmoid(weights), where that has one.
+    Tomczak & Welling, "VAE with a VampPrior", 2018. If the data has a range, pseudo-inputs
+    are low + (high - low) · sigmoid(weights).
 
     Args:
         latent_dim: number of latent dimensions d.
@@ -41,16 +41,16 @@ class VampPrior(MixturePrior):
         self.raw_inputs = self.add_weight(
             (components, *self.data_shape), initializers.StandardNormal(seed), name="raw_inputs"
         )
-        # A function, which Keras does not track: the encoder is the model's part.
+        # A function, because Keras would track a layer: the encoder belongs to the model.
         self._posterior_of = None
         self._data_range = None
 
     def attach(self, model):
-        """Takes the model's encoder and posterior, of which the mixture is made.
+        """Keeps the model's encoder and posterior, which define the mixture.
 
         Raises:
             ValueError: a conditional model, data of another shape, or a posterior that
-                is no diagonal normal.
+                is not a diagonal normal.
         """
         encoder, layer = model.encoder, model.posterior_layer
         if model.condition is not None or not layer.is_diagonal_normal:

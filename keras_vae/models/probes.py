@@ -14,14 +14,14 @@ def hidden_layers(encoder):
     return [layer for layer in encoder.layers if layer.weights and hasattr(layer, "activation")]
 
 
-def hidden(model, seen, x, condition=None, training=False):
+def hidden(model, x, condition=None, training=False, seen=None):
     """What an encoder's hidden layers give for data: a list of tensors `(n, ...)`.
 
     Args:
         model: a `VAE`.
+        x, condition, training: as `VAE.evidence`.
         seen: what the pass that made the codes has kept, see `watched`; where it kept
             nothing, the encoder runs once more.
-        x, condition, training: as `VAE.evidence`.
     """
     if not seen:
         _, values = features_and_hidden(model, model._with_condition(x, condition), training)

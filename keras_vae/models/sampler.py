@@ -58,10 +58,10 @@ class Sampling:
         return self
 
     def _fitted_normal(self, x, y, batch_size):
-        if self.codes_are_integers or self.posterior_layer.chooses:
+        if self.codes_are_integers or self.posterior_layer.relaxes:
             raise ValueError(
-                "A normal prior cannot be fitted to codes that are a choice: of classes, of "
-                f"vectors, or of the units to keep. Received: {type(self.posterior_layer).__name__}"
+                "A normal prior cannot be fitted to codes that are a choice of classes or of "
+                f"vectors. Received: {type(self.posterior_layer).__name__}"
             )
         q = self.posterior(x, y, batch_size)
         try:

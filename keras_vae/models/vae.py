@@ -221,7 +221,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             training=training,
             normal=self._normal,
             squared_jacobian=functools.partial(probes.squared_jacobian, self, x, condition),
-            hidden=functools.partial(probes.hidden, self, seen, x, condition, training),
+            hidden=functools.partial(probes.hidden, self, x, condition, training, seen),
         )
         log_px = functools.partial(self._log_px, x, condition=condition, training=training)
         weigh = self._weigh(evidence, sample_weight)

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import plots, priors
+from keras_vae import _checks, plots
 
 
 class _Watching(keras.callbacks.Callback):
@@ -14,10 +14,7 @@ class _Watching(keras.callbacks.Callback):
     def __init__(self, x=None, condition=None, every=5, n=16, seed=0):
         super().__init__()
         for name, value in (("every", every), ("n", n)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
-                )
+            _checks.count(value, name)
         self.x = None if x is None else x[:n]
         self.condition = None if condition is None else np.asarray(condition)[:n]
         self.every, self.n, self.seed = every, n, seed
@@ -40,7 +37,7 @@ class _Watching(keras.callbacks.Callback):
 
     def samples(self):
         """`(n, ...)` new pictures; None of an autoencoder, which has no prior yet."""
-        if isinstance(getattr(self.model, "prior", None), priors.NoPrior):
+        if not self.model.can_sample:
             return None
         asked = self.condition
         if asked is not None:

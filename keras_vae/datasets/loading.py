@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_vae import _checks
+
 CELEBA_ATTRIBUTES = (
     *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald"),
     *("Bangs", "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair"),
@@ -159,7 +161,7 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
     Where TFDS has no validation split, the last part of its train split is the
     validation split and is not in `"train"`; `info(name).splits` gives the sizes.
     A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
-    drawn, and need neither TFDS nor a download; see `keras_vae.sprites`.
+    drawn, and need neither TFDS nor a download; see `keras_vae.datasets.sprites`.
 
     Args:
         name: one of `names()`.
@@ -187,12 +189,10 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
     spec = info(name)
     _one_of("split", split, SPLITS)
     dtype = _one_of("dtype", getattr(dtype, "__name__", str(dtype)), DTYPES)
-    if limit is not None and (
-        isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 1
-    ):
+    if limit is not None and not _checks.is_integer(limit):
         raise ValueError(f"`limit` must be a positive int or None (all). Received: limit={limit!r}")
     if name == "sprites":
-        from keras_vae import sprites
+        from keras_vae.datasets import sprites
 
         return Data(*sprites.load(split, dtype, limit))
     tf, tfds = _import_tfds()
@@ -228,7 +228,7 @@ def crop_faces(x, size=64):
         raise ValueError(
             f"`x` must be CelebA's aligned originals, (n, 218, 178, 3). Received: shape {x.shape}"
         )
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 1 <= size <= 148:
+    if not _checks.is_integer(size, 1, 148):
         raise ValueError(f"`size` must be an integer from 1 to 148. Received: size={size!r}")
     weights = _area_weights(148, int(size))
     cropped = x[:, 35:183, 15:163].astype("float32")

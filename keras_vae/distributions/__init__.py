@@ -1,9 +1,8 @@
 """Distributions: samples, densities and divergences, tensors in and out."""
 
-from keras_vae.distributions.as_numpy import Arrays
-from keras_vae.distributions.base import LOG_2PI, Distribution, distribution_of, sum_event
+from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.bernoulli import Bernoulli
-from keras_vae.distributions.categorical import Categorical, gumbel, normal_cdf, one_hot_of_largest
+from keras_vae.distributions.categorical import Categorical, gumbel, normal_cdf
 from keras_vae.distributions.chained import Chained
 from keras_vae.distributions.mixture import Mixture, MultivariateMixture
 from keras_vae.distributions.normal import MultivariateNormal, Normal
@@ -12,12 +11,10 @@ from keras_vae.distributions.product import Product
 from keras_vae.distributions.transformed import Transformed
 
 __all__ = [
-    "Arrays",
     "Bernoulli",
     "Categorical",
     "Chained",
     "Distribution",
-    "LOG_2PI",
     "Mixture",
     "MultivariateMixture",
     "MultivariateNormal",
@@ -25,9 +22,6 @@ __all__ = [
     "Point",
     "Product",
     "Transformed",
-    "distribution_of",
     "gumbel",
     "normal_cdf",
-    "one_hot_of_largest",
-    "sum_event",
 ]

@@ -30,6 +30,10 @@ class Distribution:
         """The one value that stands for the distribution: its mean, unless said."""
         return self.mean
 
+    def marginals(self):
+        """The distribution of each coordinate by itself; this one, unless said."""
+        return self
+
     @property
     def noise_dim(self):
         """Numbers of noise that one event is made of: as many as it has, unless said."""

@@ -2,8 +2,18 @@
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.normal import Normal
+
+
+def check_top_dim(latent_dim, top_dim):
+    """Raises `ValueError` unless both layers of codes have at least one dimension."""
+    if not _checks.is_integer(top_dim, 1, latent_dim - 1):
+        raise ValueError(
+            "`top_dim` must be an integer from 1 to one less than all latent dimensions. "
+            f"Received: top_dim={top_dim!r}, latent_dim={latent_dim}"
+        )
 
 
 class Chained(Distribution):

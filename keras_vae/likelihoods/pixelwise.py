@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions, layers, likelihoods
+from keras_vae import distributions, layers
 from keras_vae._registry import register
 from keras_vae.likelihoods.base import Likelihood
 from keras_vae.training import kernels
@@ -83,6 +83,7 @@ class Normal(Likelihood):
                 f"Received: variance={variance!r}"
             )
         self.variance = variance
+        self.depends_on_batch = variance == "optimal"
         self.data_range = None if data_range is None else tuple(data_range)
         if variance == "learned":
             self.raw_log_var = self.add_weight(shape=(), initializer="zeros", name="raw_log_var")
@@ -184,9 +185,9 @@ class Observed(Likelihood):
 
     def __init__(self, likelihood="bernoulli", **kwargs):
         super().__init__(**kwargs)
-        likelihood = likelihoods.get(likelihood)
+        likelihood = get(likelihood)
         whole = type(likelihood).log_prob is not Likelihood.log_prob
-        if whole or getattr(likelihood, "variance", None) == "optimal":
+        if whole or likelihood.depends_on_batch:
             raise ValueError(
                 "Missing values need a likelihood of single pixels whose parameters do not "
                 f"depend on the batch. Received: {type(likelihood).__name__}"
@@ -221,3 +222,30 @@ class Observed(Likelihood):
     def from_config(cls, config):
         inner = keras.saving.deserialize_keras_object(config["likelihood"])
         return cls(**{**config, "likelihood": inner})
+
+
+def get(identifier):
+    """A likelihood from its name or itself.
+
+    Args:
+        identifier: "bernoulli", "dynamic_bernoulli", "normal", "optimal_normal",
+            "logcosh", or a `Likelihood`.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    named = {
+        "bernoulli": Bernoulli,
+        "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
+        "normal": Normal,
+        "optimal_normal": lambda: Normal("optimal"),
+        "logcosh": LogCosh,
+    }
+    if isinstance(identifier, Likelihood):
+        return identifier
+    if identifier not in named:
+        raise ValueError(
+            f"`likelihood` must be one of {sorted(named)} or a Likelihood layer. "
+            f"Received: likelihood={identifier!r}"
+        )
+    return named[identifier]()

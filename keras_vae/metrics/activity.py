@@ -46,7 +46,7 @@ def squared_jacobian(model, x, condition=None, batch_size=32):
     Raises:
         ValueError: what `encode` refuses; codes that are integers.
     """
-    if hasattr(model, "num_codes"):
+    if model.codes_are_integers:
         raise ValueError(
             "Codes that are integers have no derivative. "
             f"Received: a {type(model).__name__} of {model.num_codes} codes"

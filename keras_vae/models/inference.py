@@ -55,7 +55,7 @@ class Inference:
         """
         x, condition = self._checked(x, condition)
         parameters = self._batched("infer", batch_size, x, condition)
-        return distributions.Arrays(
+        return distributions.as_numpy.Arrays(
             self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters))
         )
 
@@ -137,7 +137,7 @@ class Inference:
         Returns:
             `(n, len(values), ...)` float32.
         """
-        if not isinstance(dim, (int, np.integer)) or not 0 <= dim < self.latent_dim:
+        if not _checks.is_integer(dim, 0, self.latent_dim - 1):
             raise ValueError(
                 f"`dim` must be from 0 to {self.latent_dim - 1}. Received: dim={dim!r}"
             )

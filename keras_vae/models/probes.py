@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from keras_vae import posteriors
+from keras_vae.training.noise import uniform
 
 
 def hidden_layers(encoder):
@@ -29,7 +29,7 @@ def has_closed_form(model):
     """Whether one dense layer whose derivative is known makes the code of the data."""
     posterior = model.posterior_layer
     plain = all(isinstance(layer, _PLAIN) for layer in model.encoder.layers)
-    return plain and isinstance(posterior, posteriors.Point) and posterior.slope is not None
+    return plain and posterior.slope is not None
 
 
 def squared_jacobian(model, x, condition=None, vectors=None):
@@ -72,3 +72,31 @@ def squared_jacobian(model, x, condition=None, vectors=None):
     products = model.vector_jacobian(code, repeated(x), ops.reshape(vectors, (-1, d)))
     squares = ops.sum(ops.square(products), axis=tuple(range(1, len(products.shape))))
     return weight * ops.sum(ops.reshape(squares, (count, -1)), axis=0)
+
+
+class Probe:
+    """What an objective may ask of a model about the batch that it is given.
+
+    Args:
+        model: a `VAE`.
+        x: data `(n, ...)`, float32.
+        condition: see `VAE.evidence`.
+        parameters: what `infer` gave for the batch.
+    """
+
+    def __init__(self, model, x, condition, parameters):
+        self._model, self._x = model, x
+        self._condition, self._parameters = condition, parameters
+
+    def uniform(self, shape):
+        """Uniform numbers in [0, 1) from the model's own generator."""
+        return uniform(shape, self._model.seed_generator)
+
+    def log_px(self, z):
+        """log p(x|z) of codes `(K, n, d)` in inference mode, `(K, n)` nats."""
+        return self._model._log_px(self._x, z, self._condition, training=False)
+
+    def fixed_posterior(self):
+        """q(z|x), a distribution whose parameters have no gradient."""
+        fixed = map(ops.stop_gradient, self._parameters)
+        return self._model.posterior_layer.distribution(*fixed)

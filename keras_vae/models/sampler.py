@@ -40,7 +40,7 @@ class Sampling:
         """
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
-        if not isinstance(self.prior, priors.Prior) or self.prior.trainable_variables:
+        if self.codes_are_integers or self.prior.trainable_variables:
             raise ValueError(
                 "This model's prior is trained with it, and samples as it is. "
                 f"Received: prior={type(self.prior).__name__}"

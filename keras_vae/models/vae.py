@@ -8,10 +8,10 @@ from keras import ops
 from keras_vae import _checks, likelihoods, objectives, priors
 from keras_vae._registry import register
 from keras_vae.directions import Directions
+from keras_vae.models import probes
 from keras_vae.models.checks import parts_fit
 from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
-from keras_vae.models.probes import hidden, squared_jacobian
 from keras_vae.models.sampler import Sampling
 from keras_vae.models.saving import Saving
 from keras_vae.training import TrainStep, noise
@@ -107,6 +107,50 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return self.posterior_layer.latent_dim
 
     @property
+    def codes_are_integers(self):
+        """Whether codes are maps of integers `(n, h, w)`, not vectors `(n, latent_dim)`."""
+        return False
+
+    @property
+    def can_sample(self):
+        """Whether there is a prior to draw codes from; see `fit_sampler`."""
+        return self.prior.can_sample
+
+    @property
+    def has_bound(self):
+        """Whether there is a bound on log p(x): `log_likelihood` raises otherwise."""
+        return self.posterior_layer.has_density and self.likelihood.is_density
+
+    @property
+    def has_auxiliary(self):
+        """Whether there are latent variables besides z, which the bound sums over too."""
+        return False
+
+    @property
+    def classifies(self):
+        """Whether the model has `classify`, which gives the probability of each label."""
+        return False
+
+    @property
+    def denoises(self):
+        """Whether the model has `denoise` and a `corruption` that it was trained with."""
+        return False
+
+    @property
+    def takes_labels(self):
+        """Whether conditions are integer labels `(n,)`."""
+        return self.condition is not None and self.condition.are_labels
+
+    @property
+    def takes_attributes(self):
+        """Whether conditions are vectors of attributes `(n, c)`."""
+        return self.condition is not None and not self.condition.are_labels
+
+    def plain(self):
+        """The model without what only its training needs: itself, if there is nothing."""
+        return self
+
+    @property
     def noise_dim(self):
         """Standard normal numbers that one sample of everything latent is made of."""
         return self.latent_dim
@@ -153,50 +197,22 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         if noise is None:
             noise = q.noise(self.objective.samples, self.seed_generator)
         z, log_qz = q.transform_and_log_prob(ops.convert_to_tensor(noise))
-        found = functools.partial(
-            objectives.Evidence,
+        evidence = objectives.Evidence(
             x=x,
             q=q,
             p=p,
+            z=z,
+            log_qz=log_qz,
+            log_px=None,
             step=self.step,
             training=training,
             normal=self._normal,
-            squared_jacobian=functools.partial(squared_jacobian, self, x, condition),
-            hidden=functools.partial(hidden, self, x, condition, training),
+            squared_jacobian=functools.partial(probes.squared_jacobian, self, x, condition),
+            hidden=functools.partial(probes.hidden, self, x, condition, training),
         )
-        dreg = training and self.objective.gradient == "dreg"
-        backward = self.objective.backward if training else None
-        every = None
-        if dreg or backward:
-            scored = self._without_gradient(found, z, log_qz, condition)
-            total = ops.logsumexp(scored.log_weights, axis=0)
-            weights = ops.stop_gradient(ops.exp(scored.log_weights - total))
-        if backward:
-            every, drawn = scored, self._drawn(weights, backward)
-            z, log_qz, weights = (_picked(each, drawn) for each in (z, log_qz, weights))
-        if dreg:
-            fixed = self.posterior_layer.distribution(*map(ops.stop_gradient, parameters))
-            # The same samples, whose gradient is multiplied by their weights.
-            still = ops.stop_gradient(z)
-            z = still + ops.expand_dims(weights, -1) * (z - still)
-            log_qz = fixed.log_prob(z)
-        log_px = self._log_px(x, z, condition, training)
-        return found(z=z, log_qz=log_qz, log_px=log_px, every=every)
-
-    def _without_gradient(self, found, z, log_qz, condition):
-        z, log_qz = ops.stop_gradient(z), ops.stop_gradient(log_qz)
-        log_px = self._log_px(found.keywords["x"], z, condition, training=False)
-        return found(z=z, log_qz=log_qz, log_px=ops.stop_gradient(log_px))
-
-    def _drawn(self, weights, count):
-        """Indices `(count, n)` of samples, drawn by their weights `(K, n)`.
-
-        Systematically: in the mean as often as if drawn freely, and with less chance in it.
-        """
-        first = noise.uniform((1, ops.shape(weights)[1]), self.seed_generator)
-        places = (ops.expand_dims(ops.arange(count, dtype="float32"), 1) + first) / count
-        passed = ops.expand_dims(places, 1) >= ops.cumsum(weights, axis=0)
-        return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=1), weights.shape[0] - 1)
+        probe = functools.partial(probes.Probe, self, x, condition, parameters)
+        evidence = self.objective.draw(evidence, probe)
+        return evidence._replace(log_px=self._log_px(x, evidence.z, condition, training))
 
     def prior_of(self, condition=None, n=1):
         """p(z), or p(z|y) of `n` conditions: a distribution of tensors.
@@ -357,9 +373,3 @@ def _mean(losses, sample_weight):
     if sample_weight is not None:
         losses = losses * ops.cast(sample_weight, losses.dtype)
     return ops.mean(losses)
-
-
-def _picked(tensor, drawn):
-    """Of each example those samples `(K, n, ...)` that `drawn` names."""
-    drawn = ops.reshape(drawn, (drawn.shape[0], -1) + (1,) * (len(tensor.shape) - 2))
-    return ops.take_along_axis(tensor, drawn, axis=0)

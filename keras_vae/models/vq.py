@@ -51,24 +51,21 @@ class VQVAE(CodeInference, VAE):
         prior,
         likelihood="optimal_normal",
         objective=None,
-        condition=None,
-        seed=None,
-        **kwargs,
+        **parts,
     ):
-        super().__init__(
-            encoder,
-            decoder,
-            posterior,
-            prior,
-            likelihood,
-            objective or objectives.Quantized(),
-            condition,
-            seed,
-            **kwargs,
-        )
+        objective = objective or objectives.Quantized()
+        super().__init__(encoder, decoder, posterior, prior, likelihood, objective, **parts)
 
     def _check_parts(self):
         quantized_parts_fit(self)
+
+    @property
+    def codes_are_integers(self):
+        return True
+
+    @property
+    def has_bound(self):
+        return self.likelihood.is_density
 
     @property
     def quantizer(self):

@@ -7,18 +7,11 @@ pixels and latent dimensions.
 """
 
 from keras_vae.objectives.auxiliary import Auxiliary, AuxiliaryEvidence
-from keras_vae.objectives.base import (
-    Evidence,
-    Objective,
-    at_least_0,
-    count,
-    same,
-    weight_or_schedule,
-)
+from keras_vae.objectives.base import Evidence, Objective
 from keras_vae.objectives.contraction import Contractive
 from keras_vae.objectives.elbo import ELBO, Capacity, Reconstruction
 from keras_vae.objectives.iwae import IWAE
-from keras_vae.objectives.matching import MMD, SCALES, SlicedWasserstein, mmd, sliced_wasserstein
+from keras_vae.objectives.matching import MMD, SlicedWasserstein, mmd, sliced_wasserstein
 from keras_vae.objectives.mean_field import MixtureELBO, local_mean_field
 from keras_vae.objectives.quantized import Quantized, QuantizedEvidence
 from keras_vae.objectives.sparsity import PENALTIES, Sparse
@@ -46,16 +39,11 @@ __all__ = [
     "Quantized",
     "QuantizedEvidence",
     "Reconstruction",
-    "SCALES",
     "SlicedWasserstein",
     "Sparse",
     "TotalCorrelation",
-    "at_least_0",
-    "count",
     "local_mean_field",
     "mmd",
-    "same",
     "sliced_wasserstein",
     "stratified_log_weights",
-    "weight_or_schedule",
 ]

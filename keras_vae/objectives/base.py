@@ -89,15 +89,25 @@ class Objective:
     Attributes:
         terms: names under which the terms are logged, in order.
         samples: samples of z for each example.
-        gradient: "standard", or "dreg" for samples whose gradient to the encoder is
-            doubly reparameterised; see `IWAE`.
-        backward: how many of the samples have a gradient, or None for all; see `IWAE`.
     """
 
     terms = ()
     samples = 1
-    gradient = "standard"
-    backward = None
+
+    def draw(self, evidence, probe):
+        """The samples of z that are decoded, and that the gradient goes through.
+
+        By default those that were drawn from q(z|x).
+
+        Args:
+            evidence: `Evidence` in which `log_px` is still missing.
+            probe: function without arguments that gives a `models.probes.Probe`, for
+                objectives that ask the model for more.
+
+        Returns:
+            `Evidence` with `z`, `log_qz` and, where `z` are some of many, `every`.
+        """
+        return evidence
 
     def __call__(self, evidence):
         """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""
@@ -108,13 +118,6 @@ class Objective:
         return cls(**config)
 
 
-def at_least_0(name, value):
-    """A weight, or a ValueError."""
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value!r}")
-    return float(value)
-
-
 def weight_or_schedule(name, value):
     """A weight or a schedule of one, or a ValueError."""
     value = schedules.deserialize(value)
@@ -123,12 +126,6 @@ def weight_or_schedule(name, value):
     if not 0.0 <= value < math.inf:
         raise ValueError(f"`{name}` must be at least 0 or a Schedule. Received: {name}={value!r}")
     return float(value)
-
-
-def count(name, value):
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
-    return value
 
 
 def same(a, b):

@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from keras_vae import schedules
+from keras_vae import _checks, schedules
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, at_least_0, count, weight_or_schedule
+from keras_vae.objectives.base import Objective, weight_or_schedule
 
 
 @register
@@ -30,8 +30,8 @@ class ELBO(Objective):
 
     def __init__(self, beta=1.0, samples=1, free_bits=0.0):
         self.beta = weight_or_schedule("beta", beta)
-        self.samples = count("samples", samples)
-        self.free_bits = at_least_0("free_bits", free_bits)
+        self.samples = _checks.count(samples, "samples")
+        self.free_bits = _checks.at_least_0("free_bits", free_bits)
 
     def __call__(self, evidence):
         beta = schedules.evaluate(self.beta, evidence.step, evidence.training)
@@ -73,7 +73,7 @@ class Capacity(Objective):
     """
 
     def __init__(self, gamma, capacity, parts=None):
-        self.gamma = at_least_0("gamma", gamma)
+        self.gamma = _checks.at_least_0("gamma", gamma)
         self.parts = None if parts is None else tuple(parts)
         values = (capacity,) if parts is None else tuple(capacity)
         self.capacities = [weight_or_schedule("capacity", c) for c in values]

@@ -4,8 +4,9 @@ import math
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, count
+from keras_vae.objectives.base import Objective
 
 
 @register
@@ -37,14 +38,43 @@ class IWAE(Objective):
             raise ValueError(
                 f"`gradient` must be 'standard' or 'dreg'. Received: gradient={gradient!r}"
             )
-        self.samples = count("samples", samples)
+        self.samples = _checks.count(samples, "samples")
         self.gradient = gradient
-        self.backward = None if backward is None else count("backward", backward)
+        self.backward = None if backward is None else _checks.count(backward, "backward")
         if backward is not None and backward > samples:
             raise ValueError(
                 "`backward` must not be larger than `samples`. "
                 f"Received: backward={backward}, samples={samples}"
             )
+
+    def draw(self, evidence, probe):
+        """Chooses the samples that have a gradient, and gives them the gradient asked for.
+
+        See `Objective.draw`. Both kinds weigh the samples by w̃ = softmax(log w), which is
+        computed without a gradient.
+        """
+        if not evidence.training or (self.gradient == "standard" and self.backward is None):
+            return evidence
+        model = probe()
+        fixed = evidence._replace(
+            z=ops.stop_gradient(evidence.z), log_qz=ops.stop_gradient(evidence.log_qz)
+        )
+        fixed = fixed._replace(log_px=ops.stop_gradient(model.log_px(fixed.z)))
+        total = ops.logsumexp(fixed.log_weights, axis=0)
+        weights = ops.stop_gradient(ops.exp(fixed.log_weights - total))
+        if self.backward is not None:
+            chosen = systematic_choice(weights, self.backward, model.uniform)
+            z, log_qz, weights = (
+                _take(tensor, chosen) for tensor in (evidence.z, evidence.log_qz, weights)
+            )
+            evidence = evidence._replace(z=z, log_qz=log_qz, every=fixed)
+        if self.gradient == "dreg":
+            # The same samples, but their gradient is multiplied by w̃ once more, and the
+            # density of q has none by its own parameters.
+            still = ops.stop_gradient(evidence.z)
+            z = still + ops.expand_dims(weights, -1) * (evidence.z - still)
+            evidence = evidence._replace(z=z, log_qz=model.fixed_posterior().log_prob(z))
+        return evidence
 
     def __call__(self, evidence):
         every = evidence if evidence.every is None else evidence.every
@@ -58,3 +88,26 @@ class IWAE(Objective):
 
     def get_config(self):
         return {"samples": self.samples, "gradient": self.gradient, "backward": self.backward}
+
+
+def systematic_choice(weights, count, uniform):
+    """Indices `(count, n)` of samples, drawn by their weights.
+
+    Systematic sampling: the mean number of times that a sample is chosen is as in
+    independent draws, with a smaller variance.
+
+    Args:
+        weights: `(K, n)`, which sum to 1 over the samples.
+        count: how many to draw.
+        uniform: function from a shape to uniform numbers in [0, 1).
+    """
+    first = uniform((1, ops.shape(weights)[1]))
+    places = (ops.expand_dims(ops.arange(count, dtype="float32"), 1) + first) / count
+    passed = ops.expand_dims(places, 1) >= ops.cumsum(weights, axis=0)
+    return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=1), weights.shape[0] - 1)
+
+
+def _take(tensor, chosen):
+    """The chosen samples `(count, n)` of each example, of a tensor `(K, n, ...)`."""
+    chosen = ops.reshape(chosen, (chosen.shape[0], -1) + (1,) * (len(tensor.shape) - 2))
+    return ops.take_along_axis(tensor, chosen, axis=0)

@@ -2,8 +2,9 @@
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, at_least_0
+from keras_vae.objectives.base import Objective
 
 PENALTIES = ("l1", "l2", "kl")
 # Mean activations are kept this far from 0 and 1, where the KL has no end.
@@ -48,8 +49,10 @@ class Sparse(Objective):
         self.penalty, self.target = penalty, target
         self.layer_weights = None
         if layer_weights is not None:
-            self.layer_weights = [at_least_0("layer_weights", omega) for omega in layer_weights]
-        self.weight = at_least_0("weight", weight)
+            self.layer_weights = [
+                _checks.at_least_0("layer_weights", omega) for omega in layer_weights
+            ]
+        self.weight = _checks.at_least_0("weight", weight)
 
     def __call__(self, evidence):
         reconstruction = evidence.reconstruction

@@ -7,7 +7,7 @@ are apart so that compiled functions can return the parameters as plain arrays.
 
 from keras_vae.posteriors.base import Posterior
 from keras_vae.posteriors.categorical import Categorical
-from keras_vae.posteriors.chained import ChainedPosterior, chained_config, check_top_dim
+from keras_vae.posteriors.chained import ChainedPosterior
 from keras_vae.posteriors.flow import FlowPosterior, InverseAutoregressive
 from keras_vae.posteriors.normal import DiagonalNormal, Extended, FullCovariance
 from keras_vae.posteriors.point import Point, SparsePoint, largest
@@ -25,7 +25,5 @@ __all__ = [
     "Posterior",
     "ProductPosterior",
     "SparsePoint",
-    "chained_config",
-    "check_top_dim",
     "largest",
 ]

@@ -20,12 +20,18 @@ class Posterior(keras.layers.Layer):
     Attributes:
         has_density: whether samples of q have a density, without which no bound on
             log p(x) can be had.
+        is_diagonal_normal: whether q(z|x) is a normal with a diagonal covariance, whose
+            parameters are its mean and its log-variance.
+        slope: function that gives the derivative of a code's activation from its value;
+            None where no such derivative is known. See `Point`.
         num_parameters: number of tensors that `call` gives.
         chooses: whether the code that is kept is chosen (a class, the units to keep),
             so that rounding may choose another.
     """
 
     has_density = True
+    is_diagonal_normal = False
+    slope = None
     chooses = False
     num_parameters = 1
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_vae import distributions, initializers, layers
 from keras_vae._registry import register
+from keras_vae.distributions.chained import check_top_dim
 from keras_vae.posteriors.base import Posterior
 from keras_vae.posteriors.normal import DiagonalNormal
 
@@ -62,22 +63,11 @@ class ChainedPosterior(Posterior):
         return distributions.Chained(distributions.Normal(mean, log_var), self.above, upwards=True)
 
     def get_config(self):
-        return {**super().get_config(), **chained_config(self, self.above)}
-
-
-def check_top_dim(latent_dim, top_dim):
-    if not isinstance(top_dim, int) or not 1 <= top_dim < latent_dim:
-        raise ValueError(
-            "`top_dim` must be an integer from 1 to one less than all latent dimensions. "
-            f"Received: top_dim={top_dim!r}, latent_dim={latent_dim}"
-        )
-
-
-def chained_config(layer, network):
-    return {
-        "top_dim": layer.top_dim,
-        "units": network.units,
-        "activation": keras.activations.serialize(network.activation),
-        "log_var_bound": layer.log_var_bound,
-        "seed": layer.seed,
-    }
+        return {
+            **super().get_config(),
+            "top_dim": self.top_dim,
+            "units": self.above.units,
+            "activation": keras.activations.serialize(self.above.activation),
+            "log_var_bound": self.log_var_bound,
+            "seed": self.seed,
+        }

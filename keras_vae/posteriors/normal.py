@@ -25,6 +25,7 @@ class DiagonalNormal(Posterior):
     float32 under every precision policy.
     """
 
+    is_diagonal_normal = True
     num_parameters = 2
 
     def __init__(self, latent_dim, log_var_bound=10.0, seed=None, **kwargs):

@@ -16,11 +16,16 @@ class Prior(keras.layers.Layer):
     Attributes:
         from_noise: whether a code is made of d standard normal numbers, as what is
             exported needs it.
+        can_sample: whether there is anything to draw codes from.
+        is_mixture: whether it is a mixture of normals, whose distribution has
+            `responsibilities` and `joint_kl`.
         chooses: whether the noise chooses (a class, a component), so that rounding
             may choose another.
     """
 
     from_noise = True
+    can_sample = True
+    is_mixture = False
     chooses = False
 
     def __init__(self, latent_dim, **kwargs):
@@ -63,6 +68,7 @@ class NoPrior(Prior):
     """What an autoencoder has: nothing was ever asked of its codes as a whole."""
 
     from_noise = False
+    can_sample = False
 
     def distribution(self, condition=None):
         # It has no density either, and says so when it is asked for one.

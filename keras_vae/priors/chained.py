@@ -1,9 +1,11 @@
 """Two layers of codes: N(0, I), and a normal given the first."""
 
+import keras
 from keras import ops
 
-from keras_vae import distributions, layers, posteriors
+from keras_vae import distributions, layers
 from keras_vae._registry import register
+from keras_vae.distributions.chained import check_top_dim
 from keras_vae.priors.base import Prior
 
 
@@ -24,7 +26,7 @@ class ChainedPrior(Prior):
         seed=None,
         **kwargs,
     ):
-        posteriors.check_top_dim(latent_dim, top_dim)
+        check_top_dim(latent_dim, top_dim)
         super().__init__(latent_dim, **kwargs)
         self.top_dim, self.log_var_bound, self.seed = top_dim, log_var_bound, seed
         self.below = layers.NormalOf(
@@ -42,5 +44,11 @@ class ChainedPrior(Prior):
         return distributions.Chained(distributions.Normal(zeros, zeros), self.below, upwards=False)
 
     def get_config(self):
-        config = posteriors.chained_config(self, self.below)
-        return {**super().get_config(), **config, "units": config["units"][::-1]}
+        return {
+            **super().get_config(),
+            "top_dim": self.top_dim,
+            "units": self.below.units[::-1],
+            "activation": keras.activations.serialize(self.below.activation),
+            "log_var_bound": self.log_var_bound,
+            "seed": self.seed,
+        }

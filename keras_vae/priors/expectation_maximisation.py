@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_vae import distributions
+from keras_vae.distributions.base import LOG_2PI
 
 
 class Fit(NamedTuple):
@@ -113,7 +113,7 @@ def _joint(x, weights, means, factors, psi):
     for weight, mean, factor in zip(weights, means, factors, strict=True):
         inverse = np.linalg.inv(factor)
         squared = np.square((x - mean) @ inverse.T).sum(-1)
-        constant = x.shape[1] * distributions.LOG_2PI + 2 * np.log(np.diag(factor)).sum()
+        constant = x.shape[1] * LOG_2PI + 2 * np.log(np.diag(factor)).sum()
         columns.append(np.log(weight) - 0.5 * (constant + squared))
         penalty += 0.5 * psi * np.square(inverse).sum()
     return np.stack(columns, axis=1), penalty

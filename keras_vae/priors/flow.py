@@ -4,7 +4,7 @@ import itertools
 
 from keras import ops
 
-from keras_vae import distributions, flows, initializers
+from keras_vae import _checks, distributions, flows, initializers
 from keras_vae._registry import register
 from keras_vae.priors.base import Prior
 
@@ -28,7 +28,7 @@ class FlowPrior(Prior):
     """
 
     def __init__(self, latent_dim, couplings=6, units=64, seed=None, **kwargs):
-        flows.check_sizes(couplings=(couplings, 0), units=(units, 1))
+        couplings, units = _checks.count(couplings, "couplings", 0), _checks.count(units, "units")
         super().__init__(latent_dim, **kwargs)
         self.couplings, self.units, self.seed = couplings, units, seed
         self.flows = [

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_vae import distributions, initializers, posteriors
+from keras_vae import distributions, initializers
 from keras_vae._registry import register
 from keras_vae.priors.mixture import MixturePrior
 
@@ -44,7 +44,7 @@ class VampPrior(MixturePrior):
                 is no diagonal normal.
         """
         encoder, layer = model.encoder, model.posterior_layer
-        if model.condition is not None or not isinstance(layer, posteriors.DiagonalNormal):
+        if model.condition is not None or not layer.is_diagonal_normal:
             raise ValueError(
                 "A VampPrior needs an unconditional model with a posterior `DiagonalNormal`. "
                 f"Received: posterior={type(layer).__name__}, condition={model.condition}"

@@ -5,41 +5,7 @@ it is, what was measured, hashes), `model.weights.h5`, and beside them what
 people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
 """
 
-from keras_vae.zoo.description import (
-    CONFIG,
-    FORMAT,
-    GOLDEN,
-    METADATA,
-    RECIPE,
-    WEIGHTS,
-    Info,
-    describe,
-    describe_metric,
-    dump_json,
-    golden_values,
-    latent,
-    sha256,
-)
+from keras_vae.zoo.description import Info
 from keras_vae.zoo.presets import folder, info, list_models, load, push, save
 
-__all__ = [
-    "CONFIG",
-    "FORMAT",
-    "GOLDEN",
-    "METADATA",
-    "RECIPE",
-    "WEIGHTS",
-    "Info",
-    "describe",
-    "describe_metric",
-    "dump_json",
-    "folder",
-    "golden_values",
-    "info",
-    "latent",
-    "list_models",
-    "load",
-    "push",
-    "save",
-    "sha256",
-]
+__all__ = ["Info", "folder", "info", "list_models", "load", "push", "save"]

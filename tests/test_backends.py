@@ -141,9 +141,7 @@ def test_one_step_of_training_agrees(terms, name):
         for key, value in gradients.items():
             # A gradient is the difference of weights, of up to about 1, before and after.
             scale = 1.0 + np.abs(value).max()
-            np.testing.assert_allclose(
-                other[key], value, rtol=1e-4, atol=3e-6 * scale, err_msg=key
-            )
+            np.testing.assert_allclose(other[key], value, rtol=1e-4, atol=3e-6 * scale, err_msg=key)
 
 
 def test_samples_of_learned_priors_agree(saved):

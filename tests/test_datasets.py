@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_vae import datasets
+from keras_vae.datasets import sprites
 
 HISTOGRAM = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
@@ -226,9 +227,9 @@ def test_sprites_need_no_tfds(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     x, y = datasets.load("sprites", "test", limit=5)
     assert x.shape == (5, 64, 64, 1) and x.dtype == np.float32
-    np.testing.assert_array_equal(x, datasets.draw(y))
+    np.testing.assert_array_equal(x, sprites.draw(y))
     assert "version:    sprites:1.0.0" in str(datasets.info("sprites"))
-    assert datasets.info("sprites").factors == tuple(zip(datasets.NAMES, datasets.SIZES))
+    assert datasets.info("sprites").factors == tuple(zip(sprites.NAMES, sprites.SIZES))
 
 
 def test_missing_package_of_a_builder(tmp_path, monkeypatch):

@@ -187,6 +187,7 @@ class TestPrior:
             priors.GaussianMixture(2, 0)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", sorted(NO_PRIOR))
 class TestEveryAutoencoder:
     def test_it_samples_and_what_was_fitted_is_saved(self, name, tmp_path):

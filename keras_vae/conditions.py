@@ -1,6 +1,7 @@
 """Conditions y: what a conditional model is told beside the data."""
 
 import difflib
+from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
@@ -22,7 +23,7 @@ class Condition:
     optional = False
     are_labels = False
 
-    def __init__(self, dim, names):
+    def __init__(self, dim: int, names: Sequence[str] | None) -> None:
         if not _checks.is_integer(dim):
             raise ValueError(f"A condition needs at least one class or value. Received: {dim!r}")
         if names is not None and len(names) != dim:
@@ -71,7 +72,7 @@ class Labels(Condition):
 
     are_labels = True
 
-    def __init__(self, num_classes, names=None):
+    def __init__(self, num_classes: int, names: Sequence[str] | None = None) -> None:
         super().__init__(num_classes, names)
         self.num_classes = self.dim
 
@@ -136,7 +137,7 @@ class Attributes(Condition):
         names: one name for each attribute, optional.
     """
 
-    def __init__(self, dim, names=None):
+    def __init__(self, dim: int, names: Sequence[str] | None = None) -> None:
         super().__init__(dim, names)
 
     def check(self, y, n):

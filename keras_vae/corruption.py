@@ -66,7 +66,7 @@ class Gaussian(Corruption):
 
     normal = True
 
-    def __init__(self, stddev=0.3):
+    def __init__(self, stddev: float = 0.3) -> None:
         if not 0.0 <= stddev < math.inf:
             raise ValueError(f"`stddev` must be at least 0 and finite. Received: stddev={stddev!r}")
         self.stddev = float(stddev)
@@ -89,7 +89,7 @@ class Masking(Corruption):
         ValueError: a number that is out of range.
     """
 
-    def __init__(self, rate=0.25):
+    def __init__(self, rate: float = 0.25) -> None:
         self.rate = _probability(rate)
 
     def transform(self, x, noise):
@@ -111,7 +111,7 @@ class SaltAndPepper(Corruption):
         ValueError: a number that is out of range.
     """
 
-    def __init__(self, rate=0.25, low=0.0, high=1.0):
+    def __init__(self, rate: float = 0.25, low: float = 0.0, high: float = 1.0) -> None:
         if not -math.inf < low < high < math.inf:
             raise ValueError(
                 f"`low` must be below `high`, both finite. Received: low={low!r}, high={high!r}"
@@ -132,7 +132,7 @@ def _probability(rate):
     return float(rate)
 
 
-def get(identifier):
+def get(identifier: str | Corruption) -> Corruption:
     """A corruption from its name, itself or its Keras configuration.
 
     Args:

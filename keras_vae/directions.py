@@ -1,5 +1,8 @@
 """Directions of attributes in a latent space that knows nothing of them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -21,7 +24,7 @@ class Directions(keras.layers.Layer):
         names: the k attributes.
     """
 
-    def __init__(self, latent_dim, names, **kwargs):
+    def __init__(self, latent_dim: int, names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "directions", **kwargs})
         self.latent_dim = latent_dim
         self.attributes = Attributes(len(names), names)

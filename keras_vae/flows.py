@@ -5,6 +5,7 @@ log-determinant log|det ∂z'/∂z| `(...)`, in nats.
 """
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras import ops
 
 from keras_vae import initializers, layers
 from keras_vae._registry import register
+from keras_vae._types import Tensor
 
 KINDS = ("planar", "radial")
 
@@ -31,7 +33,7 @@ class Planar:
         b: array `(n, 1)`.
     """
 
-    def __init__(self, u, w, b):
+    def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
         along = _dot(w, u)
         self.constrained = ops.softplus(along) - 1.0
         self.u = u + (self.constrained - along) * w / (_dot(w, w) + 1e-12)
@@ -65,7 +67,7 @@ class Radial:
         a, b: arrays `(n, 1)`.
     """
 
-    def __init__(self, center, a, b):
+    def __init__(self, center: Tensor, a: Tensor, b: Tensor) -> None:
         self.center = center
         self.alpha = ops.softplus(a) + 1e-6
         self.stretch = ops.softplus(b)
@@ -110,7 +112,15 @@ class MADE(keras.layers.Layer):
     `outputs` tensors `(..., d)`.
     """
 
-    def __init__(self, dim, context_dim, units=64, outputs=2, seed=None, **kwargs):
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        units: int = 64,
+        outputs: int = 2,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.dim, self.context_dim = dim, context_dim
         self.units, self.outputs, self.seed = units, outputs, seed
@@ -162,7 +172,7 @@ class Autoregressive:
         context: array `(n, context_dim)`.
     """
 
-    def __init__(self, made, context):
+    def __init__(self, made: MADE, context: Tensor) -> None:
         self.made, self.context = made, context
 
     def _parameters(self, z):
@@ -207,7 +217,9 @@ class Coupling(keras.layers.Layer):
 
     MAX_LOG_SCALE = 3.0
 
-    def __init__(self, dim, parity=0, units=64, seed=None, **kwargs):
+    def __init__(
+        self, dim: int, parity: int = 0, units: int = 64, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.dim, self.parity, self.units, self.seed = dim, parity, units, seed
         self._kept = (np.arange(dim) % 2 == parity).astype("float32")

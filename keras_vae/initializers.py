@@ -22,7 +22,7 @@ class GlorotUniform(keras.initializers.Initializer):
             Like Keras', an initializer gives the same values at every call.
     """
 
-    def __init__(self, seed=None):
+    def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
         self._drawn_seed = random.randrange(2**32) if seed is None else seed
 
@@ -47,7 +47,7 @@ class HeUniform(GlorotUniform):
             in upsampling² of the kernel's values only; None for other layers.
     """
 
-    def __init__(self, seed=None, upsampling=None):
+    def __init__(self, seed: int | None = None, upsampling: int | None = None) -> None:
         super().__init__(seed)
         self.upsampling = upsampling
 
@@ -75,7 +75,7 @@ def seeds(seed):
 class StandardNormal(keras.initializers.Initializer):
     """Standard normal numbers, drawn with NumPy: by seed, the same on every backend."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: int | None) -> None:
         self.glorot = GlorotUniform(seed)
 
     def draw(self, shape):

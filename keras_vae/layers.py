@@ -1,6 +1,8 @@
 """Building blocks of encoders and decoders."""
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +10,7 @@ from keras import ops
 
 from keras_vae import distributions, initializers
 from keras_vae._registry import register
+from keras_vae._types import Tensor
 from keras_vae.training import kernels
 
 
@@ -23,7 +26,7 @@ class Sampling(keras.layers.Layer):
     Call arguments: `(mean, log_var)`, each `(n, d)`. Returns `(n, d)`.
     """
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -41,7 +44,7 @@ class Sampling(keras.layers.Layer):
 class _Blocks(keras.layers.Layer):
     """A layer that trades resolution for channels in blocks of size × size."""
 
-    def __init__(self, size=2, **kwargs):
+    def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = size
 
@@ -191,7 +194,15 @@ class Augment(keras.layers.Layer):
     they come back as they are.
     """
 
-    def __init__(self, shift=3, blur=1.0, contrast=0.15, noise=0.05, seed=None, **kwargs):
+    def __init__(
+        self,
+        shift: int = 3,
+        blur: float = 1.0,
+        contrast: float = 0.15,
+        noise: float = 0.05,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.shift, self.blur, self.contrast, self.noise = shift, blur, contrast, noise
         self.seed = seed
@@ -265,8 +276,15 @@ class NormalOf(keras.layers.Layer):
     """
 
     def __init__(
-        self, inputs, outputs, units, activation="tanh", log_var_bound=10.0, seed=None, **kwargs
-    ):
+        self,
+        inputs: int,
+        outputs: int,
+        units: Sequence[int],
+        activation: str | Callable[[Tensor], Tensor] = "tanh",
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.inputs, self.outputs, self.units = inputs, outputs, tuple(units)
         self.log_var_bound, self.seed = log_var_bound, seed
@@ -308,7 +326,7 @@ class Bottom(keras.layers.Layer):
         size: dimensions of z₁.
     """
 
-    def __init__(self, size, **kwargs):
+    def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = size
 

@@ -7,6 +7,8 @@ the decoder too. Any functional model of that signature can take their place.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -19,15 +21,15 @@ STAGES = ("blocks", "compact", "strided")
 
 
 def build(
-    network,
-    input_shape,
-    latent_dim,
-    units=None,
-    condition_dim=None,
-    seed=None,
-    spatial=False,
-    **options,
-):
+    network: str,
+    input_shape: Sequence[int],
+    latent_dim: int,
+    units: Sequence[int] | None = None,
+    condition_dim: int | None = None,
+    seed: int | None = None,
+    spatial: bool = False,
+    **options: Any,
+) -> tuple[keras.Model, keras.Model]:
     """An encoder and its decoder.
 
     Args:
@@ -76,7 +78,7 @@ def build(
     if not all(map(_checks.is_integer, units)):
         raise ValueError(f"`units` must be positive integers. Received: units={units}")
     if network == "dense":
-        pair = dense_encoder, dense_decoder
+        pair: Any = (dense_encoder, dense_decoder)
     else:
         pair = conv_encoder, conv_decoder
         if len(input_shape) != 3:
@@ -106,7 +108,13 @@ def build(
     return encoder, decoder
 
 
-def dense_encoder(input_shape, units, condition_dim=None, activation="relu", seed=None):
+def dense_encoder(
+    input_shape: Sequence[int],
+    units: Sequence[int],
+    condition_dim: int | None = None,
+    activation: str = "relu",
+    seed: int | None = None,
+) -> keras.Model:
     """Flatten, then a stack of dense layers. See `build`."""
     make = _Layers(seed)
     inputs, condition = _inputs(input_shape, condition_dim, "data")
@@ -116,7 +124,14 @@ def dense_encoder(input_shape, units, condition_dim=None, activation="relu", see
     return keras.Model(_only(inputs), x, name="encoder")
 
 
-def dense_decoder(input_shape, latent_dim, units, condition_dim=None, activation="relu", seed=None):
+def dense_decoder(
+    input_shape: Sequence[int],
+    latent_dim: int,
+    units: Sequence[int],
+    condition_dim: int | None = None,
+    activation: str = "relu",
+    seed: int | None = None,
+) -> keras.Model:
     """A stack of dense layers to data shape. See `build`."""
     make = _Layers(seed)
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
@@ -129,17 +144,17 @@ def dense_decoder(input_shape, latent_dim, units, condition_dim=None, activation
 
 
 def conv_encoder(
-    input_shape,
-    units,
-    condition_dim=None,
-    activation="relu",
-    hidden=256,
-    blocks=0,
-    stages="blocks",
-    film=False,
-    output_activation=None,
-    seed=None,
-):
+    input_shape: Sequence[int],
+    units: Sequence[int],
+    condition_dim: int | None = None,
+    activation: str = "relu",
+    hidden: int = 256,
+    blocks: int | Sequence[int] = 0,
+    stages: str = "blocks",
+    film: bool = False,
+    output_activation: str | None = None,
+    seed: int | None = None,
+) -> keras.Model:
     """Stages that halve the resolution, then a dense layer.
 
     A condition enters twice: as one more channel, a picture drawn from it by a
@@ -161,18 +176,18 @@ def conv_encoder(
 
 
 def conv_decoder(
-    input_shape,
-    latent_dim,
-    units,
-    condition_dim=None,
-    activation="relu",
-    hidden=256,
-    blocks=0,
-    stages="blocks",
-    film=False,
-    output_activation=None,
-    seed=None,
-):
+    input_shape: Sequence[int],
+    latent_dim: int,
+    units: Sequence[int],
+    condition_dim: int | None = None,
+    activation: str = "relu",
+    hidden: int = 256,
+    blocks: int | Sequence[int] = 0,
+    stages: str = "blocks",
+    film: bool = False,
+    output_activation: str | None = None,
+    seed: int | None = None,
+) -> keras.Model:
     """Dense layers, then stages that double the resolution. See `build`."""
     make = _Layers(seed, stages, condition_dim if film else None)
     inputs, condition = _inputs((latent_dim,), condition_dim, "code")
@@ -187,14 +202,14 @@ def conv_decoder(
 
 
 def spatial_encoder(
-    input_shape,
-    latent_dim,
-    units,
-    activation="relu",
-    blocks=0,
-    output_activation=None,
-    seed=None,
-):
+    input_shape: Sequence[int],
+    latent_dim: int,
+    units: Sequence[int],
+    activation: str = "relu",
+    blocks: int | Sequence[int] = 0,
+    output_activation: str | None = None,
+    seed: int | None = None,
+) -> keras.Model:
     """The stages of `conv_encoder`, then each position's features. See `build`."""
     make = _Layers(seed)
     inputs = keras.Input(input_shape, name="data")
@@ -203,14 +218,14 @@ def spatial_encoder(
 
 
 def spatial_decoder(
-    input_shape,
-    latent_dim,
-    units,
-    activation="relu",
-    blocks=0,
-    output_activation=None,
-    seed=None,
-):
+    input_shape: Sequence[int],
+    latent_dim: int,
+    units: Sequence[int],
+    activation: str = "relu",
+    blocks: int | Sequence[int] = 0,
+    output_activation: str | None = None,
+    seed: int | None = None,
+) -> keras.Model:
     """From a map of codes' vectors through the stages of `conv_decoder`. See `build`."""
     make = _Layers(seed)
     inputs = keras.Input((*_map_size(input_shape, units), latent_dim), name="code")

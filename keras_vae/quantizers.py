@@ -6,11 +6,14 @@ and dimensions of the codes, so that neither the size of the map nor that of the
 batch changes what a code costs.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_vae import _checks, initializers
 from keras_vae._registry import register
+from keras_vae._types import Tensor
 from keras_vae.training import kernels, noise
 
 CODEBOOKS = ("ema", "gradient")
@@ -18,7 +21,7 @@ CODEBOOKS = ("ema", "gradient")
 PSEUDO_COUNT = 1e-5
 
 
-def perplexity(counts):
+def perplexity(counts: Tensor) -> Tensor:
     """exp(entropy) of how often each code is used: from 1 to the number of codes.
 
     Args:
@@ -32,7 +35,7 @@ def perplexity(counts):
     return ops.exp(-ops.sum(share * ops.log(ops.maximum(share, 1e-30))))
 
 
-def straight_through(features, vectors):
+def straight_through(features: Tensor, vectors: Tensor) -> Tensor:
     """The vectors, with the gradient of the features.
 
     van den Oord et al. 2017: what reaches the decoder's input is handed to the
@@ -75,14 +78,14 @@ class VectorQuantizer(keras.layers.Layer):
 
     def __init__(
         self,
-        num_codes,
-        latent_dim,
-        codebook="ema",
-        decay=0.99,
-        revive_after=100,
-        seed=None,
-        **kwargs,
-    ):
+        num_codes: int,
+        latent_dim: int,
+        codebook: str = "ema",
+        decay: float = 0.99,
+        revive_after: int | None = 100,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{"dtype": "float32", "name": "quantizer", **kwargs})
         self.num_codes = _checks.count(num_codes, "num_codes", 2)
         self.latent_dim = _checks.count(latent_dim, "latent_dim")

@@ -62,7 +62,7 @@ class Schedule:
     def __eq__(self, other):
         return type(self) is type(other) and self.get_config() == other.get_config()
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 @register
@@ -81,7 +81,7 @@ class Linear(Schedule):
         ValueError: `steps` is not a positive integer.
     """
 
-    def __init__(self, start, end, steps):
+    def __init__(self, start: float, end: float, steps: int) -> None:
         _positive_steps(steps=steps)
         self.start, self.end, self.steps = start, end, steps
 
@@ -112,7 +112,7 @@ class Exponential(Schedule):
         ValueError: a value that is out of range.
     """
 
-    def __init__(self, start, end, rate):
+    def __init__(self, start: float, end: float, rate: float) -> None:
         if not rate > 0.0 or not start >= end > 0.0:
             raise ValueError(
                 "`start` must be at least `end`, and `end` and `rate` above 0. "
@@ -150,7 +150,9 @@ class Cyclical(Schedule):
         ValueError: a length, number or part is out of its range.
     """
 
-    def __init__(self, start, end, period, cycles=4, rise=0.5):
+    def __init__(
+        self, start: float, end: float, period: int, cycles: int = 4, rise: float = 0.5
+    ) -> None:
         _positive_steps(period=period, cycles=cycles)
         if not 0.0 < rise <= 1.0:
             raise ValueError(f"`rise` must be in (0, 1]. Received: rise={rise!r}")

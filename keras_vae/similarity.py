@@ -3,6 +3,8 @@
 import numpy as np
 from keras import ops
 
+from keras_vae._types import Array, Floats
+
 # Of five scales, from the finest: Wang, Simoncelli & Bovik 2003.
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
@@ -14,7 +16,7 @@ def scales_of(height, width):
     return next((k for k in range(len(WEIGHTS), 0, -1) if side // 2 ** (k - 1) >= WINDOW), 0)
 
 
-def ms_ssim(x, y, max_value=1.0, scales=None):
+def ms_ssim(x: Array, y: Array, max_value: float = 1.0, scales: int | None = None) -> Floats:
     """Multi-scale structural similarity, Wang, Simoncelli & Bovik 2003.
 
     Π_j cs_j^{w_j} over the finer scales, times (mean of l · cs)^{w_M} at the coarsest,
@@ -39,7 +41,7 @@ def ms_ssim(x, y, max_value=1.0, scales=None):
             too small for the scales.
     """
     x, y = pairs(x, y)
-    weights = scale_weights(*x.shape[1:3], scales)
+    weights = scale_weights(x.shape[1], x.shape[2], scales)
     # A few at a time: ten maps as large as the pictures are in use.
     return np.concatenate(
         [

@@ -84,6 +84,7 @@ class TestWheel:
             points = next(n for n in names if n.endswith("entry_points.txt"))
             assert b"keras-vae = keras_vae.tools.__main__:main" in file.read(points)
         code = {str(p.relative_to(ROOT)) for p in (ROOT / "keras_vae").rglob("*.py")}
+        code.add("keras_vae/py.typed")
         own = [*(ROOT / "tools").rglob("*.py"), *(ROOT / "tools/explore/page").iterdir()]
         tools = {f"keras_vae/{p.relative_to(ROOT)}" for p in own}
         data = {f"keras_vae/tools/{n}" for n in ("digits.npz", "constraints.txt")}

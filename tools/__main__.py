@@ -129,6 +129,8 @@ def parser():
     command.add_argument("--restart", action="store_true", help="forget what earlier runs did")
     command.add_argument("--samples", type=int, help="of the bound (default: as in the paper)")
 
+    add("check", "Check style, type hints and the order of the modules, in seconds.")
+
     command = add("test", "Run the tests, on each backend in its own process.")
     command.add_argument("--backends", nargs="+", default=["tensorflow", "jax", "torch"])
     tier = command.add_mutually_exclusive_group()
@@ -148,6 +150,10 @@ def main(argv=None):
         # Keras reads its backend at import, which an installed command is past.
         os.environ["KERAS_BACKEND"] = wanted
         os.execv(sys.executable, [sys.executable, "-m", __package__, *argv])
+    if arguments.command == "check":
+        from .checks import style
+
+        return style.run()
     if arguments.command == "test":
         from .checks import testing
 

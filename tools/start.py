@@ -1,7 +1,8 @@
-"""The two commands of the README; needs Python 3.11 or later and nothing else.
+"""The first commands of a checkout; needs Python 3.11 or later and nothing else.
 
     python3 tools/start.py         makes an environment and runs the demo
     python3 tools/start.py test    makes an environment and runs all tests
+    python3 tools/start.py check   the same environment; style, type hints, order of modules
 
 The environment is `.venv` in the checkout, made once. Everything else on the
 line goes to the command, such as `demo --out pictures`.
@@ -17,10 +18,8 @@ TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
 ENVIRONMENT = ROOT / ".venv"
 # What a command needs beside the core; the tests run on every backend.
-EXTRAS = {
-    "explore": "[browser,litert]",
-    "test": "[browser,jax,litert,metrics,onnx,test,torch]",
-}
+TESTS = "[browser,dev,jax,litert,metrics,onnx,test,torch]"
+EXTRAS = {"check": TESTS, "explore": "[browser,litert]", "test": TESTS}
 
 
 def main(arguments):

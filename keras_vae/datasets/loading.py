@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_vae import _checks
+from keras_vae._types import Array, PathLike
 
 CELEBA_ATTRIBUTES = (
     *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald"),
@@ -101,12 +102,16 @@ _DRAWN = "Drawn by this library, which is MIT: no licence of their own."
 _DSPRITES = "Apache 2.0. Cite Matthey et al., dSprites, 2017."
 _SHAPES3D = "Apache 2.0. Cite Burgess & Kim, 3D Shapes Dataset, 2018."
 _SPRITE = (("shape", 3), ("scale", 6), ("orientation", 40), ("x_position", 32), ("y_position", 32))
-_ROOM = (("floor_hue", 10), ("wall_hue", 10), ("object_hue", 10), ("scale", 8), ("shape", 4))
-_ROOM += (("orientation", 15),)
+_ROOM = (
+    *(("floor_hue", 10), ("wall_hue", 10), ("object_hue", 10)),
+    *(("scale", 8), ("shape", 4), ("orientation", 15)),
+)
 _END = "the last of TFDS' only split"
 _DIGITS = tuple("0123456789")
-_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt")
-_CLOTHES += ("Sneaker", "Bag", "Ankle boot")
+_CLOTHES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt"),
+    *("Sneaker", "Bag", "Ankle boot"),
+)
 _THINGS = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 _ALL = (
     Info("binarized_mnist", "1.0.0", (28, 28, 1), _OWN, _STATIC),
@@ -133,12 +138,12 @@ _HELD_OUT = {"mnist": 12, "fashion_mnist": 12, "cifar10": 10}
 _BINARY = ("binarized_mnist", "dsprites")
 
 
-def names():
+def names() -> list[str]:
     """Returns the sorted names of the data sets that `load` knows."""
     return sorted(_INFOS)
 
 
-def info(name):
+def info(name: str) -> Info:
     """Describes a data set without reading it.
 
     Args:
@@ -155,7 +160,15 @@ def info(name):
     return _INFOS[_one_of("name", name, _INFOS)]
 
 
-def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, download=True):
+def load(
+    name: str,
+    split: str = "train",
+    *,
+    dtype: str | type = "float32",
+    limit: int | None = None,
+    data_dir: PathLike | None = None,
+    download: bool = True,
+) -> Data:
     """Reads one split of a data set into memory.
 
     Where TFDS has no validation split, the last part of its train split is the
@@ -206,7 +219,7 @@ def load(name, split="train", *, dtype="float32", limit=None, data_dir=None, dow
         ) from e
 
 
-def crop_faces(x, size=64):
+def crop_faces(x: Array, size: int = 64) -> Array:
     """Crops and resizes CelebA's aligned originals, as `celeb_a_64` was made.
 
     The middle 148 x 148 pixels (from row 35, column 15), each new pixel the mean of

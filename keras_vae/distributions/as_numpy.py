@@ -1,11 +1,11 @@
-"""Distributions of tensors, for those who have NumPy arrays."""
+"""Distributions with NumPy arrays as inputs and outputs."""
 
 import numpy as np
 from keras import ops
 
 
 class Arrays:
-    """A distribution that takes and gives NumPy arrays."""
+    """Wraps a distribution: its methods take and return NumPy arrays."""
 
     def __init__(self, distribution):
         self._distribution = distribution

@@ -1,4 +1,4 @@
-"""What every distribution gives: samples, densities, divergences; tensors in and out."""
+"""Base class of the distributions: samples, densities, divergences; tensors in and out."""
 
 import math
 
@@ -15,19 +15,23 @@ def sum_event(values, event_ndim):
 
 
 def distribution_of(other):
-    """A distribution from itself or from a prior layer."""
+    """The distribution itself, or that of a prior layer."""
     return other.distribution() if hasattr(other, "distribution") else other
 
 
 class Distribution:
-    """What every distribution offers; the parts rely on these names only."""
+    """Base class of the distributions. Other parts of the library use only these names.
 
-    def __init__(self, event_ndim):
+    Args:
+        event_ndim: number of trailing axes that make one event.
+    """
+
+    def __init__(self, event_ndim: int) -> None:
         self.event_ndim = event_ndim
 
     @property
     def center(self):
-        """The one value that stands for the distribution: its mean, unless said."""
+        """The value that represents the distribution; the mean by default."""
         return self.mean
 
     def marginals(self):
@@ -36,11 +40,11 @@ class Distribution:
 
     @property
     def noise_dim(self):
-        """Numbers of noise that one event is made of: as many as it has, unless said."""
+        """Length of the noise vector of one event; by default the length of the event."""
         return self.center.shape[-1]
 
     def noise(self, samples, seed):
-        """What `transform` takes: standard normal noise, unless said.
+        """Noise for `transform`; standard normal by default.
 
         Args:
             samples: number of samples K.
@@ -53,11 +57,11 @@ class Distribution:
         return noise.normal(shape, seed)
 
     def transform(self, noise):
-        """Samples made of noise, differentiable in the parameters where that exists."""
+        """Turns noise into samples, differentiable in the parameters where possible."""
         raise NotImplementedError
 
     def transform_and_log_prob(self, noise):
-        """Samples made of noise, and their log-density `(...)` in nats."""
+        """Turns noise into samples; returns them and their log-density `(...)` in nats."""
         samples = self.transform(noise)
         return samples, self.log_prob(samples)
 
@@ -74,15 +78,15 @@ class Distribution:
         return self.transform(self.noise(samples, seed))
 
     def sample_and_log_prob(self, samples, seed):
-        """Samples as of `sample`, and their log-density `(K, ...)` in nats.
+        """Draws samples as `sample` does; returns them and their log-density `(K, ...)`, nats.
 
-        The way to the density of what is known at its own samples only, such as a
-        planar flow.
+        Some distributions, such as planar flows, have a computable density at their own
+        samples only.
         """
         return self.transform_and_log_prob(self.noise(samples, seed))
 
     def log_prob_each(self, x):
-        """Log-density or log-mass of every coordinate, not summed."""
+        """Log-density or log-mass of each coordinate, not summed."""
         raise NotImplementedError(
             "The coordinates of this distribution have no densities of their own. "
             f"Received: {type(self).__name__}"
@@ -100,7 +104,7 @@ class Distribution:
         return sum_event(self.log_prob_each(x), self.event_ndim)
 
     def kl_each(self, other):
-        """KL of every coordinate to `other` in nats, not summed."""
+        """KL of each coordinate to `other` in nats, not summed."""
         return self._unknown_kl(other)
 
     def kl(self, other):

@@ -1,7 +1,8 @@
-"""Independent values of 0 and 1."""
+"""Independent Bernoulli variables."""
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution, sum_event
 from keras_vae.training import kernels, noise
 
@@ -17,7 +18,7 @@ class Bernoulli(Distribution):
         event_ndim: number of trailing axes that make one event.
     """
 
-    def __init__(self, logits, event_ndim=1):
+    def __init__(self, logits: Tensor, event_ndim: int = 1) -> None:
         super().__init__(event_ndim)
         self.logits = logits
 

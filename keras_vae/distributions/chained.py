@@ -1,8 +1,11 @@
 """Two distributions, the second a function of the first."""
 
+from collections.abc import Callable
+
 from keras import ops
 
 from keras_vae import _checks
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.normal import Normal
 
@@ -17,18 +20,20 @@ def check_top_dim(latent_dim, top_dim):
 
 
 class Chained(Distribution):
-    """A normal, and a second one whose parameters are made of the first one's sample.
+    """A normal, and a second normal whose parameters depend on a sample of the first.
 
-    Its mean is not known; `center` is the second one's mean at the mean of the first.
+    The mean has no closed form; `center` is the mean of the second at the mean of the first.
 
     Args:
         first: `Normal` over `(..., d)`.
         of: function from samples of the first to `(mean, log_var)` of the second.
-        upwards: whether the first stands first in the code, as z₁ does in q; in the
-            prior z₂ is drawn first, and stands last.
+        upwards: True if the first normal comes first in the code, as z₁ does in q. The
+            prior draws z₂ first, which comes last in the code.
     """
 
-    def __init__(self, first, of, upwards):
+    def __init__(
+        self, first: Normal, of: Callable[[Tensor], tuple[Tensor, Tensor]], upwards: bool
+    ) -> None:
         super().__init__(1)
         self.first, self.of, self.upwards = first, of, upwards
 
@@ -39,7 +44,7 @@ class Chained(Distribution):
         return ops.concatenate([first, second] if self.upwards else [second, first], axis=-1)
 
     def _parts(self, values):
-        """What of codes or noise belongs to the first normal, and to the second."""
+        """Splits codes or noise into the part of the first normal and that of the second."""
         size = self.first.mean.shape[-1]
         if self.upwards:
             return values[..., :size], values[..., size:]

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.categorical import normal_cdf
 from keras_vae.distributions.normal import MultivariateNormal, Normal
@@ -15,7 +16,7 @@ class Mixture(Distribution):
         mean, log_var: arrays `(K, d)`.
     """
 
-    def __init__(self, log_weights, mean, log_var):
+    def __init__(self, log_weights: Tensor, mean: Tensor, log_var: Tensor) -> None:
         super().__init__(1)
         self.log_weights = log_weights
         self.components = Normal(mean, log_var)
@@ -31,7 +32,7 @@ class Mixture(Distribution):
         return self.components.mean.shape[-1] + 1
 
     def transform(self, noise):
-        """Samples from standard normal noise `(..., d + 1)`, whose last chooses k."""
+        """Samples from standard normal noise `(..., d + 1)`; the last number chooses k."""
         noise = ops.cast(noise, "float32")
         _check_width(noise, self.noise_dim)
         # Φ of the last number is uniform: it lies in one of K intervals of length w_k.
@@ -46,7 +47,7 @@ class Mixture(Distribution):
         )
 
     def log_prob_joint(self, z):
-        """log w_k + log N(z; mean_k, ...) of every component, `(..., K)`, nats."""
+        """log w_k + log N(z; mean_k, ...) of each component, `(..., K)`, nats."""
         return self.log_weights + self.components.log_prob(ops.expand_dims(z, -2))
 
     def log_prob(self, x):
@@ -60,14 +61,13 @@ class Mixture(Distribution):
     def responsibilities(self, q):
         """q(k|x) ∝ w_k exp(-KL(q(z|x) || component k)), `(n, K)`.
 
-        Of all q(k) that do not depend on z it is the one for which KL(q(z|x) q(k) ||
-        p(z, k)) is least.
+        Among all q(k) that do not depend on z it minimises KL(q(z|x) q(k) || p(z, k)).
         """
         scores = self.scores(q)
         return ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))
 
     def joint_kl(self, q):
-        """That least KL(q(z|x) q(k) || p(z, k)) = -log Σ_k w_k exp(-KL(q || component k)).
+        """min over q(k) of KL(q(z|x) q(k) || p(z, k)) = -log Σ_k w_k exp(-KL(q || component k)).
 
         `(n,)` nats, at least KL(q(z|x) || p(z)).
         """
@@ -91,14 +91,14 @@ class MultivariateMixture(Distribution):
         factors: L of each, lower triangular with a positive diagonal, `(k, d, d)`.
     """
 
-    def __init__(self, log_weights, means, factors):
+    def __init__(self, log_weights: Tensor, means: Tensor, factors: Tensor) -> None:
         super().__init__(event_ndim=1)
         self.log_weights = log_weights
         self.components = MultivariateNormal(means, factors)
 
     @property
     def mean(self):
-        """Mean of the whole, `(d,)`."""
+        """Mean of the mixture, `(d,)`."""
         weights = ops.expand_dims(ops.exp(self.log_weights), -1)
         return ops.sum(weights * self.components.mean, axis=0)
 
@@ -108,7 +108,7 @@ class MultivariateMixture(Distribution):
         return ops.logsumexp(self.log_weights + each, axis=-1)
 
     def transform(self, noise):
-        """Refused: which component a sample is of is no function of normal noise."""
+        """Not available: normal noise of dimension d does not choose a component."""
         raise ValueError(
             "A mixture is drawn with NumPy: use the prior's `sample(n, rng)`, or the model's "
             f"`sample(n, seed=...)`. Received: noise of shape {tuple(noise.shape)}"

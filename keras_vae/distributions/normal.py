@@ -1,7 +1,8 @@
-"""Normal distributions: of independent dimensions, and with a full covariance."""
+"""Normal distributions with a diagonal or a full covariance."""
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import LOG_2PI, Distribution, distribution_of, sum_event
 
 
@@ -14,7 +15,7 @@ class Normal(Distribution):
         event_ndim: number of trailing axes that make one event.
     """
 
-    def __init__(self, mean, log_var, event_ndim=1):
+    def __init__(self, mean: Tensor, log_var: Tensor, event_ndim: int = 1) -> None:
         super().__init__(event_ndim)
         self.mean = mean
         self.log_var = log_var
@@ -69,18 +70,18 @@ class MultivariateNormal(Distribution):
             `(d, d)` for all.
     """
 
-    def __init__(self, mean, factor):
+    def __init__(self, mean: Tensor, factor: Tensor) -> None:
         super().__init__(event_ndim=1)
         self.mean = mean
         self.factor = factor
 
     @property
     def variance(self):
-        """Variance of each coordinate by itself, `(n, d)` or `(d,)`."""
+        """Variance of each coordinate, `(n, d)` or `(d,)`."""
         return ops.sum(ops.square(self.factor), axis=-1)
 
     def marginals(self):
-        """The `Normal` of each coordinate by itself."""
+        """The marginal of each coordinate, a `Normal`."""
         return Normal(self.mean, ops.log(self.variance))
 
     def transform(self, noise):
@@ -120,7 +121,7 @@ class MultivariateNormal(Distribution):
         return 0.5 * (self.factor.shape[-1] * (1.0 + LOG_2PI) + self.log_det_covariance())
 
     def kl_each(self, other):
-        """KL of every coordinate's own distribution, whose sum is at most the KL."""
+        """KL of the marginal of each coordinate; the sum is at most the KL."""
         return self.marginals().kl_each(other)
 
     def kl(self, other):

@@ -1,20 +1,21 @@
-"""A single value, which has no density."""
+"""A point mass, which has no density."""
 
 from keras import ops
 
+from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution
 
 
 class Point(Distribution):
     """All mass in one point: the code of an autoencoder that is not variational.
 
-    It has no density, so that whatever needs one is refused.
+    It has no density: methods that need one raise an error.
 
     Args:
         mean: the point, array `(n, d)`.
     """
 
-    def __init__(self, mean):
+    def __init__(self, mean: Tensor) -> None:
         super().__init__(1)
         self.mean = mean
 
@@ -29,12 +30,12 @@ class Point(Distribution):
         return self.transform(noise), None
 
     def log_prob(self, x):
-        """Refused: there is no density."""
+        """Raises `ValueError`: there is no density."""
         raise ValueError(
             "A point has no density: an autoencoder's codes have neither a KL nor a bound "
             "on the likelihood. Use a variational posterior. Received: posterior=Point"
         )
 
     def kl(self, other):
-        """Refused: there is no density."""
+        """Raises `ValueError`: there is no density."""
         return self.log_prob(other)

@@ -1,4 +1,6 @@
-"""Independent distributions side by side."""
+"""Products of independent distributions."""
+
+from collections.abc import Sequence
 
 from keras import ops
 
@@ -6,13 +8,13 @@ from keras_vae.distributions.base import Distribution, distribution_of
 
 
 class Product(Distribution):
-    """Independent parts, one after another along the last axis.
+    """Independent parts, concatenated along the last axis.
 
     Args:
         parts: distributions over vectors.
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[Distribution]) -> None:
         super().__init__(1)
         self.parts = parts
 
@@ -49,7 +51,7 @@ class Product(Distribution):
         return ops.concatenate([q.kl_each(p) for q, p in pairs], axis=-1)
 
     def kl_parts(self, other):
-        """KL of every part to that of another `Product`, a list of `(...)` in nats."""
+        """KL of each part to that of another `Product`, a list of `(...)` in nats."""
         other = distribution_of(other)
         if not isinstance(other, Product) or len(other.parts) != len(self.parts):
             return self._unknown_kl(other)

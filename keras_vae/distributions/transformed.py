@@ -1,22 +1,26 @@
-"""A distribution sent through invertible maps."""
+"""Invertible maps of a distribution."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from keras_vae.distributions.base import Distribution
+from keras_vae.distributions.normal import Normal
 
 
 class Transformed(Distribution):
-    """Samples of a normal distribution, sent through flows.
+    """Samples of a normal distribution after invertible maps (flows).
 
-    log q_K(z_K) = log q_0(z_0) - Σ log|det ∂z_k/∂z_k-1|, Rezende & Mohamed 2015. Its
-    mean is not known; `center` is where the flows send the mean of the first.
+    log q_K(z_K) = log q_0(z_0) - Σ log|det ∂z_k/∂z_k-1|, Rezende & Mohamed 2015. The
+    mean has no closed form; `center` is the image of the mean of the normal.
 
     Args:
         base: `Normal` over `(n, d)`.
-        flows: flows of `keras_vae.flows`, applied in order: `flow(z)` gives where z
-            goes and the log-determinant; `flow.inverse(z)`, if there is one, where z
-            came from and the log-determinant of the way there.
+        flows: flows of `keras_vae.flows`, applied in order. `flow(z)` returns z' and the
+            log-determinant; `flow.inverse(z')`, if it exists, returns z and the
+            log-determinant of the forward map.
     """
 
-    def __init__(self, base, flows):
+    def __init__(self, base: Normal, flows: Sequence[Any]) -> None:
         super().__init__(1)
         self.base = base
         self.flows = flows
@@ -48,11 +52,11 @@ class Transformed(Distribution):
         return moved, self.base.log_prob(z) - log_det
 
     def log_prob(self, x):
-        """Log-density of `x` in nats, where every flow has an inverse.
+        """Log-density of `x` in nats, if all flows have an inverse.
 
         Raises:
-            NotImplementedError: one has none; `sample_and_log_prob` gives samples
-                with their densities.
+            NotImplementedError: a flow has no inverse; `sample_and_log_prob` returns
+                samples with their densities.
         """
         if not all(hasattr(flow, "inverse") for flow in self.flows):
             raise NotImplementedError(

@@ -16,13 +16,24 @@ and `condition` beside the input for a conditional model. A VQ-VAE has
     reconstruct(image)  -> image
 """
 
+from collections.abc import Sequence
+
+from keras_vae._types import Array, Model, PathLike
 from keras_vae.export.report import ExportError, Report
 from keras_vae.export.route import QUANTIZE, run
 
 __all__ = ["ExportError", "QUANTIZE", "Report", "onnx", "saved_model", "tflite"]
 
 
-def saved_model(model, path, *, data=None, signatures=None, batch_size=None, verbose=True):
+def saved_model(
+    model: Model | PathLike,
+    path: PathLike,
+    *,
+    data: Array | tuple[Array, Array] | None = None,
+    signatures: str | Sequence[str] | None = None,
+    batch_size: int | None = None,
+    verbose: bool = True,
+) -> Report:
     """Writes a TensorFlow SavedModel, which loads without keras_vae or Keras.
 
     `tf.saved_model.load(path).signatures["decode"](z=z)["image"]`. The folder
@@ -58,16 +69,16 @@ def saved_model(model, path, *, data=None, signatures=None, batch_size=None, ver
 
 
 def tflite(
-    model,
-    path,
-    quantize=None,
-    representative=None,
+    model: Model | PathLike,
+    path: PathLike,
+    quantize: str | None = None,
+    representative: Array | tuple[Array, Array] | None = None,
     *,
-    data=None,
-    signatures=None,
-    batch_size=1,
-    verbose=True,
-):
+    data: Array | tuple[Array, Array] | None = None,
+    signatures: str | Sequence[str] | None = None,
+    batch_size: int | None = 1,
+    verbose: bool = True,
+) -> Report:
     """Writes a `.tflite` file for phones: builtin operators only.
 
     `Interpreter(path).get_signature_runner("decode")(z=z)["image"]`. Beside it,
@@ -117,7 +128,15 @@ def tflite(
     )
 
 
-def onnx(model, path, *, data=None, signatures=None, batch_size=None, verbose=True):
+def onnx(
+    model: Model | PathLike,
+    path: PathLike,
+    *,
+    data: Array | tuple[Array, Array] | None = None,
+    signatures: str | Sequence[str] | None = None,
+    batch_size: int | None = None,
+    verbose: bool = True,
+) -> Report:
     """Writes a folder of `.onnx` files, one a signature: `decode.onnx`, ...
 
     ONNX files hold one function each, and no name twice: the output of

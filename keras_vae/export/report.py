@@ -31,7 +31,7 @@ class ExportError(ValueError):
         report: the `Report` that is outside the budget, or None.
     """
 
-    def __init__(self, message, report=None):
+    def __init__(self, message: str, report: "Report | None" = None) -> None:
         super().__init__(message)
         self.report = report
 

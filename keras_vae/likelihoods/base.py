@@ -1,9 +1,11 @@
-"""Likelihoods p(x|z): what the decoder's output means, and what data may be.
+"""Base class of the likelihoods p(x|z): the meaning of decoder outputs, the range of data.
 
 A likelihood is a layer. `log_prob(x, outputs)` is log p(x|z) in nats, summed
-over pixels; `mean(outputs)` the picture that is shown; `observe(x, seed)` what
-the model takes as data when it is given x; `data_range` what x may hold.
+over pixels; `mean(outputs)` is E[x|z]; `observe(x, seed)` draws the data of a training
+step from x; `data_range` is the range of x.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -15,18 +17,18 @@ class Likelihood(keras.layers.Layer):
     Attributes:
         data_range: `(low, high)` that data must lie in, or None.
         is_density: whether `log_prob` is the logarithm of a density or a mass of x;
-            no bound on log p(x) can be had otherwise.
+            bounds on log p(x) need one.
         depends_on_batch: whether the likelihood of one example depends on the others of
             its batch.
         missing: whether data may have missing values, marked NaN.
     """
 
-    data_range = None
+    data_range: tuple[float, ...] | None = None
     is_density = True
     depends_on_batch = False
     missing = False
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
         self.built = True
 
@@ -35,21 +37,21 @@ class Likelihood(keras.layers.Layer):
 
         Args:
             x: data `(n, ...)`.
-            outputs: decoder outputs `(k, n, ...)` for k codes of each example.
-            training: whether statistics may be updated.
+            outputs: decoder outputs `(k, n, ...)` for k codes per example.
+            training: whether running statistics are updated.
 
         Returns:
             Tensor `(k, n)`, float32.
         """
-        # Flat: on a CPU, XLA takes several times as long for pictures of one channel.
-        # TensorFlow does not know the size once batches of different shapes have come.
+        # Flattened: on a CPU, XLA is several times slower for pictures of one channel.
+        # TensorFlow does not know the static size after batches of different shapes.
         k, n = ops.shape(outputs)[:2]
         outputs = ops.reshape(outputs, (k, n, -1))
         each = self.log_prob_each(ops.reshape(x, (n, -1)), outputs, training)
         return ops.sum(each, axis=-1)
 
     def log_prob_each(self, x, outputs, training=False):
-        """The terms of `log_prob`, one for each pixel of flattened data.
+        """The terms of `log_prob`, one per pixel of flattened data.
 
         Args:
             x: data `(n, ...)`.
@@ -66,9 +68,9 @@ class Likelihood(keras.layers.Layer):
         raise NotImplementedError
 
     def observe(self, x, seed):
-        """What counts as data in one training step; x itself by default."""
+        """The data of one training step; x by default."""
         return x
 
     def observe_numpy(self, x, rng):
-        """`observe` with NumPy's generator, for evaluation alike everywhere."""
+        """`observe` with NumPy's generator: evaluation is the same on every backend."""
         return x

@@ -1,10 +1,12 @@
-"""Losses of pictures in place of a likelihood: by structure, by a network's features.
+"""Perceptual losses in place of a likelihood: MS-SSIM, and features of a network.
 
-They are no densities of x: `log_prob` is minus the loss, and models that use them
-train, encode and sample but give no bound on log p(x).
+They are not densities of x: `log_prob` is minus the loss. Models that use them train,
+encode and sample, but have no bound on log p(x).
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -30,12 +32,12 @@ class PictureLoss(Likelihood):
         return -ops.reshape(self.loss(x, means, samples), (samples, -1))
 
     def loss(self, x, means, samples):
-        """The loss of every picture.
+        """The loss of each picture.
 
         Args:
             x: data `(n, ...)`.
-            means: pictures `(samples · n, ...)`, those of one sample after another.
-            samples: how many pictures there are for each example.
+            means: pictures `(samples · n, ...)`, sample by sample.
+            samples: number of pictures per example.
 
         Returns:
             Tensor `(samples · n,)`.
@@ -48,17 +50,18 @@ class MSSSIM(PictureLoss):
     """weight · (1 - MS-SSIM(x, x̂)), Snell et al. 2017. See `metrics.ms_ssim`.
 
     Args:
-        weight: what full dissimilarity costs, in the unit of the KL; the number of
-            values of a picture by default, so that it grows with the resolution as sums
-            over pixels do.
-        scales: 1 to 5; as many as fit the picture by default.
+        weight: loss at MS-SSIM 0, in the unit of the KL. By default the number of values
+            of a picture, so that it grows with the resolution as sums over pixels do.
+        scales: 1 to 5; by default as many as fit the picture.
 
     Raises:
         ValueError: a weight that is not positive; while the loss is computed, pictures
             too small for the scales.
     """
 
-    def __init__(self, weight=None, scales=None, **kwargs):
+    def __init__(
+        self, weight: float | None = None, scales: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.weight = None if weight is None else _checks.positive("weight", weight)
         self.scales = scales
@@ -76,20 +79,26 @@ class MSSSIM(PictureLoss):
 class Features(PictureLoss):
     """weight · Σ_l ‖Φ_l(x) - Φ_l(x̂)‖² / (2 · size of Φ_l), Hou et al. 2017.
 
-    Φ_l are layers of a network that is copied, frozen, and saved with the model.
+    Φ_l are layers of a network, which is copied, frozen and saved with the model.
 
     Args:
         model: a functional Keras model from pictures in [0, 1], of the data's shape,
-            such as a classifier; it is left as it is.
+            such as a classifier. It is not changed.
         layers: names of layers of the model; its outputs by default.
         weight: β, above 0.
 
     Raises:
-        TypeError: no functional Keras model.
+        TypeError: `model` is not a functional Keras model.
         ValueError: an unknown layer, or a weight that is not positive.
     """
 
-    def __init__(self, model, layers=None, weight=0.5, **kwargs):
+    def __init__(
+        self,
+        model: keras.Model,
+        layers: Sequence[str] | None = None,
+        weight: float = 0.5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
             raise TypeError(
@@ -114,16 +123,16 @@ class Features(PictureLoss):
 
     def features(self, x):
         """Φ_l of pictures, a list of float32 tensors."""
-        found = self.network(x, training=False)
-        found = found if isinstance(found, (list, tuple)) else [found]
-        return [ops.cast(values, "float32") for values in found]
+        outputs = self.network(x, training=False)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return [ops.cast(values, "float32") for values in outputs]
 
     def loss(self, x, means, samples):
         total = 0.0
-        for wanted, found in zip(self.features(x), self.features(means), strict=True):
-            wanted = ops.tile(wanted, (samples,) + (1,) * (len(wanted.shape) - 1))
-            axes = tuple(range(1, len(wanted.shape)))
-            total = total + 0.5 * ops.mean(ops.square(wanted - found), axis=axes)
+        for target, features in zip(self.features(x), self.features(means), strict=True):
+            target = ops.tile(target, (samples,) + (1,) * (len(target.shape) - 1))
+            axes = tuple(range(1, len(target.shape)))
+            total = total + 0.5 * ops.mean(ops.square(target - features), axis=axes)
         return self.weight * total
 
     def get_config(self):

@@ -1,6 +1,7 @@
-"""Likelihoods whose pixels are independent given the decoder's outputs."""
+"""Likelihoods with independent pixels given the decoder's outputs."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,15 +19,15 @@ class Bernoulli(Likelihood):
     """Independent binary pixels; the decoder's outputs are logits.
 
     Args:
-        dynamic: grey values are probabilities, and binary pixels are drawn
-            from them anew in every training and evaluation step ("dynamic
-            binarisation", Burda et al. 2016). Without it grey values are
-            scored by their cross-entropy, which is no likelihood.
+        dynamic: treat grey values as probabilities and draw binary pixels from them in
+            each training and evaluation step ("dynamic binarisation", Burda et al. 2016).
+            Otherwise the loss of grey values is their cross-entropy, which is not a
+            likelihood.
     """
 
     data_range = (0.0, 1.0)
 
-    def __init__(self, dynamic=False, **kwargs):
+    def __init__(self, dynamic: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dynamic = dynamic
 
@@ -59,25 +60,28 @@ class Normal(Likelihood):
         variance: a positive number (fixed σ²); "learned" (one trainable
             scalar log σ²); or "optimal": the variance that maximises the
             likelihood of each training batch, which is its mean squared error
-            (σ-VAE, Rybkin et al. 2021). Outside training "optimal" uses a
-            running average of what training found, so that a density does not
-            depend on the batch it is computed in.
-        data_range: `(low, high)` that data is checked against, or None for
-            any finite numbers.
+            (σ-VAE, Rybkin et al. 2021). Outside training "optimal" uses a running
+            average of the training batches, so that a density does not depend on
+            its batch.
+        data_range: `(low, high)`, the range of valid data; None for any finite numbers.
 
     Raises:
-        ValueError: `variance` is none of these.
+        ValueError: another `variance`.
     """
 
-    # Half a grey level of 8-bit data: below it a density measures rounding.
+    # Half a grey level of 8-bit data: a smaller variance would model the rounding.
     MIN_VARIANCE = (0.5 / 255.0) ** 2
 
-    def __init__(self, variance="learned", data_range=(0.0, 1.0), **kwargs):
+    def __init__(
+        self,
+        variance: float | str = "learned",
+        data_range: tuple[float, float] | None = (0.0, 1.0),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         number = isinstance(variance, (int, float)) and not isinstance(variance, bool)
-        if variance not in ("learned", "optimal") and not (
-            number and math.isfinite(variance) and variance > 0
-        ):
+        fixed = number and 0.0 < float(variance) < math.inf
+        if variance not in ("learned", "optimal") and not fixed:
             raise ValueError(
                 "`variance` must be a positive number, 'learned' or 'optimal'. "
                 f"Received: variance={variance!r}"
@@ -111,7 +115,7 @@ class Normal(Likelihood):
         return distributions.Normal(mean, log_var).log_prob_each(x)
 
     def _fit_variance(self, x, mean):
-        # At its optimum the variance has no gradient: stopping it changes nothing.
+        # The gradient by the variance is 0 at its optimum, so that it can be stopped.
         error = ops.stop_gradient(ops.mean(ops.square(x - mean)))
         batch = ops.maximum(error, self.MIN_VARIANCE)
         count = ops.convert_to_tensor(self.updates)
@@ -136,19 +140,20 @@ class LogCosh(Likelihood):
     """Pixels whose error t has the density e^(-log cosh(at)/a) / Z, Chen et al. 2019.
 
     log cosh(at)/a = |t| + log(1 + e^(-2a|t|))/a - log(2)/a: squared errors where t is
-    small, absolute ones where it is large. Z = √π Γ(1/2a) / (a Γ(1/2a + 1/2)) adds a
-    constant to the paper's loss and makes it a likelihood.
+    small, absolute errors where it is large. Z = √π Γ(1/2a) / (a Γ(1/2a + 1/2)) adds a
+    constant to the loss of the paper and makes it a likelihood.
 
     Args:
-        a: a, above 0; larger is nearer to absolute errors.
-        data_range: `(low, high)` that data is checked against, or None for any
-            finite numbers.
+        a: above 0; the larger, the closer to absolute errors.
+        data_range: `(low, high)`, the range of valid data; None for any finite numbers.
 
     Raises:
-        ValueError: `a` is no positive number.
+        ValueError: `a` is not a positive number.
     """
 
-    def __init__(self, a=10.0, data_range=(0.0, 1.0), **kwargs):
+    def __init__(
+        self, a: float = 10.0, data_range: tuple[float, float] | None = (0.0, 1.0), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not 0.0 < a < math.inf:
             raise ValueError(f"`a` must be a positive number. Received: a={a!r}")
@@ -175,15 +180,15 @@ class Observed(Likelihood):
     """log p(x_obs|z) of data with missing values, which are NaN.
 
     Args:
-        likelihood: a likelihood layer or its name, of single pixels.
+        likelihood: a likelihood of single pixels, or its name.
 
     Raises:
-        ValueError: a likelihood that looks at the whole batch or picture.
+        ValueError: a likelihood that depends on the whole batch or picture.
     """
 
     missing = True
 
-    def __init__(self, likelihood="bernoulli", **kwargs):
+    def __init__(self, likelihood: str | Likelihood = "bernoulli", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         likelihood = get(likelihood)
         whole = type(likelihood).log_prob is not Likelihood.log_prob
@@ -201,7 +206,7 @@ class Observed(Likelihood):
 
     def log_prob_each(self, x, outputs, training=False):
         known = ops.logical_not(ops.isnan(x))
-        # Not the sum's NaN: their gradient would be NaN as well.
+        # The NaN are replaced before the computation: else the gradient would be NaN too.
         each = self.inner.log_prob_each(ops.where(known, x, 0.0), outputs, training)
         return ops.where(known, each, 0.0)
 
@@ -224,8 +229,8 @@ class Observed(Likelihood):
         return cls(**{**config, "likelihood": inner})
 
 
-def get(identifier):
-    """A likelihood from its name or itself.
+def get(identifier: str | Likelihood) -> Likelihood:
+    """A likelihood by its name; a likelihood is returned as it is.
 
     Args:
         identifier: "bernoulli", "dynamic_bernoulli", "normal", "optimal_normal",

@@ -3,9 +3,12 @@
 import numpy as np
 
 from keras_vae import _checks
+from keras_vae._types import Array, Condition, Floats, Model
 
 
-def active_share(model, x, condition=None, threshold=0.1):
+def active_share(
+    model: Model, x: Array, condition: Condition = None, threshold: float = 0.1
+) -> Floats:
     """The share of the code's units that are active, for each example.
 
     A unit is active for an example where |z_j| is more than `threshold` times the
@@ -29,7 +32,9 @@ def active_share(model, x, condition=None, threshold=0.1):
     return (sizes > threshold * sizes.max(axis=-1, keepdims=True)).mean(axis=-1)
 
 
-def squared_jacobian(model, x, condition=None, batch_size=32):
+def squared_jacobian(
+    model: Model, x: Array, condition: Condition = None, batch_size: int = 32
+) -> Floats:
     """‖∂code/∂x‖²_F of each example, exact: how much a code moves with the data.
 
     Scaling the code scales it too: divide by the codes' variance to compare models.

@@ -1,8 +1,11 @@
 """Do edits do what they are asked, and nothing else?"""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from keras_vae._types import Array, Floats, Model
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,14 @@ class AttributeControl:
         return "\n".join(lines)
 
 
-def attribute_control(model, x, y, read, names=None, border=8):
+def attribute_control(
+    model: Model,
+    x: Array,
+    y: Array,
+    read: Callable[[Array], Array],
+    names: Sequence[str] | None = None,
+    border: int = 8,
+) -> AttributeControl:
     """Switches each attribute of every example, and reads what came of it.
 
     Examples are encoded with their own attributes and decoded with one changed
@@ -125,7 +135,13 @@ def attribute_control(model, x, y, read, names=None, border=8):
     return AttributeControl(names, *(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def sampled_attributes(model, y, read, names=None, seed=0):
+def sampled_attributes(
+    model: Model,
+    y: Array,
+    read: Callable[[Array], Array],
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
     """How often samples show the attributes that they were asked to have.
 
     Args:

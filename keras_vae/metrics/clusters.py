@@ -4,9 +4,12 @@ import numpy as np
 from keras import ops
 
 from keras_vae import distributions
+from keras_vae._types import Array, Condition, Floats, Model
 
 
-def cluster_probabilities(model, x, condition=None, batch_size=256):
+def cluster_probabilities(
+    model: Model, x: Array, condition: Condition = None, batch_size: int = 256
+) -> Floats:
     """Which component of its mixture prior a model takes each example to be of.
 
     q(k|x) ∝ w_k exp(-KL(q(z|x) || component k)): of all distributions of k that do not
@@ -36,7 +39,7 @@ def cluster_probabilities(model, x, condition=None, batch_size=256):
     return ops.convert_to_numpy(p.responsibilities(q))
 
 
-def clustering_accuracy(clusters, labels):
+def clustering_accuracy(clusters: Array, labels: Array) -> float:
     """The part of examples whose cluster is the one matched with their label.
 
     Clusters and labels are matched one to one so that the part is largest (Yang et al.,
@@ -108,7 +111,7 @@ def assignment(costs):
     return found
 
 
-def normal_total_correlation(mean, variance=None):
+def normal_total_correlation(mean: Array, variance: Array | None = None) -> float:
     """Total correlation of a normal with the covariance of the codes, in nats.
 
     ½ (Σ_j log C_jj - log det C), C = Cov[mean] + E[diag(variance)] of q(z) = E_x q(z|x).

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vae._types import Array
+
 
 @dataclass(frozen=True)
 class CodebookUsage:
@@ -27,7 +29,7 @@ class CodebookUsage:
         )
 
 
-def codebook_usage(codes, num_codes):
+def codebook_usage(codes: Array, num_codes: int) -> CodebookUsage:
     """How many codes of a codebook occur in data, and how evenly.
 
     Args:

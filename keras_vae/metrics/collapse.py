@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from keras_vae._types import Array, Condition, Floats, Model
 from keras_vae.metrics import likelihood
 
 
-def kl_per_dimension(model, x, condition=None):
+def kl_per_dimension(model: Model, x: Array, condition: Condition = None) -> Floats:
     """Mean KL(q(z_i|x) || p(z_i)) of every latent dimension.
 
     Args:
@@ -45,7 +47,9 @@ def _mean_kl(model, q, condition):
         return None
 
 
-def active_units(model, x, condition=None, threshold=0.01):
+def active_units(
+    model: Model, x: Array, condition: Condition = None, threshold: float = 0.01
+) -> NDArray[np.bool_]:
     """Which latent dimensions carry information about x.
 
     A unit is active when its posterior mean varies over the data by more than
@@ -128,7 +132,9 @@ class CollapseReport:
         return "\n".join(lines)
 
 
-def collapse_report(model, x, condition=None, threshold=0.01, seed=0):
+def collapse_report(
+    model: Model, x: Array, condition: Condition = None, threshold: float = 0.01, seed: int = 0
+) -> CollapseReport:
     """Says whether and where a decoder ignores the latent code.
 
     Two symptoms are measured: latent dimensions whose posterior does not vary

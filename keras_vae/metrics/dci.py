@@ -1,10 +1,13 @@
 """Disentanglement, completeness and informativeness; and all scores at once."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_vae._types import Array
 from keras_vae.metrics import disentanglement as scores
+from keras_vae.metrics.disentanglement import Sampler
 
 
 class DCI(NamedTuple):
@@ -25,7 +28,13 @@ class DCI(NamedTuple):
     importance: np.ndarray
 
 
-def dci(codes, factors, trees=20, examples=(5_000, 5_000), seed=0):
+def dci(
+    codes: Array,
+    factors: Array,
+    trees: int = 20,
+    examples: tuple[int, int] = (5_000, 5_000),
+    seed: int = 0,
+) -> DCI:
     """Disentanglement, completeness, informativeness: Eastwood & Williams 2018.
 
     One random forest for each factor tells its value from the code (scikit-learn's, every
@@ -62,7 +71,8 @@ def dci(codes, factors, trees=20, examples=(5_000, 5_000), seed=0):
         importance.append(forest.feature_importances_)
         accuracy.append(forest.score(codes[scored], values[scored]))
     matrix = np.array(importance).T
-    return DCI(*_entropies(matrix), float(np.mean(accuracy)), matrix)
+    disentanglement, completeness = _entropies(matrix)
+    return DCI(disentanglement, completeness, float(np.mean(accuracy)), matrix)
 
 
 def _split(n, examples, seed):
@@ -93,7 +103,14 @@ def _entropy(values, axis):
     return nats / np.log(values.shape[axis]) if values.shape[axis] > 1 else nats
 
 
-def disentanglement_scores(codes, factors, categorical=(), active=None, sampler=None, seed=0):
+def disentanglement_scores(
+    codes: Array,
+    factors: Array,
+    categorical: Sequence[int] = (),
+    active: Array | None = None,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
     """All scores of codes with known factors, each with its defaults.
 
     Args:

@@ -8,13 +8,19 @@ them, the same bins, splits and seeds.
 """
 
 import importlib
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from keras_vae import _checks
+from keras_vae._types import Array, Floats
+
+# From `(rng, factor, groups, size)` to codes `(groups, size, d)`.
+Sampler: TypeAlias = Callable[[np.random.Generator, int, int, int], Array]
 
 
-def mutual_information_matrix(codes, factors, bins=20):
+def mutual_information_matrix(codes: Array, factors: Array, bins: int = 20) -> Floats:
     """I(z_j; v_k) of every dimension and factor, from counts.
 
     Each dimension is cut into bins of equal width between its least and its largest
@@ -54,7 +60,7 @@ def _mutual_information(a, b):
     return max(0.0, float((joint[seen] * np.log(joint[seen] / independent[seen])).sum()))
 
 
-def mig(codes, factors, bins=20):
+def mig(codes: Array, factors: Array, bins: int = 20) -> float:
     """Mutual information gap, Chen et al. 2018.
 
     The mean over factors of (I(z_a; v) - I(z_b; v)) / H(v), where a and b are the two
@@ -76,7 +82,7 @@ def _gaps(scores):
     return ordered[-1] - ordered[-2]
 
 
-def modularity(codes, factors, bins=20):
+def modularity(codes: Array, factors: Array, bins: int = 20) -> float:
     """Does each dimension tell about one factor only? Ridgeway & Mozer 2018.
 
     The mean over dimensions of 1 - Σ_{k≠a} I(z_j; v_k)² / (I(z_j; v_a)² (K - 1)), where a
@@ -110,7 +116,7 @@ def modularity(codes, factors, bins=20):
     return float((1.0 - others / (most * (factors.shape[1] - 1))).mean())
 
 
-def sap(codes, factors, categorical=(), seed=0):
+def sap(codes: Array, factors: Array, categorical: Sequence[int] = (), seed: int = 0) -> float:
     """Separated attribute predictability, Kumar et al. 2018.
 
     Each factor is predicted from each dimension alone; the score is the mean over factors
@@ -172,7 +178,7 @@ def _by_nearest_mean(z, labels, learned, held_out):
     return max(0.0, float((accuracy - 1 / len(present)) / (1 - 1 / len(present))))
 
 
-def row_sampler(codes, factors):
+def row_sampler(codes: Array, factors: Array) -> Sampler:
     """Draws groups of rows that share the value of one factor.
 
     What the scores of pictures with a fixed factor draw from where every example is encoded
@@ -199,7 +205,7 @@ def row_sampler(codes, factors):
     return sample
 
 
-def grid_sampler(sizes, encode):
+def grid_sampler(sizes: Sequence[int], encode: Callable[[Array], Array]) -> Sampler:
     """Draws groups of examples anew, of any combination of factors but a fixed one.
 
     The papers' way, for data that can be drawn for given factors.
@@ -222,8 +228,14 @@ def grid_sampler(sizes, encode):
 
 
 def factor_vae_score(
-    codes, factors, sampler=None, active=None, groups=(10_000, 5_000), size=64, seed=0
-):
+    codes: Array,
+    factors: Array,
+    sampler: Sampler | None = None,
+    active: Array | None = None,
+    groups: tuple[int, int] = (10_000, 5_000),
+    size: int = 64,
+    seed: int = 0,
+) -> float:
     """FactorVAE's score, Kim & Mnih 2018.
 
     In a group of examples that share one factor, some dimension varies least compared
@@ -274,7 +286,14 @@ def factor_vae_score(
     return float(scored[np.arange(len(votes)), votes.argmax(axis=1)].sum() / scored.sum())
 
 
-def beta_vae_score(codes, factors, sampler=None, groups=(10_000, 5_000), size=64, seed=0):
+def beta_vae_score(
+    codes: Array,
+    factors: Array,
+    sampler: Sampler | None = None,
+    groups: tuple[int, int] = (10_000, 5_000),
+    size: int = 64,
+    seed: int = 0,
+) -> float:
     """β-VAE's score, Higgins et al. 2017.
 
     Pairs of examples share one factor. From the mean of |z - z'| over `size` such pairs,

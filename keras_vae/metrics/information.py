@@ -3,10 +3,11 @@
 import numpy as np
 
 from keras_vae import _checks
-from keras_vae.metrics.likelihood import _estimate
+from keras_vae._types import Array, Condition, Floats, Model
+from keras_vae.metrics.likelihood import Estimate, _estimate
 
 
-def bits_per_dimension(log_px, dimensions, levels=None):
+def bits_per_dimension(log_px: Array, dimensions: int, levels: int | None = None) -> Floats | float:
     """Nats of whole examples as bits for each of their numbers: -log₂ p(x) / D.
 
     Args:
@@ -26,7 +27,9 @@ def bits_per_dimension(log_px, dimensions, levels=None):
     return -(np.asarray(log_px, "float64") / dimensions - width) / np.log(2)
 
 
-def mutual_information(model, x, condition=None, samples=1, seed=0):
+def mutual_information(
+    model: Model, x: Array, condition: Condition = None, samples: int = 1, seed: int = 0
+) -> Estimate:
     """I(x; z) of data and codes z from q(z|x): E[log q(z|x) - log q(z)], in nats.
 
     q(z) is the mixture of the posteriors of the n given examples, each example's own

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_vae._types import Array, Condition, Model
+
 
 class Estimate(NamedTuple):
     """A mean over examples.
@@ -33,7 +35,14 @@ def _estimate(values, samples):
     return Estimate(float(values.mean()), error, n, samples)
 
 
-def log_likelihood(model, x, condition=None, samples=5000, seed=0, verbose="auto"):
+def log_likelihood(
+    model: Model,
+    x: Array,
+    condition: Condition = None,
+    samples: int = 5000,
+    seed: int = 0,
+    verbose: bool | str = "auto",
+) -> Estimate:
     """Mean importance-weighted bound on log p(x), Burda et al. 2016.
 
     Args:
@@ -53,7 +62,14 @@ def log_likelihood(model, x, condition=None, samples=5000, seed=0, verbose="auto
     return _estimate(values, samples)
 
 
-def elbo(model, x, condition=None, samples=1, seed=0, verbose="auto"):
+def elbo(
+    model: Model,
+    x: Array,
+    condition: Condition = None,
+    samples: int = 1,
+    seed: int = 0,
+    verbose: bool | str = "auto",
+) -> dict[str, Estimate]:
     """Mean evidence lower bound, E_q[log p(x|z)] - KL(q || p).
 
     Its terms: `reconstruction` is E_q[log p(x|z)] and `kl` the divergence.

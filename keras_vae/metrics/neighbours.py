@@ -3,12 +3,13 @@
 import numpy as np
 
 from keras_vae import _checks
+from keras_vae._types import Array, Features
 from keras_vae.metrics.pictures import both_features
 
 _ROWS = 500
 
 
-def nearest_labels(codes, labels, queries, k=5):
+def nearest_labels(codes: Array, labels: Array, queries: Array, k: int = 5) -> Array:
     """Labels that the k nearest codes have most often, by Euclidean distance.
 
     Among labels that are equally frequent it is that of the nearest code.
@@ -54,7 +55,13 @@ def nearest_labels(codes, labels, queries, k=5):
     return np.concatenate(found)
 
 
-def precision_recall(real, generated, features=None, k=3, batch_size=250):
+def precision_recall(
+    real: Array,
+    generated: Array,
+    features: Features = None,
+    k: int = 3,
+    batch_size: int = 250,
+) -> tuple[float, float]:
     """How many samples look like data, and how much of the data samples look like.
 
     Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative
@@ -102,7 +109,7 @@ def _squared_distances(a, b):
     return np.maximum(squares - 2 * (a @ b.T), 0)
 
 
-def auroc(scores, positive):
+def auroc(scores: Array, positive: Array) -> float:
     """Area under the receiver operating characteristic.
 
     The probability that a positive example scores more than a negative one, equal scores

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_vae import similarity
+from keras_vae._types import Array, Features, Floats
 
 
-def psnr(x, y, max_value=1.0):
+def psnr(x: Array, y: Array, max_value: float = 1.0) -> Floats:
     """Peak signal-to-noise ratio, 10 log10(max² / mean squared error).
 
     Args:
@@ -27,7 +28,7 @@ def psnr(x, y, max_value=1.0):
         return 10 * np.log10(max_value**2 / error)
 
 
-def frechet_distance(x, y, features=None, batch_size=250):
+def frechet_distance(x: Array, y: Array, features: Features = None, batch_size: int = 250) -> float:
     """Fréchet distance between two sets, of normals fitted to their features.
 
     ‖μ_x - μ_y‖² + tr(C_x + C_y - 2 (C_x C_y)^{1/2}), Heusel et al. 2017 (FID, when the
@@ -85,7 +86,15 @@ class KernelDistance(NamedTuple):
     subset_size: int
 
 
-def kernel_distance(x, y, features=None, subsets=100, subset_size=1000, seed=0, batch_size=250):
+def kernel_distance(
+    x: Array,
+    y: Array,
+    features: Features = None,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+    batch_size: int = 250,
+) -> KernelDistance:
     """Squared maximum mean discrepancy of two sets' features, without bias.
 
     Bińkowski et al., "Demystifying MMD GANs", 2018 (KID, when the features are

@@ -15,6 +15,7 @@ from keras_vae.models.inference import Inference
 from keras_vae.models.sampler import Sampling
 from keras_vae.models.saving import Saving
 from keras_vae.training import TrainStep, noise
+from keras_vae.training.keras_private import loss_tracker
 
 PARTS = (
     "encoder",
@@ -270,7 +271,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return None if self.condition is None else y
 
     def _log(self, loss, terms, x, sample_weight):
-        self._loss_tracker.update_state(loss, sample_weight=ops.shape(x)[0])
+        loss_tracker(self).update_state(loss, sample_weight=ops.shape(x)[0])
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name], sample_weight=sample_weight)
         return self.get_metrics_result()

@@ -99,7 +99,12 @@ class Auxiliary(Objective):
         ValueError: a negative weight.
     """
 
-    def __init__(self, classification=1.0, beta=1.0, labels=True):
+    def __init__(
+        self,
+        classification: float = 1.0,
+        beta: float | schedules.Schedule = 1.0,
+        labels: bool = True,
+    ) -> None:
         self.classification = _checks.at_least_0("classification", classification)
         self.beta = weight_or_schedule("beta", beta)
         self.labels = bool(labels)

@@ -91,8 +91,8 @@ class Objective:
         samples: samples of z for each example.
     """
 
-    terms = ()
-    samples = 1
+    terms: tuple[str, ...] = ()
+    samples: int = 1
 
     def draw(self, evidence, probe):
         """The samples of z that are decoded, and that the gradient goes through.

@@ -28,7 +28,7 @@ class Contractive(Objective):
 
     terms = ("reconstruction_loss", "jacobian_loss")
 
-    def __init__(self, weight=0.1, probes=None):
+    def __init__(self, weight: float = 0.1, probes: int | None = None) -> None:
         if probes is not None and not _checks.is_integer(probes):
             raise ValueError(
                 "`probes` must be an integer of at least 1, or None for the exact norm. "

@@ -1,5 +1,8 @@
 """The evidence lower bound, and what differs from it in the weight of the KL."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_vae import _checks, schedules
@@ -28,7 +31,9 @@ class ELBO(Objective):
 
     terms = ("reconstruction_loss", "kl_loss")
 
-    def __init__(self, beta=1.0, samples=1, free_bits=0.0):
+    def __init__(
+        self, beta: float | schedules.Schedule = 1.0, samples: int = 1, free_bits: float = 0.0
+    ) -> None:
         self.beta = weight_or_schedule("beta", beta)
         self.samples = _checks.count(samples, "samples")
         self.free_bits = _checks.at_least_0("free_bits", free_bits)
@@ -72,18 +77,23 @@ class Capacity(Objective):
         ValueError: negative γ or capacity, or not one capacity for each part.
     """
 
-    def __init__(self, gamma, capacity, parts=None):
+    def __init__(
+        self,
+        gamma: float,
+        capacity: float | schedules.Schedule | Sequence[float | schedules.Schedule],
+        parts: Sequence[str] | None = None,
+    ) -> None:
         self.gamma = _checks.at_least_0("gamma", gamma)
         self.parts = None if parts is None else tuple(parts)
-        values = (capacity,) if parts is None else tuple(capacity)
+        each: Any = (capacity,) if parts is None else capacity
+        values, names = tuple(each), self.parts or ()
         self.capacities = [weight_or_schedule("capacity", c) for c in values]
-        if parts is not None and len(values) != len(self.parts):
+        if parts is not None and len(values) != len(names):
             raise ValueError(
                 "Every part must have one capacity. "
-                f"Received: {len(values)} capacities of {len(self.parts)} parts"
+                f"Received: {len(values)} capacities of {len(names)} parts"
             )
-        named = () if parts is None else tuple(f"kl_{part}" for part in self.parts)
-        self.terms = ("reconstruction_loss", "kl_loss", *named)
+        self.terms = ("reconstruction_loss", "kl_loss", *(f"kl_{part}" for part in names))
 
     def __call__(self, evidence):
         split = self.parts is not None

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_vae import _checks
 from keras_vae._registry import register
+from keras_vae._types import Tensor
 from keras_vae.objectives.base import Objective, same
 
 # Of the inverse multiquadratics that are summed: Tolstikhin et al. 2018, their code.
@@ -23,7 +24,7 @@ def _kernel(a, b, kind):
     return sum(width * s / (width * s + squared) for s in SCALES)
 
 
-def mmd(z, prior_z, kernel="imq"):
+def mmd(z: Tensor, prior_z: Tensor, kernel: str = "imq") -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy, Gretton et al. 2012.
 
     Σ_{i≠j} k(z_i, z_j) / (n(n-1)) + the same of the prior's - 2 Σ k(z_i, z̃_j) / n²,
@@ -72,7 +73,7 @@ class MMD(_Matched):
         ValueError: a weight that is out of range, or an unknown kernel.
     """
 
-    def __init__(self, mmd_weight, kl_weight=0.0, kernel="imq"):
+    def __init__(self, mmd_weight: float, kl_weight: float = 0.0, kernel: str = "imq") -> None:
         if kernel not in ("imq", "rbf"):
             raise ValueError(f"`kernel` must be 'imq' or 'rbf'. Received: kernel={kernel!r}")
         if not 0.0 < mmd_weight < math.inf:
@@ -105,7 +106,7 @@ class MMD(_Matched):
         }
 
 
-def sliced_wasserstein(z, prior_z, directions):
+def sliced_wasserstein(z: Tensor, prior_z: Tensor, directions: Tensor) -> Tensor:
     """Mean squared distance of sorted projections, Kolouri et al. 2018.
 
     Args:
@@ -135,7 +136,7 @@ class SlicedWasserstein(_Matched):
 
     terms = ("reconstruction_loss", "wasserstein_loss")
 
-    def __init__(self, weight=10.0, slices=50):
+    def __init__(self, weight: float = 10.0, slices: int = 50) -> None:
         self.slices = _checks.count(slices, "slices")
         self.weight = _checks.at_least_0("weight", weight)
 

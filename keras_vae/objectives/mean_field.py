@@ -1,5 +1,7 @@
 """Local mean field: what an example's own potential and a mixture prior say together."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_vae import distributions
@@ -7,7 +9,9 @@ from keras_vae._registry import register
 from keras_vae.objectives.elbo import ELBO
 
 
-def local_mean_field(potential, mixture, iterations):
+def local_mean_field(
+    potential: distributions.Normal, mixture: distributions.Mixture, iterations: int
+) -> distributions.Normal:
     """Coordinate ascent on q(z) q(k) for ψ(z) p(z|k) p(k), in closed form.
 
     Johnson et al., "Composing graphical models with neural networks for structured
@@ -32,7 +36,7 @@ def local_mean_field(potential, mixture, iterations):
     components = mixture.components
     precisions = ops.exp(-components.log_var)
     weights = ops.expand_dims(ops.exp(mixture.log_weights), 0)
-    q = None
+    q: Any = None
     for _ in range(iterations):
         r = weights if q is None else mixture.responsibilities(q)
         total = precision + ops.matmul(r, precisions)

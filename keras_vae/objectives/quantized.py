@@ -54,7 +54,7 @@ class Quantized(Objective):
 
     terms = ("reconstruction_loss", "commitment_loss", "prior_loss", "perplexity")
 
-    def __init__(self, commitment=0.25):
+    def __init__(self, commitment: float = 0.25) -> None:
         if not commitment >= 0.0:
             raise ValueError(
                 f"`commitment` must be at least 0. Received: commitment={commitment!r}"

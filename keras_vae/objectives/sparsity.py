@@ -1,5 +1,7 @@
 """Penalties that keep few units of a code active."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
 from keras_vae import _checks
@@ -36,7 +38,13 @@ class Sparse(Objective):
 
     terms = ("reconstruction_loss", "sparsity_loss")
 
-    def __init__(self, penalty="l1", weight=1e-3, target=0.05, layer_weights=None):
+    def __init__(
+        self,
+        penalty: str = "l1",
+        weight: float = 1e-3,
+        target: float = 0.05,
+        layer_weights: Sequence[float] | None = None,
+    ) -> None:
         if penalty not in PENALTIES:
             raise ValueError(f"`penalty` must be one of {PENALTIES}. Received: penalty={penalty!r}")
         if not 0.0 < target < 1.0:

@@ -4,10 +4,11 @@ from keras import ops
 
 from keras_vae import _checks
 from keras_vae._registry import register
+from keras_vae._types import Tensor
 from keras_vae.objectives.base import Objective, same
 
 
-def stratified_log_weights(n, dataset_size):
+def stratified_log_weights(n: int | Tensor, dataset_size: int) -> Tensor:
     """log W `(n, n)` of the stratified estimate of q(z_i) = Σ_j W_ij q(z_i|x_j).
 
     Chen et al. 2018, appendix C.2. An example's own posterior has weight 1/N, N the
@@ -52,7 +53,14 @@ class TotalCorrelation(Objective):
 
     terms = ("reconstruction_loss", "kl_loss", "mi_loss", "tc_loss", "dimension_kl_loss")
 
-    def __init__(self, alpha=1.0, beta=6.0, gamma=1.0, sampling="weighted", dataset_size=None):
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        beta: float = 6.0,
+        gamma: float = 1.0,
+        sampling: str = "weighted",
+        dataset_size: int | None = None,
+    ) -> None:
         self.alpha = _checks.at_least_0("alpha", alpha)
         self.beta = _checks.at_least_0("beta", beta)
         self.gamma = _checks.at_least_0("gamma", gamma)
@@ -120,7 +128,7 @@ class DensityRatio(Objective):
 
     terms = ("reconstruction_loss", "kl_loss", "tc_loss")
 
-    def __init__(self, gamma=6.4):
+    def __init__(self, gamma: float = 6.4) -> None:
         self.gamma = _checks.at_least_0("gamma", gamma)
 
     def __call__(self, evidence):
@@ -156,7 +164,9 @@ class DIP(Objective):
 
     terms = ("reconstruction_loss", "kl_loss", "dip_loss")
 
-    def __init__(self, kind="i", off_diagonal=10.0, diagonal=None):
+    def __init__(
+        self, kind: str = "i", off_diagonal: float = 10.0, diagonal: float | None = None
+    ) -> None:
         if kind not in ("i", "ii"):
             raise ValueError(f"`kind` must be 'i' or 'ii'. Received: kind={kind!r}")
         if diagonal is None:

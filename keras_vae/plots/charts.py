@@ -1,17 +1,29 @@
 """Figures with axes: latent scatter, training curves, KL per dimension."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_vae._types import Array, Condition, Model, PathLike
 from keras_vae.plots import _figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAN = dict.fromkeys((None, "", "NA"), math.nan)  # how files write a missing value
 NATS = ("loss", "reconstruction_loss", "kl_loss")
 
 
-def latent_scatter(model, x, labels, condition=None, path=None, class_names=None):
+def latent_scatter(
+    model: Model,
+    x: Array,
+    labels: Array,
+    condition: Condition = None,
+    path: PathLike | None = None,
+    class_names: Sequence[str] | None = None,
+) -> "Figure":
     """Scatter the codes of labelled data, in two dimensions.
 
     Args:
@@ -96,7 +108,7 @@ def latent_scatter(model, x, labels, condition=None, path=None, class_names=None
     return _figures.saved(figure, path)
 
 
-def training_curves(history, path=None):
+def training_curves(history: Any, path: PathLike | None = None) -> "Figure":
     """Plot every logged quantity over the epochs, training beside validation.
 
     Args:
@@ -166,7 +178,9 @@ def training_curves(history, path=None):
     return _figures.saved(figure, path)
 
 
-def latent_kl(kl_per_dimension, threshold=0.01, path=None):
+def latent_kl(
+    kl_per_dimension: Array, threshold: float = 0.01, path: PathLike | None = None
+) -> "Figure":
     """Draw the KL divergence of each latent dimension from the prior, largest first.
 
     Args:

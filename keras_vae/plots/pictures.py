@@ -2,14 +2,27 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_vae._types import Array, Condition, Model, PathLike
 from keras_vae.plots import _figures
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def image_grid(images, columns=None, path=None, title=None, row_labels=None, column_labels=None):
+
+def image_grid(
+    images: Array,
+    columns: int | None = None,
+    path: PathLike | None = None,
+    title: str | None = None,
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+) -> "Figure":
     """Tile images into one picture, row by row, each image pixel a square of dots.
 
     Args:
@@ -34,7 +47,13 @@ def image_grid(images, columns=None, path=None, title=None, row_labels=None, col
     return _figures.grid(images, columns, path, title, row_labels, column_labels)
 
 
-def reconstructions(model, x, condition=None, n=10, path=None):
+def reconstructions(
+    model: Model,
+    x: Array,
+    condition: Condition = None,
+    n: int = 10,
+    path: PathLike | None = None,
+) -> "Figure":
     """Show images above their reconstructions, in bands of at most 12 pairs.
 
     Args:
@@ -73,7 +92,7 @@ def reconstructions(model, x, condition=None, n=10, path=None):
     )
 
 
-def code_maps(model, x, n=10, path=None):
+def code_maps(model: Model, x: Array, n: int = 10, path: PathLike | None = None) -> "Figure":
     """Show images above their maps of integer codes and what the codes decode to.
 
     Args:
@@ -103,7 +122,7 @@ def code_maps(model, x, n=10, path=None):
     rows = np.arange(height) * codes.shape[1] // height
     columns = np.arange(width) * codes.shape[2] // width
     maps = _code_colours(model)[codes][:, rows][:, :, columns]
-    bands = (x, maps, _figures.check_images(model.decode(codes), "decoded images"))
+    bands = [x, maps, _figures.check_images(model.decode(codes), "decoded images")]
     bands = [np.repeat(b, 3, axis=-1) if b.shape[-1] == 1 else b for b in bands]
     return _figures.grid(np.concatenate(bands), len(x), path, row_labels=["data", "codes", "model"])
 
@@ -119,7 +138,13 @@ def _code_colours(model):
     return colours
 
 
-def samples(model, n=64, condition=None, seed=0, path=None):
+def samples(
+    model: Model,
+    n: int = 64,
+    condition: Condition = None,
+    seed: int = 0,
+    path: PathLike | None = None,
+) -> "Figure":
     """Show images drawn from the prior.
 
     Args:
@@ -152,7 +177,13 @@ def samples(model, n=64, condition=None, seed=0, path=None):
     return _figures.grid(images, columns, path, row_labels=row_labels)
 
 
-def manifold(model, n=20, extent="quantile", condition=None, path=None):
+def manifold(
+    model: Model,
+    n: int = 20,
+    extent: str | float = "quantile",
+    condition: Condition = None,
+    path: PathLike | None = None,
+) -> "Figure":
     """Decode a square grid of codes of a two-dimensional latent space.
 
     Args:
@@ -205,7 +236,14 @@ def manifold(model, n=20, extent="quantile", condition=None, path=None):
     )
 
 
-def interpolation(model, x_a, x_b, steps=8, condition=None, path=None):
+def interpolation(
+    model: Model,
+    x_a: Array,
+    x_b: Array,
+    steps: int = 8,
+    condition: Condition = None,
+    path: PathLike | None = None,
+) -> "Figure":
     """Show the decoded way from one image to another, one row a pair.
 
     Args:
@@ -249,7 +287,13 @@ def interpolation(model, x_a, x_b, steps=8, condition=None, path=None):
     )
 
 
-def attributes(model, x, names, condition=None, path=None):
+def attributes(
+    model: Model,
+    x: Array,
+    names: Sequence[str],
+    condition: Condition = None,
+    path: PathLike | None = None,
+) -> "Figure":
     """Show what each attribute does: pictures, and the same with one switched.
 
     Args:
@@ -284,7 +328,14 @@ def attributes(model, x, names, condition=None, path=None):
     )
 
 
-def traversal(model, x=None, dims=None, values=None, condition=None, path=None):
+def traversal(
+    model: Model,
+    x: Array | None = None,
+    dims: int | Sequence[int] | None = None,
+    values: Array | None = None,
+    condition: Condition = None,
+    path: PathLike | None = None,
+) -> "Figure":
     """Show what each latent dimension does: vary one at a time, keep the others.
 
     Args:
@@ -304,34 +355,32 @@ def traversal(model, x=None, dims=None, values=None, condition=None, path=None):
         ValueError: for invalid images or values, or dimensions the model does not have.
     """
     _figures.check_output(path)
-    dims = np.arange(min(model.latent_dim, 10)) if dims is None else np.atleast_1d(dims)
-    dims = dims.tolist()
-    if not dims or any(dim not in range(model.latent_dim) for dim in dims):
+    chosen = np.atleast_1d(range(min(model.latent_dim, 10)) if dims is None else dims).tolist()
+    if not chosen or any(dim not in range(model.latent_dim) for dim in chosen):
         raise ValueError(
-            f"`dims` must list latent dimensions from 0 to {model.latent_dim - 1}. Received: {dims}"
+            f"`dims` must list latent dimensions from 0 to {model.latent_dim - 1}. "
+            f"Received: {chosen}"
         )
     values = _figures.check_array(
         np.linspace(-3, 3, 9) if values is None else values, "values", ("v",)
     )
     if x is None:
-        codes = np.zeros((len(dims), len(values), model.latent_dim), "float32")
-        for row, dim in enumerate(dims):
+        codes = np.zeros((len(chosen), len(values), model.latent_dim), "float32")
+        for row, dim in enumerate(chosen):
             codes[row, :, dim] = values
-        codes = codes.reshape(-1, model.latent_dim)
-        images = model.decode(
-            codes, condition=_figures.check_conditions(model, condition, len(codes))
-        )
+        rows = _figures.check_conditions(model, condition, len(chosen) * len(values))
+        images = model.decode(codes.reshape(-1, model.latent_dim), condition=rows)
     else:
         x = _figures.check_images(x, "x")
         rows = _figures.check_conditions(model, condition, len(x))
         rows = None if rows is None else rows[:1]
         images = np.concatenate(
-            [model.traverse(x[:1], dim, values, condition=rows)[0] for dim in dims]
+            [model.traverse(x[:1], dim, values, condition=rows)[0] for dim in chosen]
         )
     return _figures.grid(
         _figures.check_images(images, "decoded images"),
         len(values),
         path,
-        row_labels=[f"z[{dim}]" for dim in dims],
+        row_labels=[f"z[{dim}]" for dim in chosen],
         column_labels=[f"{value:.3g}" for value in values],
     )

@@ -1,8 +1,8 @@
 """Posteriors q(z|x): encoder features in, parameters and a distribution out.
 
 A posterior is a layer: `parameters = layer(features)` is a tuple of tensors,
-and `layer.distribution(*parameters)` the distribution they describe. The two
-are apart so that compiled functions can return the parameters as plain arrays.
+and `layer.distribution(*parameters)` is their distribution. The two are separate
+so that compiled functions can return the parameters as plain arrays.
 """
 
 from keras_vae.posteriors.base import Posterior

@@ -1,9 +1,11 @@
 """Posteriors q(z|x): encoder features in, parameters and a distribution out.
 
 A posterior is a layer: `parameters = layer(features)` is a tuple of tensors,
-and `layer.distribution(*parameters)` the distribution they describe. The two
-are apart so that compiled functions can return the parameters as plain arrays.
+and `layer.distribution(*parameters)` is their distribution. The two are separate
+so that compiled functions can return the parameters as plain arrays.
 """
+
+from typing import Any
 
 import keras
 
@@ -18,13 +20,12 @@ class Posterior(keras.layers.Layer):
         seed: int for the initial weights, or None.
 
     Attributes:
-        has_density: whether samples of q have a density, without which no bound on
-            log p(x) can be had.
-        is_diagonal_normal: whether q(z|x) is a normal with a diagonal covariance, whose
-            parameters are its mean and its log-variance.
+        has_density: whether samples of q have a density. Bounds on log p(x) need one.
+        num_parameters: number of tensors that `call` returns.
+        is_diagonal_normal: whether q is a `distributions.Normal` with the parameters
+            `(mean, log_var)`.
         slope: function that gives the derivative of a code's activation from its value;
             None where no such derivative is known. See `Point`.
-        num_parameters: number of tensors that `call` gives.
         chooses: whether the code that is kept is chosen (a class, the units to keep),
             so that rounding may choose another.
     """
@@ -35,17 +36,17 @@ class Posterior(keras.layers.Layer):
     chooses = False
     num_parameters = 1
 
-    def __init__(self, latent_dim, seed=None, **kwargs):
+    def __init__(self, latent_dim: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "posterior", **kwargs})
         self.latent_dim = latent_dim
         self.seed = seed
 
     def distribution(self, *parameters):
-        """The distribution that these parameters describe."""
+        """The distribution with these parameters."""
         raise NotImplementedError
 
     def training_distribution(self, step, *parameters):
-        """What training draws from at a step; the distribution itself, unless said."""
+        """The distribution that training draws from at a step; `distribution` by default."""
         return self.distribution(*parameters)
 
     def _dense(self, units, seed, name="projection"):

@@ -1,5 +1,7 @@
 """Categorical codes, relaxed in training."""
 
+from typing import Any
+
 from keras_vae import _checks, distributions, schedules
 from keras_vae._registry import register
 from keras_vae.posteriors.base import Posterior
@@ -9,8 +11,8 @@ from keras_vae.posteriors.base import Posterior
 class Categorical(Posterior):
     """q(z|x): independent categorical variables, Jang et al. 2017.
 
-    Training draws relaxed samples at temperature τ, all else one-hot ones. A code
-    is the one-hot vectors of the variables, one after another.
+    Training draws relaxed samples at temperature τ; everything else draws one-hot
+    samples. A code is the concatenated one-hot vectors of the variables.
 
     Args:
         variables: number of variables.
@@ -26,7 +28,14 @@ class Categorical(Posterior):
 
     chooses = True
 
-    def __init__(self, variables, classes, temperature=0.5, seed=None, **kwargs):
+    def __init__(
+        self,
+        variables: int,
+        classes: int,
+        temperature: float | schedules.Schedule = 0.5,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         variables = _checks.count(variables, "variables")
         classes = _checks.count(classes, "classes", 2)
         temperature = schedules.deserialize(temperature)
@@ -48,7 +57,7 @@ class Categorical(Posterior):
         return (self.projection(features),)
 
     def distribution(self, logits):
-        """The `distributions.Categorical` that these logits describe."""
+        """The `distributions.Categorical` with these logits."""
         return distributions.Categorical(logits, self.classes)
 
     def training_distribution(self, step, logits):

@@ -1,6 +1,8 @@
 """Two layers of codes: a normal, and a normal given the first."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -13,13 +15,13 @@ from keras_vae.posteriors.normal import DiagonalNormal
 
 @register
 class ChainedPosterior(Posterior):
-    """q(z₁|x) q(z₂|z₁): the encoder gives the first normal, a network of z₁ the second.
+    """q(z₁|x) q(z₂|z₁): the encoder gives the first normal, a network of z₁ gives the second.
 
     Args:
         latent_dim: dimensions of z₁ and z₂ together.
         top_dim: dimensions of z₂, from 1 to `latent_dim` - 1.
         units: widths of the hidden layers between z₁ and z₂, from z₁ upwards.
-        activation: of these.
+        activation: of the hidden layers.
         log_var_bound: log-variances stay inside ±this.
         seed: int for the initial weights, or None.
 
@@ -33,14 +35,14 @@ class ChainedPosterior(Posterior):
 
     def __init__(
         self,
-        latent_dim,
-        top_dim,
-        units=(100, 100),
-        activation="tanh",
-        log_var_bound=10.0,
-        seed=None,
-        **kwargs,
-    ):
+        latent_dim: int,
+        top_dim: int,
+        units: Sequence[int] = (100, 100),
+        activation: str = "tanh",
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_top_dim(latent_dim, top_dim)
         super().__init__(latent_dim, seed, **kwargs)
         self.top_dim, self.log_var_bound = top_dim, log_var_bound
@@ -59,7 +61,7 @@ class ChainedPosterior(Posterior):
         return self.base(features)
 
     def distribution(self, mean, log_var):
-        """The `distributions.Chained` that these parameters describe."""
+        """The `distributions.Chained` with these parameters."""
         return distributions.Chained(distributions.Normal(mean, log_var), self.above, upwards=True)
 
     def get_config(self):

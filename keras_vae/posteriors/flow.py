@@ -1,6 +1,7 @@
-"""A normal sent through flows: planar, radial, inverse autoregressive."""
+"""Posteriors with flows: planar, radial, inverse autoregressive."""
 
 import itertools
+from typing import Any
 
 from keras import ops
 
@@ -12,11 +13,11 @@ from keras_vae.posteriors.normal import Extended
 
 @register
 class FlowPosterior(Extended):
-    """q(z|x): a diagonal normal sent through flows whose parameters the encoder gives.
+    """q(z|x): a diagonal normal, then flows whose parameters are outputs of the encoder.
 
     Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015. Neither
-    kind has an inverse in closed form: samples come with their densities, other
-    codes have none. Without flows it is `DiagonalNormal`.
+    kind has an inverse in closed form: the density is known at its own samples only.
+    Without flows it is `DiagonalNormal`.
 
     Args:
         latent_dim: number of latent dimensions d.
@@ -30,18 +31,25 @@ class FlowPosterior(Extended):
     """
 
     def __init__(
-        self, latent_dim, kind="planar", flows=10, log_var_bound=10.0, seed=None, **kwargs
-    ):
+        self,
+        latent_dim: int,
+        kind: str = "planar",
+        flows: int = 10,
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
         flows = _checks.count(flows, "flows", 0)
-        self._flow = {"planar": Planar, "radial": Radial}[kind]
+        kinds: dict[str, Any] = {"planar": Planar, "radial": Radial}
+        self._flow = kinds[kind]
         size = flows * self._flow.size(latent_dim)
         super().__init__(latent_dim, size, log_var_bound, seed, **kwargs)
         self.kind, self.flows = kind, flows
 
     def distribution(self, mean, log_var, values=None):
-        """The `distributions.Transformed` that these parameters describe."""
+        """The `distributions.Transformed` with these parameters."""
         base = distributions.Normal(mean, log_var)
         if values is None:
             return base
@@ -54,15 +62,15 @@ class FlowPosterior(Extended):
 
 @register
 class InverseAutoregressive(Extended):
-    """q(z|x): a diagonal normal sent through inverse autoregressive flows.
+    """q(z|x): a diagonal normal, then inverse autoregressive flows.
 
     Kingma et al., "Improving Variational Inference with Inverse Autoregressive
-    Flow", 2016. The steps' networks are weights of their own; the encoder gives the
-    first normal and a context that every step sees.
+    Flow", 2016. Each step has a network of its own; the encoder gives the first normal
+    and a context, which is an input of all steps.
 
     Args:
         latent_dim: number of latent dimensions d.
-        steps: number of steps, at least 0; without any it is `DiagonalNormal`.
+        steps: number of steps, at least 0; with 0 it is `DiagonalNormal`.
         units: width of each step's hidden layer.
         context_dim: length of the context.
         log_var_bound: log-variances of the first normal stay inside ±this.
@@ -74,14 +82,14 @@ class InverseAutoregressive(Extended):
 
     def __init__(
         self,
-        latent_dim,
-        steps=4,
-        units=64,
-        context_dim=32,
-        log_var_bound=10.0,
-        seed=None,
-        **kwargs,
-    ):
+        latent_dim: int,
+        steps: int = 4,
+        units: int = 64,
+        context_dim: int = 32,
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         steps, units = _checks.count(steps, "steps", 0), _checks.count(units, "units")
         context_dim = _checks.count(context_dim, "context_dim")
         extra = context_dim if steps else 0
@@ -94,7 +102,7 @@ class InverseAutoregressive(Extended):
         ]
 
     def distribution(self, mean, log_var, context=None):
-        """The `distributions.Transformed` that these parameters describe."""
+        """The `distributions.Transformed` with these parameters."""
         base = distributions.Normal(mean, log_var)
         if context is None:
             return base

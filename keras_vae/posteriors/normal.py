@@ -1,6 +1,7 @@
-"""Normal posteriors: of independent dimensions, and with a full covariance."""
+"""Normal posteriors with a diagonal or a full covariance."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +29,9 @@ class DiagonalNormal(Posterior):
     is_diagonal_normal = True
     num_parameters = 2
 
-    def __init__(self, latent_dim, log_var_bound=10.0, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, log_var_bound: float = 10.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(latent_dim, seed, **kwargs)
         self.log_var_bound = log_var_bound
         self.projection = self._dense(2 * latent_dim, seed)
@@ -42,7 +45,7 @@ class DiagonalNormal(Posterior):
         return mean, layers.bounded(raw, self.log_var_bound)
 
     def distribution(self, mean, log_var):
-        """The `Normal` that these parameters describe."""
+        """The `Normal` with these parameters."""
         return distributions.Normal(mean, log_var)
 
     def get_config(self):
@@ -50,7 +53,7 @@ class DiagonalNormal(Posterior):
 
 
 class Extended(Posterior):
-    """Base class: a diagonal normal and, beside it, `extra` more parameters.
+    """Base class: a diagonal normal and `extra` further parameters.
 
     With the same seed the diagonal normal starts as `DiagonalNormal` does.
 
@@ -58,12 +61,19 @@ class Extended(Posterior):
     parameters `(mean, log_var)`.
     """
 
-    def __init__(self, latent_dim, extra, log_var_bound=10.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        extra: int,
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(latent_dim, seed, **kwargs)
         self.num_parameters = 3 if extra else 2
         self.base = DiagonalNormal(latent_dim, log_var_bound, seed, name="base")
         self.log_var_bound = log_var_bound
-        self.extra = None
+        self.extra: Any = None
         if extra:
             *_, extra_seed = itertools.islice(initializers.seeds(seed), 2)
             self.extra = self._dense(extra, extra_seed, name="extra")
@@ -86,10 +96,10 @@ class Extended(Posterior):
 class FullCovariance(Extended):
     """q(z|x) = N(mean, L Lᵀ), L = mask · L' + diag(σ), Kingma & Welling 2019, §2.5.1.
 
-    The mask keeps what is below the diagonal of L', so that log|L| = Σ log σ_i. Here
-    L' = diag(σ) A / √d, and A is what the network gives: in units of σ a step of the
-    optimizer moves a narrow dimension no further than a wide one, and by √d all of a row
-    together no further than σ. A starts as 0, and q as the diagonal normal.
+    The mask keeps the part below the diagonal of L', so that log|L| = Σ log σ_i. Here
+    L' = diag(σ) A / √d, and A is the output of the network. In units of σ an optimizer step
+    moves narrow and wide dimensions equally far; 1/√d bounds the sum over a row. A starts
+    at 0, so that q starts as the diagonal normal.
 
     Args:
         latent_dim: number of latent dimensions d; A has d² entries.
@@ -97,13 +107,15 @@ class FullCovariance(Extended):
         seed: int for the initial weights, or None.
     """
 
-    def __init__(self, latent_dim, log_var_bound=10.0, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, log_var_bound: float = 10.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(latent_dim, latent_dim**2, log_var_bound, seed, **kwargs)
-        # At random, a dimension would start with noise of all those before it.
+        # With random weights each dimension would start with the noise of all before it.
         self.extra.kernel_initializer = keras.initializers.Zeros()
 
     def distribution(self, mean, log_var, lower):
-        """The `MultivariateNormal` that these parameters describe."""
+        """The `MultivariateNormal` with these parameters."""
         d = self.latent_dim
         mask = np.tril(np.ones((d, d), "float32"), -1) / np.float32(d**0.5)
         mask = ops.convert_to_tensor(mask)

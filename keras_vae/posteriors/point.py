@@ -1,10 +1,13 @@
-"""Codes without noise, and those of which the largest units are kept."""
+"""Codes without noise; optionally only the largest units are kept."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vae import _checks, distributions
 from keras_vae._registry import register
+from keras_vae._types import Tensor
 from keras_vae.posteriors.base import Posterior
 
 # Derivatives of activations as functions of their values.
@@ -20,12 +23,11 @@ _SLOPES = {
 
 @register
 class Point(Posterior):
-    """A code without noise: what autoencoders have in place of q(z|x).
+    """A code without noise, in place of q(z|x): the code of an autoencoder.
 
     Args:
         latent_dim: number of latent dimensions d.
-        activation: Keras' name of what the code goes through, such as "sigmoid", or
-            None.
+        activation: Keras' name of the code's activation, such as "sigmoid", or None.
         seed: int for the initial weights, or None.
 
     Input shape: `(n, features)`. Output: `(mean,)`, `(n, d)`.
@@ -36,7 +38,9 @@ class Point(Posterior):
 
     has_density = False
 
-    def __init__(self, latent_dim, activation=None, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, activation: str | None = None, seed: int | None = None, **kwargs: Any
+    ) -> None:
         if activation is not None and not isinstance(activation, str):
             raise ValueError(
                 f"`activation` must be a name or None. Received: activation={activation!r}"
@@ -59,13 +63,13 @@ class Point(Posterior):
 
     @property
     def slope(self):
-        """The activation's derivative as a function of its value; None where unknown."""
+        """The derivative of the activation as a function of its value, or None."""
         return _SLOPES.get(self.activation)
 
     def squared_jacobian(self, features):
         """‖∂code/∂features‖²_F = Σ_j s'(a_j)² Σ_i W_ij², `(n,)` float32.
 
-        Rifai et al., "Contractive Auto-Encoders", 2011, where the slope is known.
+        Rifai et al., "Contractive Auto-Encoders", 2011. Needs a `slope`.
         """
         (code,) = self(features)
         rows = ops.sum(ops.square(ops.convert_to_tensor(self.projection.kernel)), axis=0)
@@ -77,26 +81,28 @@ class Point(Posterior):
 
 @register
 class SparsePoint(Point):
-    """A linear code of which the k largest units are kept and the others are 0.
+    """A linear code whose k largest units are kept; the others are set to 0.
 
-    Makhzani & Frey, "k-Sparse Autoencoders", 2013. The gradient reaches the units that
-    were kept only. No more than k are, even of units that are equal.
+    Makhzani & Frey, "k-Sparse Autoencoders", 2013. Only the kept units have a gradient.
+    Exactly k units are kept, also when several are equal.
 
     Args:
         latent_dim: number of latent dimensions d.
         k: units kept in training, from 1 to d.
-        alpha: at any other time round(αk) are kept, at most d.
+        alpha: outside training round(αk) units are kept, at most d.
         seed: int for the initial weights, or None.
 
     Raises:
         ValueError: a number that is out of range.
     """
 
-    # Not a derivative of the whole code, which is cut as well.
+    # The selection of units is no elementwise activation.
     slope = None
     chooses = True
 
-    def __init__(self, latent_dim, k, alpha=1.0, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, k: int, alpha: float = 1.0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         if not _checks.is_integer(k, 1, latent_dim):
             raise ValueError(
                 f"`k` must be an integer from 1 to the number of units, {latent_dim}. "
@@ -120,8 +126,8 @@ class SparsePoint(Point):
         return config
 
 
-def largest(values, k):
-    """The k largest of the last axis `(..., d)`, the others 0; never more than k."""
+def largest(values: Tensor, k: int) -> Tensor:
+    """Keeps the k largest values along the last axis and sets the others to 0."""
     _, index = ops.top_k(values, k)
     kept = ops.sum(ops.one_hot(index, values.shape[-1], dtype="float32"), axis=-2)
     return values * kept

@@ -1,6 +1,8 @@
-"""Posteriors side by side, each with its part of the code."""
+"""Products of posteriors, one for each part of the code."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 from keras_vae import _registry, distributions
 from keras_vae._registry import register
@@ -9,15 +11,15 @@ from keras_vae.posteriors.base import Posterior
 
 @register
 class ProductPosterior(Posterior):
-    """Independent parts of a code, each with a posterior of its own.
+    """A code of independent parts, each with its own posterior.
 
     Args:
-        parts: posteriors, in the order of their dimensions in the code.
+        parts: posteriors, in the order of the parts in the code.
 
-    Output: the parameters of the parts, one after another.
+    Output: the parameters of all parts, in order.
     """
 
-    def __init__(self, parts, **kwargs):
+    def __init__(self, parts: Sequence[Posterior], **kwargs: Any) -> None:
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
         self.has_density = all(part.has_density for part in parts)

@@ -1,5 +1,7 @@
 """Priors p(z): layers that give a distribution over latent codes."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -14,8 +16,8 @@ class Prior(keras.layers.Layer):
         latent_dim: number of latent dimensions d.
 
     Attributes:
-        from_noise: whether a code is made of d standard normal numbers, as what is
-            exported needs it.
+        from_noise: whether `distribution(...).transform` turns normal noise into codes;
+            an exported `sample` needs that.
         can_sample: whether there is anything to draw codes from.
         is_mixture: whether it is a mixture of normals, whose distribution has
             `responsibilities` and `joint_kl`.
@@ -28,18 +30,18 @@ class Prior(keras.layers.Layer):
     is_mixture = False
     chooses = False
 
-    def __init__(self, latent_dim, **kwargs):
+    def __init__(self, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
         self.latent_dim = latent_dim
         self.built = True
 
     @property
     def noise_dim(self):
-        """Normal numbers that `distribution(...).transform` makes one code of."""
+        """Length of the noise that `distribution(...).transform` turns into one code."""
         return self.latent_dim
 
     def attach(self, model):
-        """Called with the model that the prior becomes part of; nothing, unless said."""
+        """Called with the model that takes this prior; does nothing by default."""
 
     def distribution(self, condition=None):
         """p(z) or p(z|y) as a distribution with parameters `(d,)` or `(n, d)`."""
@@ -65,13 +67,13 @@ class Prior(keras.layers.Layer):
 
 @register
 class NoPrior(Prior):
-    """What an autoencoder has: nothing was ever asked of its codes as a whole."""
+    """No prior: the training of an autoencoder does not constrain the distribution of codes."""
 
     from_noise = False
     can_sample = False
 
     def distribution(self, condition=None):
-        # It has no density either, and says so when it is asked for one.
+        # Its `log_prob` raises an error that says why there is no density.
         return distributions.Point(ops.zeros((self.latent_dim,), "float32"))
 
     def sample(self, n, rng, condition=None):

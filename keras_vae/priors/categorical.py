@@ -1,5 +1,7 @@
 """Uniform categorical codes."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_vae import distributions
@@ -9,7 +11,7 @@ from keras_vae.priors.base import Prior
 
 @register
 class UniformCategorical(Prior):
-    """Independent variables, each of whose classes are equally probable.
+    """Independent categorical variables with uniform probabilities.
 
     Args:
         variables: number of variables.
@@ -18,7 +20,7 @@ class UniformCategorical(Prior):
 
     chooses = True
 
-    def __init__(self, variables, classes, **kwargs):
+    def __init__(self, variables: int, classes: int, **kwargs: Any) -> None:
         super().__init__(variables * classes, **kwargs)
         self.num_variables = variables
         self.classes = classes

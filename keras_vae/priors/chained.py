@@ -1,5 +1,8 @@
 """Two layers of codes: N(0, I), and a normal given the first."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -13,19 +16,19 @@ from keras_vae.priors.base import Prior
 class ChainedPrior(Prior):
     """p(z₂) p(z₁|z₂) with p(z₂) = N(0, I), of the code (z₁, z₂).
 
-    Args: as `ChainedPosterior`; `units` count from z₁ upwards here too.
+    Args: as `posteriors.ChainedPosterior`; `units` are in the same order, from z₁ upwards.
     """
 
     def __init__(
         self,
-        latent_dim,
-        top_dim,
-        units=(100, 100),
-        activation="tanh",
-        log_var_bound=10.0,
-        seed=None,
-        **kwargs,
-    ):
+        latent_dim: int,
+        top_dim: int,
+        units: Sequence[int] = (100, 100),
+        activation: str = "tanh",
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_top_dim(latent_dim, top_dim)
         super().__init__(latent_dim, **kwargs)
         self.top_dim, self.log_var_bound, self.seed = top_dim, log_var_bound, seed

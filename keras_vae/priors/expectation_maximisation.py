@@ -1,19 +1,20 @@
-"""Fits a mixture of normals with full covariances to points; NumPy in and out."""
+"""Expectation maximisation for mixtures of normals with full covariances, in NumPy."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_vae._types import Array, Floats
 from keras_vae.distributions.base import LOG_2PI
 
 
 class Fit(NamedTuple):
-    """What `fit` found.
+    """Result of `fit`.
 
     Attributes:
-        weights, means, factors: see `Mixture`; float64, the weights not logarithms.
-        history: mean of log p(x), nats, minus the regularisation's share, at each
-            iteration; it never falls.
+        weights, means, factors: see `GaussianMixture.from_arrays`; float64.
+        history: mean of log p(x) minus the regularisation per example, in nats, after
+            each iteration; it never decreases.
     """
 
     weights: np.ndarray
@@ -22,27 +23,33 @@ class Fit(NamedTuple):
     history: list
 
 
-def fit(x, components=10, seed=0, iterations=200, tolerance=1e-4, regularization=1e-3):
+def fit(
+    x: Array,
+    components: int = 10,
+    seed: int = 0,
+    iterations: int = 200,
+    tolerance: float = 1e-4,
+    regularization: float = 1e-3,
+) -> Fit:
     """Fits a mixture of normals by expectation maximisation, Dempster et al. 1977.
 
-    It starts from a k-means++ choice of means (Arthur & Vassilvitskii 2007). Each
-    covariance gets a prior exp(-½ ψ tr Σ⁻¹), which keeps it away from singular ones;
-    ψ is `regularization` times the data's mean variance times an equal share of the
-    examples.
+    The means are initialised by k-means++ (Arthur & Vassilvitskii 2007). Each covariance
+    has a prior exp(-½ ψ tr Σ⁻¹), which keeps it from becoming singular; ψ is
+    `regularization` times the mean variance of the data times n / components.
 
     Args:
         x: points `(n, d)`, n at least `components`.
         components: number of normals.
-        seed: int, of the start.
-        iterations: at most so many.
-        tolerance: nats by which the objective must rise, or it stops.
-        regularization: see above, at least 0.
+        seed: int, of the initial means.
+        iterations: largest number of iterations.
+        tolerance: it stops when the objective rises by less than this, in nats.
+        regularization: see above; at least 0.
 
     Returns:
         `Fit`.
 
     Raises:
-        ValueError: no such points, not finite, or fewer of them than components.
+        ValueError: `x` has another shape, is not finite, or has fewer rows than components.
     """
     x = np.asarray(x, "float64")
     if x.ndim != 2 or not 1 <= components <= len(x) or not np.isfinite(x).all():
@@ -65,19 +72,21 @@ def fit(x, components=10, seed=0, iterations=200, tolerance=1e-4, regularization
         shares = np.exp(joint - total[:, None])
 
 
-def responsibilities(x, found):
-    """p(k|x), of which normal each point is, `(n, k)` float64.
+def responsibilities(x: Array, mixture: Fit) -> Floats:
+    """p(k|x), the probability of each component given a point, `(n, k)` float64.
 
     Args:
         x: points `(n, d)`.
-        found: a `Fit`.
+        mixture: a `Fit`.
     """
-    joint, _ = _joint(np.asarray(x, "float64"), found.weights, found.means, found.factors, 0.0)
+    joint, _ = _joint(
+        np.asarray(x, "float64"), mixture.weights, mixture.means, mixture.factors, 0.0
+    )
     return np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
 
 
 def _start(x, components, rng):
-    """Means chosen by k-means++: far from each other, with a chance for all."""
+    """Initial means by k-means++: far from each other, chosen at random."""
     means = [x[rng.integers(len(x))]]
     nearest = np.full(len(x), np.inf)
     for _ in range(components - 1):
@@ -95,8 +104,8 @@ def _nearest(x, means):
 
 
 def _maximised(x, shares, psi):
-    """Weights, means and factors that suit the shares best."""
-    # A component that nothing belongs to is left with the prior alone.
+    """Weights, means and factors that maximise the objective for given shares."""
+    # A component without points follows its prior.
     counts = np.maximum(shares.sum(0), 1e-3)
     means = shares.T @ x / counts[:, None]
     factors = []
@@ -108,7 +117,7 @@ def _maximised(x, shares, psi):
 
 
 def _joint(x, weights, means, factors, psi):
-    """log w_k + log N(x; k) of each point and component, and the prior's ½ ψ Σ tr Σ_k⁻¹."""
+    """log w_k + log N(x; k) of each point and component, and the penalty ½ ψ Σ_k tr Σ_k⁻¹."""
     columns, penalty = [], 0.0
     for weight, mean, factor in zip(weights, means, factors, strict=True):
         inverse = np.linalg.inv(factor)

@@ -1,6 +1,7 @@
-"""N(0, I) sent through coupling layers, trained with the model."""
+"""A flow prior: N(0, I) after coupling layers, trained with the model."""
 
 import itertools
+from typing import Any
 
 from keras import ops
 
@@ -11,11 +12,11 @@ from keras_vae.priors.base import Prior
 
 @register
 class FlowPrior(Prior):
-    """p(z): a standard normal sent through affine coupling layers (RealNVP).
+    """p(z): a standard normal after affine coupling layers (RealNVP).
 
-    Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, as a prior
-    of Chen et al., "Variational Lossy Autoencoder", 2017. log p(z) = log N(f⁻¹(z); 0, I)
-    - log|det ∂f|, both directions in closed form. It starts as N(0, I).
+    Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017; as a prior
+    in Chen et al., "Variational Lossy Autoencoder", 2017. log p(z) = log N(f⁻¹(z); 0, I)
+    - log|det ∂f|; both directions have a closed form. It starts as N(0, I).
 
     Args:
         latent_dim: number of latent dimensions d.
@@ -27,7 +28,14 @@ class FlowPrior(Prior):
         ValueError: a number that is out of range.
     """
 
-    def __init__(self, latent_dim, couplings=6, units=64, seed=None, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        couplings: int = 6,
+        units: int = 64,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         couplings, units = _checks.count(couplings, "couplings", 0), _checks.count(units, "units")
         super().__init__(latent_dim, **kwargs)
         self.couplings, self.units, self.seed = couplings, units, seed

@@ -1,5 +1,7 @@
 """A mixture of normals with full covariances, fitted to codes."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -10,11 +12,11 @@ from keras_vae.priors.base import Prior
 
 @register
 class GaussianMixture(Prior):
-    """p(z) = Σ_k w_k N(m_k, L_k L_kᵀ), of fixed weights: `fit` does not train it.
+    """p(z) = Σ_k w_k N(m_k, L_k L_kᵀ), not trainable.
 
-    Fitted to the codes of a trained model it draws codes where the decoder knows them:
-    Ghosh et al., "From Variational to Deterministic Autoencoders", 2020. `from_arrays`
-    makes one of known numbers; before that it is N(0, I).
+    Fitted to the codes of a trained model it draws codes from where the decoder was
+    trained: Ghosh et al., "From Variational to Deterministic Autoencoders", 2020.
+    `from_arrays` sets the parameters; a new instance is N(0, I).
 
     Args:
         latent_dim: number of latent dimensions d.
@@ -26,7 +28,7 @@ class GaussianMixture(Prior):
 
     from_noise = False
 
-    def __init__(self, latent_dim, components, **kwargs):
+    def __init__(self, latent_dim: int, components: int, **kwargs: Any) -> None:
         components = _checks.count(components, "components")
         super().__init__(latent_dim, **kwargs)
         self.components = components
@@ -44,10 +46,10 @@ class GaussianMixture(Prior):
 
     @classmethod
     def from_arrays(cls, weights, means, factors, **kwargs):
-        """A prior of known numbers.
+        """A prior with given parameters.
 
         Args:
-            weights: `(k,)`, above 0; they are divided by their sum.
+            weights: `(k,)`, above 0; divided by their sum.
             means: `(k, d)`.
             factors: `(k, d, d)`, lower triangular with a positive diagonal.
 

@@ -1,5 +1,7 @@
 """A mixture of diagonal normals, trained with the model."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -23,7 +25,9 @@ class MixturePrior(Prior):
     is_mixture = True
     chooses = True
 
-    def __init__(self, latent_dim, components, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, components: int, seed: int | None = None, **kwargs: Any
+    ) -> None:
         components = _checks.count(components, "components")
         super().__init__(latent_dim, **kwargs)
         self.components, self.seed = components, seed
@@ -33,7 +37,7 @@ class MixturePrior(Prior):
         return self.latent_dim + 1
 
     def sample(self, n, rng, condition=None):
-        # The component is chosen in NumPy: no backend's last bit may choose another.
+        # NumPy chooses the component: a rounding difference between backends must not.
         p = self.distribution(condition)
         weights, mean, log_var = (
             ops.convert_to_numpy(value).astype("float64")
@@ -50,15 +54,17 @@ class MixturePrior(Prior):
 
 @register
 class LearnedMixture(MixturePrior):
-    """p(z) = Σ_k w_k N(mean_k, diag(σ²_k)), everything trained.
+    """p(z) = Σ_k w_k N(mean_k, diag(σ²_k)); weights, means and variances are trained.
 
-    As of Jiang et al., "Variational Deep Embedding", 2017, with the component summed
-    out. The means start around 0 and the scales at 1: one component starts as N(0, I).
+    The prior of Jiang et al., "Variational Deep Embedding", 2017, with the component
+    summed out. Means start around 0 and scales at 1; a single component starts as N(0, I).
 
     Args: as `MixturePrior`.
     """
 
-    def __init__(self, latent_dim, components=10, seed=None, **kwargs):
+    def __init__(
+        self, latent_dim: int, components: int = 10, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(latent_dim, components, seed, **kwargs)
         shape = (components, latent_dim)
         self.logits = self.add_weight((components,), "zeros", name="logits")
@@ -66,10 +72,10 @@ class LearnedMixture(MixturePrior):
         self.raw_log_vars = self.add_weight(shape, "zeros", name="raw_log_vars")
 
     def start_from(self, weights, means, variances):
-        """Makes it the mixture of these normals.
+        """Sets the parameters to those of a given mixture.
 
         Args:
-            weights: `(k,)`, above 0; they are divided by their sum.
+            weights: `(k,)`, above 0; divided by their sum.
             means, variances: `(k, d)`; log-variances stay inside ±10.
 
         Raises:

@@ -1,5 +1,7 @@
 """Normal priors: N(0, I), and one fitted to codes."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -21,18 +23,18 @@ class StandardNormal(Prior):
 class LinearNormal(Prior):
     """p(z|y) = N(W y + b, L Lᵀ), or p(z) = N(b, L Lᵀ) without a condition.
 
-    Fitted in closed form to the codes of a trained model, whose codes as a
-    whole are never quite N(0, I): samples then come from where the decoder has
-    been trained. Ghosh et al., "From Variational to Deterministic
-    Autoencoders", 2020 (ex-post density estimation). Before it is fitted it is
-    N(0, I). Its weights are not trained by `fit`.
+    Fitted in closed form to the codes of a trained model: the aggregate posterior
+    differs from N(0, I), and samples should come from where the decoder was trained.
+    Ghosh et al., "From Variational to Deterministic Autoencoders", 2020 (ex-post
+    density estimation). Before `LinearNormal.fit` it is N(0, I); `model.fit` does not
+    train it.
 
     Args:
         latent_dim: number of latent dimensions d.
         condition_dim: length c of the encoded conditions, or None.
     """
 
-    def __init__(self, latent_dim, condition_dim=None, **kwargs):
+    def __init__(self, latent_dim: int, condition_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(latent_dim, **kwargs)
         self.condition_dim = condition_dim
 
@@ -56,7 +58,7 @@ class LinearNormal(Prior):
         return distributions.MultivariateNormal(mean, ops.convert_to_tensor(self.factor))
 
     def sample(self, n, rng, condition=None):
-        # In NumPy: backends sum in orders of their own.
+        # In NumPy: backends sum in different orders.
         noise = rng.standard_normal((n, self.latent_dim), dtype="float32")
         drawn = ops.convert_to_numpy(self.bias) + noise @ ops.convert_to_numpy(self.factor).T
         if self.condition_dim is not None:
@@ -64,7 +66,7 @@ class LinearNormal(Prior):
         return drawn.astype("float32")
 
     def fit(self, mean, variance=None, condition=None):
-        """Sets the weights to those that the codes of a data set have.
+        """Fits the prior to the codes of a data set.
 
         The codes are a mixture of posteriors N(mean_i, variance_i): least squares
         of their means on the condition, then the covariance that remains plus the
@@ -98,7 +100,7 @@ class LinearNormal(Prior):
         covariance = rest.T @ rest / len(mean)
         if variance is not None:
             covariance += np.diag(np.mean(np.asarray(variance, "float64"), axis=0))
-        # A coordinate that never varies must not make the factor singular.
+        # A constant coordinate must not make the factor singular.
         covariance += 1e-6 * np.eye(self.latent_dim)
         self.factor.assign(np.linalg.cholesky(covariance).astype("float32"))
         self.bias.assign(solution[0].astype("float32"))

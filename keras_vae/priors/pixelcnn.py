@@ -1,7 +1,10 @@
 """Autoregressive priors over maps of codes: log p(c) = Σ_i log p(c_i | c_<i).
 
-Positions go row by row, from the left to the right.
+The order of positions is row by row, from left to right.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +15,7 @@ from keras_vae._registry import register
 
 
 def _gate(x):
-    """tanh(a) · σ(b) of features that are split in two."""
+    """tanh(a) · σ(b) of features split in two."""
     a, b = ops.split(x, 2, axis=-1)
     return ops.tanh(a) * ops.sigmoid(b)
 
@@ -20,9 +23,9 @@ def _gate(x):
 class _Block(keras.layers.Layer):
     """One layer of both stacks.
 
-    The vertical one sees a rectangle of the rows above, the horizontal one what is
-    to the left in its own row and what the vertical one tells it. Kernels reach only
-    backwards, so nothing is masked.
+    The vertical stack sees a rectangle of the rows above; the horizontal stack sees
+    the positions to the left in its row and the features of the vertical stack. Kernels
+    extend only backwards, so that no mask is needed.
     """
 
     def __init__(self, channels, kernel_size, condition_dim, seeds, **kwargs):
@@ -60,18 +63,18 @@ class _Block(keras.layers.Layer):
         self.built = True
 
     def above(self, v, condition):
-        """Next vertical features `(n, h, w, c)`, and what rows are told, `(n, h, w, 2c)`."""
+        """Next vertical features `(n, h, w, c)`; features for the rows `(n, h, w, 2c)`."""
         sides = (self.side, self.side)
         v = self.vertical(ops.pad(v, ((0, 0), (self.reach - 1, 0), sides, (0, 0))))
         if self.condition is not None:
-            told = self.condition(condition)
-            v = v + ops.reshape(told, (-1, 1, 1, told.shape[-1]))
+            shift = self.condition(condition)
+            v = v + ops.reshape(shift, (-1, 1, 1, shift.shape[-1]))
         return _gate(v), self.across(v)
 
-    def along(self, h, told):
+    def along(self, h, across):
         """Next horizontal features of some rows `(n, rows, w, c)`."""
         left = ops.pad(h, ((0, 0), (0, 0), (self.reach - 1, 0), (0, 0)))
-        return h + self.out(_gate(self.horizontal(left) + told))
+        return h + self.out(_gate(self.horizontal(left) + across))
 
 
 @register
@@ -79,8 +82,8 @@ class GatedPixelCNN(keras.layers.Layer):
     """Gated PixelCNN prior over maps of integer codes.
 
     van den Oord et al., "Conditional Image Generation with PixelCNN Decoders",
-    2016: a vertical and a horizontal stack of gated convolutions, residual, with a
-    condition in every gate. Beside the paper a learned feature for each position.
+    2016: a vertical and a horizontal stack of gated residual convolutions, with the
+    condition in each gate. In addition to the paper, each position has a learned feature.
 
     Args:
         num_codes: codes are integers from 0 to `num_codes - 1`.
@@ -88,7 +91,7 @@ class GatedPixelCNN(keras.layers.Layer):
         condition_dim: length of encoded conditions, or None.
         channels: width of the stacks.
         depth: number of gated layers.
-        kernel_size: odd, at least 3; a layer sees (kernel_size - 1) / 2 positions back.
+        kernel_size: odd, at least 3; a layer sees (kernel_size - 1) / 2 positions backwards.
         seed: int for the initial weights, the same on every backend; or None.
 
     Raises:
@@ -100,15 +103,15 @@ class GatedPixelCNN(keras.layers.Layer):
 
     def __init__(
         self,
-        num_codes,
-        map_shape,
-        condition_dim=None,
-        channels=64,
-        depth=8,
-        kernel_size=3,
-        seed=None,
-        **kwargs,
-    ):
+        num_codes: int,
+        map_shape: Sequence[int],
+        condition_dim: int | None = None,
+        channels: int = 64,
+        depth: int = 8,
+        kernel_size: int = 3,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
         map_shape = tuple(map_shape)
         channels, depth = _checks.count(channels, "channels"), _checks.count(depth, "depth")
@@ -130,7 +133,7 @@ class GatedPixelCNN(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.seed = seed
         seeds = initializers.seeds(seed)
-        # By itself Keras would draw the embedding on the backend.
+        # Keras would draw the default embedding on the backend.
         self.embedding = self.add_weight(
             shape=(num_codes, channels),
             initializer=initializers.GlorotUniform(next(seeds)),
@@ -164,7 +167,7 @@ class GatedPixelCNN(keras.layers.Layer):
         self.built = True
 
     def call(self, codes, condition=None):
-        """Logits of p(c_i | c_<i) at every position.
+        """Logits of p(c_i | c_<i) at each position.
 
         Args:
             codes: `(n, h, w)` integers.
@@ -180,7 +183,7 @@ class GatedPixelCNN(keras.layers.Layer):
         return ops.take(ops.convert_to_tensor(self.embedding), codes, axis=0)
 
     def logits(self, embedded, condition=None):
-        """As `call`, of embedded codes `(n, h, w, channels)`."""
+        """As `call`, for embedded codes `(n, h, w, channels)`."""
         return self._read(self._along(embedded, self._above(embedded, condition)))
 
     def log_prob(self, codes, condition=None):
@@ -189,49 +192,49 @@ class GatedPixelCNN(keras.layers.Layer):
         return -ops.sum(each, axis=(1, 2))
 
     def told(self, row, codes, condition=None):
-        """What the rows above tell one row: a tuple of `(n, 1, w, 2 channels)`.
+        """Features of the rows above one row: a tuple of `(n, 1, w, 2 channels)`.
 
         Args:
             row: index of the row, an integer scalar.
-            codes: `(n, h, w)`, of which only the rows above it are read.
+            codes: `(n, h, w)`; only the rows above are read.
             condition: encoded conditions, or None.
         """
-        every = self._above(self.embed(codes), condition)
         row = ops.reshape(row, (1,))
-        return tuple(ops.take(told, row, axis=1) for told in every)
+        features = self._above(self.embed(codes), condition)
+        return tuple(ops.take(across, row, axis=1) for across in features)
 
-    def next_codes(self, column, row_codes, noise, *told):
+    def next_codes(self, column, row_codes, noise, *above):
         """Codes `(n,)` of one column of a row, int32.
 
         Args:
             column: its index, an integer scalar.
-            row_codes: the row `(n, w)`, of which only what is left of it is read.
+            row_codes: the row `(n, w)`; only the positions to the left are read.
             noise: `(n, num_codes)`, standard Gumbel for an exact draw and zeros for
                 the most probable code.
-            *told: what `told` gave for the row.
+            *above: the result of `told` for the row.
         """
-        features = self._along(ops.expand_dims(self.embed(row_codes), 1), told)
+        features = self._along(ops.expand_dims(self.embed(row_codes), 1), above)
         chosen = ops.take(features, ops.reshape(column, (1,)), axis=2)
         logits = ops.reshape(self._read(chosen), (-1, self.num_codes))
         return ops.cast(ops.top_k(logits + ops.convert_to_tensor(noise), 1)[1], "int32")[..., 0]
 
     def attach(self, model):
-        """As of `priors.Prior`: nothing of the model is needed here."""
+        """Part of the interface of `priors.Prior`; does nothing here."""
 
     def sample(self, n, rng, condition=None, temperature=1.0, compiled=getattr):
-        """Draws maps of codes, with NumPy's noise: the same on every backend.
+        """Draws maps of codes with NumPy's noise: the same on every backend.
 
-        The vertical stack runs once a row, the horizontal one once a position and
-        on its own row only: a map costs about two passes for each of its rows.
+        The vertical stack runs once per row, the horizontal stack once per position and
+        on its row only: a map costs about two passes per row.
 
         Args:
             n: number of maps.
             rng: a `numpy.random.Generator`.
             condition: encoded conditions `(n, c)` or None.
-            temperature: what the noise is multiplied by; 1 draws from the prior, 0
-                takes the most probable code at every position.
-            compiled: gives the function for the names "told" and "next_codes", given
-                this layer and a name.
+            temperature: factor of the noise; 1 draws from the prior, 0 takes the most
+                probable code at each position.
+            compiled: function from this layer and the name "told" or "next_codes" to
+                the compiled method.
 
         Returns:
             NumPy array `(n, h, w)`, int32.
@@ -240,30 +243,30 @@ class GatedPixelCNN(keras.layers.Layer):
         height, width = self.map_shape
         noise = rng.gumbel(size=(n, height, width, self.num_codes)).astype("float32")
         noise *= np.float32(temperature)
-        given = () if condition is None else (condition,)
+        conditions = () if condition is None else (condition,)
         codes = np.zeros((n, height, width), "int32")
         for i in range(height):
-            above = told(np.int32(i), codes, *given)
+            above = told(np.int32(i), codes, *conditions)
             for j in range(width):
                 drawn = next_codes(np.int32(j), codes[:, i], noise[:, i, j], *above)
                 codes[:, i, j] = ops.convert_to_numpy(drawn)
         return codes
 
     def _above(self, embedded, condition):
-        # One row down: a row must not see itself.
+        # Shifted one row down: a row must not see itself.
         v = ops.pad(embedded, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
         v = v + ops.convert_to_tensor(self.positions)
-        every = []
+        features = []
         for block in self.blocks:
-            v, told = block.above(v, condition)
-            every.append(told)
-        return every
+            v, across = block.above(v, condition)
+            features.append(across)
+        return features
 
-    def _along(self, embedded, every):
-        # One column to the right: a position must not see itself.
+    def _along(self, embedded, above):
+        # Shifted one column to the right: a position must not see itself.
         h = ops.pad(embedded, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
-        for block, told in zip(self.blocks, every, strict=True):
-            h = block.along(h, told)
+        for block, across in zip(self.blocks, above, strict=True):
+            h = block.along(h, across)
         return h
 
     def _read(self, h):

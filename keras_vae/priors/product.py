@@ -1,4 +1,7 @@
-"""Priors side by side, each with its part of the code."""
+"""Products of priors, one for each part of the code."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from keras_vae import _registry, distributions
 from keras_vae._registry import register
@@ -7,13 +10,13 @@ from keras_vae.priors.base import Prior
 
 @register
 class ProductPrior(Prior):
-    """Independent parts of a code, each with a prior of its own.
+    """A code of independent parts, each with its own prior.
 
     Args:
-        parts: priors, in the order of their dimensions in the code.
+        parts: priors, in the order of the parts in the code.
     """
 
-    def __init__(self, parts, **kwargs):
+    def __init__(self, parts: Sequence[Prior], **kwargs: Any) -> None:
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
         self.chooses = any(part.chooses for part in parts)

@@ -1,6 +1,8 @@
 """VampPrior: the mixture of the posteriors of learned pseudo-inputs."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
@@ -13,8 +15,8 @@ from keras_vae.priors.mixture import MixturePrior
 class VampPrior(MixturePrior):
     """p(z) = 1/K Σ_k q(z|u_k), a mixture of the posteriors of K learned pseudo-inputs.
 
-    Tomczak & Welling, "VAE with a VampPrior", 2018. Pseudo-inputs stay in the range of
-    the data, low + (high - low) · sigmoid(weights), where that has one.
+    Tomczak & Welling, "VAE with a VampPrior", 2018. If the data has a range, pseudo-inputs
+    are low + (high - low) · sigmoid(weights).
 
     Args:
         latent_dim: number of latent dimensions d.
@@ -26,22 +28,29 @@ class VampPrior(MixturePrior):
         ValueError: `components` below 1.
     """
 
-    def __init__(self, latent_dim, components=500, data_shape=(28, 28, 1), seed=None, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        components: int = 500,
+        data_shape: Sequence[int] = (28, 28, 1),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(latent_dim, components, seed, **kwargs)
         self.data_shape = tuple(data_shape)
         self.raw_inputs = self.add_weight(
             (components, *self.data_shape), initializers.StandardNormal(seed), name="raw_inputs"
         )
-        # A function, which Keras does not track: the encoder is the model's part.
+        # A function, because Keras would track a layer: the encoder belongs to the model.
         self._posterior_of = None
         self._data_range = None
 
     def attach(self, model):
-        """Takes the model's encoder and posterior, of which the mixture is made.
+        """Keeps the model's encoder and posterior, which define the mixture.
 
         Raises:
             ValueError: a conditional model, data of another shape, or a posterior that
-                is no diagonal normal.
+                is not a diagonal normal.
         """
         encoder, layer = model.encoder, model.posterior_layer
         if model.condition is not None or not layer.is_diagonal_normal:

@@ -13,12 +13,14 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 
 from keras_vae import _atomic
+from keras_vae._types import Array, Model, PathLike
 from keras_vae.zoo import allowed, hub, untrusted
 from keras_vae.zoo.description import (
     CONFIG,
@@ -41,7 +43,7 @@ _HERE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_HERE / "_zoo", _HERE.parent / "zoo")
 
 
-def list_models(pattern="*"):
+def list_models(pattern: str = "*") -> list[str]:
     """Names of the packaged presets.
 
     Args:
@@ -61,7 +63,7 @@ def list_models(pattern="*"):
     return sorted(fnmatch.filter(names, pattern))
 
 
-def info(name):
+def info(name: PathLike) -> Info:
     """What a preset is, how good it was measured to be, its licence and hash.
 
     Args:
@@ -78,7 +80,7 @@ def info(name):
         return Info(_metadata(files, path))
 
 
-def load(name, weights="pretrained", compile=True):
+def load(name: PathLike, weights: str | None = "pretrained", compile: bool = True) -> Model:
     """A model, pretrained, on whatever backend Keras runs.
 
     Nothing in the files is executed, wherever they come from: a configuration may
@@ -154,7 +156,13 @@ def _build_with_weights(config, files, path, weights, slots=False):
     return model
 
 
-def save(model, path, metadata=None, golden=None, files=None):
+def save(
+    model: Model,
+    path: PathLike,
+    metadata: dict[str, Any] | None = None,
+    golden: tuple[Array, ...] | None = None,
+    files: dict[str, str | bytes] | None = None,
+) -> Path:
     """Writes a model as a preset folder that `load` takes back.
 
     The folder appears whole or not at all; one that was there is kept until
@@ -179,12 +187,12 @@ def save(model, path, metadata=None, golden=None, files=None):
     """
     if not _is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
-    path = _atomic.absolute(path)
+    target = _atomic.absolute(path)
     config = _without_optimizers(keras.saving.serialize_keras_object(model))
     # A compiled model would carry the optimizer's slots in its weights.
-    twin = _build(json.loads(json.dumps(config)), path / CONFIG, model.count_params())
+    twin = _build(json.loads(json.dumps(config)), target / CONFIG, model.count_params())
     twin.set_weights(model.get_weights())
-    with _atomic.folder(path, {METADATA, RECIPE}, "preset") as new:
+    with _atomic.folder(target, {METADATA, RECIPE}, "preset") as new:
         (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         _save_weights(twin, new / WEIGHTS)
         if golden is not None:
@@ -193,12 +201,18 @@ def save(model, path, metadata=None, golden=None, files=None):
             if isinstance(content, str):
                 content = content.encode()
             (new / name).write_bytes(content)
-        described = describe(model, path.name, new, metadata or {})
+        described = describe(model, target.name, new, metadata or {})
         (new / METADATA).write_text(dump_json(described), encoding="utf-8")
-    return path
+    return target
 
 
-def push(model, name, metadata=None, private=False, message="Upload a keras_vae preset"):
+def push(
+    model: Model | PathLike,
+    name: str,
+    metadata: dict[str, Any] | None = None,
+    private: bool = False,
+    message: str = "Upload a keras_vae preset",
+) -> str:
     """Puts a preset on the Hugging Face Hub, from where "hf://user/repo" loads it.
 
     Who may do so is the hub's business: log in with `hf auth login` before.
@@ -267,7 +281,7 @@ def _save_weights(model, path):
     path.write_bytes(packed.getvalue())
 
 
-def folder(name):
+def folder(name: PathLike) -> Path:
     """The folder of a preset, by name or path; one of the hub is fetched."""
     if hub.is_name(name):
         wanted, optional = (CONFIG, METADATA, WEIGHTS), (GOLDEN, RECIPE, "README.md")

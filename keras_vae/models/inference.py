@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, distributions
+from keras_vae import _checks
+from keras_vae.distributions.as_numpy import Arrays
 from keras_vae.models.checks import bound_exists
 from keras_vae.models.probes import squared_jacobian
 from keras_vae.training import kernels
@@ -55,9 +56,7 @@ class Inference:
         """
         x, condition = self._checked(x, condition)
         parameters = self._batched("infer", batch_size, x, condition)
-        return distributions.as_numpy.Arrays(
-            self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters))
-        )
+        return Arrays(self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters)))
 
     def decode(self, z, condition=None, batch_size=256):
         """Means of p(x|z) in data space.

@@ -1,11 +1,13 @@
 """Run by test_backends.py in each backend: a folder, then tasks such as `save` and `terms`."""
 
+import contextlib
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
-from registry import NO_BOUND, TINY, data, evidence, make
+from registry import NO_BOUND, TINY, data, evidence, function, make
+from variants import VARIANTS
 
 from keras_vae import models, priors, zoo
 from tools.demo import digits
@@ -155,6 +157,7 @@ def load(folder):
 def terms(folder):
     """Every named term of every model, given weights and noise, and one step of training."""
     found = {}
+    TINY.update(VARIANTS)
     for name in TINY:
         model = make(name)
         x, y = data(name)
@@ -176,8 +179,15 @@ def terms(folder):
 def inferred(name, model, x, y):
     """Codes, pictures and the bound, which draws its noise by NumPy."""
     found = {"codes": model.encode(x, y), "pictures": model.reconstruct(x, y)}
-    if name not in NO_BOUND:
+    if name not in NO_BOUND and function(name) not in NO_BOUND:
         found["bound"] = model.log_likelihood(np.round(x[:3]), 5, None if y is None else y[:3])
+    if hasattr(model, "impute"):
+        found["imputed"] = model.impute(x[:3], samples=20, seed=4, verbose=False)
+    z = np.random.default_rng(5).standard_normal((len(x), model.latent_dim), "float32")
+    # Of any code, where the posterior's flows have an inverse.
+    with contextlib.suppress(NotImplementedError):
+        if "categorical" not in name and "joint" not in name and model.posterior_layer.has_density:
+            found["density"] = model.posterior(x, y).log_prob(z)
     return found
 
 

@@ -36,6 +36,7 @@ def trained(request):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_fit_logs_every_term_and_learns(trained):
     """What is left to reconstruct falls by a tenth and more of what there was to learn."""
     name, model, x, y, history = trained
@@ -51,6 +52,7 @@ def test_fit_logs_every_term_and_learns(trained):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_a_batch_of_one(trained):
     name, model, x, y, _ = trained
     one = x[:1], None if y is None else y[:1]
@@ -60,6 +62,7 @@ def test_a_batch_of_one(trained):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_codes_and_pictures(trained):
     """Deterministic, in shape and in range; `call` and `reconstruct` skip nothing."""
     name, model, x, y, _ = trained
@@ -75,6 +78,7 @@ def test_codes_and_pictures(trained):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_samples_or_what_is_needed_for_them(trained):
     name, model, x, y, _ = trained
     condition = None if y is None else 1
@@ -89,6 +93,7 @@ def test_samples_or_what_is_needed_for_them(trained):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_codes_are_those_of_the_distribution_that_is_sampled(trained):
     """With next to no noise in its normals a sample is where `encode` says it is."""
     name, model, x, y, _ = trained
@@ -106,6 +111,7 @@ def _tensor(y):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_the_bound_or_why_there_is_none(trained):
     name, model, x, y, _ = trained
     # Black and white: what draws its pixels draws these, whatever the seed.
@@ -124,6 +130,7 @@ def test_the_bound_or_why_there_is_none(trained):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_files(trained, tmp_path):
     name, model, x, y, _ = trained
     expected = model.reconstruct(x, condition=y)
@@ -149,6 +156,7 @@ def test_files(trained, tmp_path):
 
 
 @pytest.mark.turns
+@pytest.mark.slow
 def test_what_is_exported_is_the_model(trained):
     """No signature skips a flow or takes a mean for a code."""
     name, model, x, y, _ = trained

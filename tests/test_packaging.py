@@ -73,6 +73,7 @@ def wheel(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 class TestWheel:
     def test_it_is_small_and_for_every_machine(self, wheel):
         assert wheel.stat().st_size < 80e6

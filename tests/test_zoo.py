@@ -919,6 +919,7 @@ def child(code, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 class TestFreshProcess:
     def test_importing_it_costs_little_beside_keras(self):
         code = (

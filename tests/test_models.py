@@ -1,4 +1,8 @@
-"""What every named model has in common, one by one, tiny."""
+"""What every named model has in common, one by one, tiny.
+
+The backends take turns: that they agree on loss, gradient, codes, pictures and bound of each
+model says test_backends.py.
+"""
 
 import keras
 import numpy as np
@@ -31,6 +35,8 @@ def trained(request):
     return request.param, model, x[:15], None if y is None else y[:15], history
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_fit_logs_every_term_and_learns(trained):
     """What is left to reconstruct falls by a tenth and more of what there was to learn."""
     name, model, x, y, history = trained
@@ -45,6 +51,8 @@ def test_fit_logs_every_term_and_learns(trained):
     assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(before, after))
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_a_batch_of_one(trained):
     name, model, x, y, _ = trained
     one = x[:1], None if y is None else y[:1]
@@ -53,6 +61,8 @@ def test_a_batch_of_one(trained):
     assert model.encode(x[:1], condition=one[1]).shape == (1, model.latent_dim)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_codes_and_pictures(trained):
     """Deterministic, in shape and in range; `call` and `reconstruct` skip nothing."""
     name, model, x, y, _ = trained
@@ -67,6 +77,8 @@ def test_codes_and_pictures(trained):
     np.testing.assert_allclose(array(called), rebuilt, atol=1e-5)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_samples_or_what_is_needed_for_them(trained):
     name, model, x, y, _ = trained
     condition = None if y is None else 1
@@ -80,6 +92,8 @@ def test_samples_or_what_is_needed_for_them(trained):
     assert np.abs(drawn - model.sample(4, condition=condition, seed=2)).max() > 1e-5
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_codes_are_those_of_the_distribution_that_is_sampled(trained):
     """With next to no noise in its normals a sample is where `encode` says it is."""
     name, model, x, y, _ = trained
@@ -96,6 +110,8 @@ def _tensor(y):
     return None if y is None else ops.convert_to_tensor(y)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_the_bound_or_why_there_is_none(trained):
     name, model, x, y, _ = trained
     # Black and white: what draws its pixels draws these, whatever the seed.
@@ -113,6 +129,8 @@ def test_the_bound_or_why_there_is_none(trained):
     assert (fewer < bound + 0.5).all()
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_files(trained, tmp_path):
     name, model, x, y, _ = trained
     expected = model.reconstruct(x, condition=y)
@@ -137,6 +155,8 @@ def test_files(trained, tmp_path):
     np.testing.assert_array_equal(*losses)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_what_is_exported_is_the_model(trained):
     """No signature skips a flow or takes a mean for a code."""
     name, model, x, y, _ = trained
@@ -155,6 +175,7 @@ def test_what_is_exported_is_the_model(trained):
             np.testing.assert_allclose(array(tensor), expected[key], atol=1e-5)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", sorted(TINY))

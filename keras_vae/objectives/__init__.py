@@ -1,9 +1,9 @@
-"""Objectives: evidence in, a loss for every example and its named terms out.
+"""Objectives: evidence in, a loss per example and its named terms out.
 
-`Evidence` holds what a forward pass has found out about a batch. An objective
-is a function of it with a configuration; it names its `terms` and the number
-of `samples` of z that it wants for each example. Losses are nats, summed over
-pixels and latent dimensions.
+`Evidence` holds the results of a forward pass over a batch. An objective is a
+function of the evidence with a configuration; it names its `terms` and the number
+of `samples` of z per example. Losses are nats, summed over pixels and latent
+dimensions.
 """
 
 from keras_vae.objectives.auxiliary import Auxiliary, AuxiliaryEvidence

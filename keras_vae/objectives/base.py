@@ -1,9 +1,9 @@
-"""Objectives: evidence in, a loss for every example and its named terms out.
+"""Objectives: evidence in, a loss per example and its named terms out.
 
-`Evidence` holds what a forward pass has found out about a batch. An objective
-is a function of it with a configuration; it names its `terms` and the number
-of `samples` of z that it wants for each example. Losses are nats, summed over
-pixels and latent dimensions.
+`Evidence` holds the results of a forward pass over a batch. An objective is a
+function of the evidence with a configuration; it names its `terms` and the number
+of `samples` of z per example. Losses are nats, summed over pixels and latent
+dimensions.
 """
 
 import math
@@ -119,14 +119,14 @@ class Objective:
 
 
 def at_least_0(name, value):
-    """A weight, or a ValueError."""
+    """Returns a weight as a float; raises `ValueError` if it is negative or not finite."""
     if not 0.0 <= value < math.inf:
         raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value!r}")
     return float(value)
 
 
 def weight_or_schedule(name, value):
-    """A weight or a schedule of one, or a ValueError."""
+    """Returns a weight or a schedule of weights; raises `ValueError` for other values."""
     value = schedules.deserialize(value)
     if isinstance(value, schedules.Schedule):
         return value
@@ -142,5 +142,5 @@ def count(name, value):
 
 
 def same(a, b):
-    """Whether positions are the same: a float32 matrix of 0 and 1."""
+    """The float32 matrix with 1 where a_i = b_j, else 0."""
     return ops.cast(ops.equal(ops.expand_dims(a, 1), ops.expand_dims(b, 0)), "float32")

@@ -1,5 +1,7 @@
 """Checks of what users pass in, made with NumPy before any state can be lost."""
 
+import math
+
 import numpy as np
 
 
@@ -118,11 +120,31 @@ def weights(sample_weight, n):
     return sample_weight.reshape(n)
 
 
-def count(n, name="n"):
-    """A positive integer."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={n!r}")
+def is_integer(value, least=1, most=math.inf):
+    """Whether a value is an integer in a range; NumPy's are, True and False are not."""
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return integer and least <= value <= most
+
+
+def count(n, name="n", least=1):
+    """An integer of at least `least`, as Python's."""
+    if not is_integer(n, least):
+        raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={n!r}")
     return int(n)
+
+
+def at_least_0(name, value):
+    """A finite weight of at least 0, as a float."""
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value!r}")
+    return float(value)
+
+
+def positive(name, value):
+    """A finite number above 0, as a float."""
+    if not 0.0 < value < math.inf:
+        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+    return float(value)
 
 
 def array(x, name):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
 
 
@@ -16,16 +17,18 @@ class Condition:
         dim: length of the vector that is an input of encoder and decoder.
         names: a tuple of names, one per class or attribute, or None.
         optional: whether examples may have no condition.
+        are_labels: whether a condition is an integer and not a vector.
     """
 
     optional = False
+    are_labels = False
 
     def __init__(self, dim: int, names: Sequence[str] | None) -> None:
-        if not isinstance(dim, int) or dim < 1:
+        if not _checks.is_integer(dim):
             raise ValueError(f"A condition needs at least one class or value. Received: {dim!r}")
         if names is not None and len(names) != dim:
             raise ValueError(f"Expected {dim} condition names, one each. Received: {len(names)}")
-        self.dim = dim
+        self.dim = int(dim)
         self.names = None if names is None else tuple(names)
 
     def check(self, y, n):
@@ -67,9 +70,11 @@ class Labels(Condition):
         names: one name for each class, optional.
     """
 
+    are_labels = True
+
     def __init__(self, num_classes: int, names: Sequence[str] | None = None) -> None:
         super().__init__(num_classes, names)
-        self.num_classes = num_classes
+        self.num_classes = self.dim
 
     def check(self, y, n):
         y = np.asarray(y)

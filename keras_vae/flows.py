@@ -94,14 +94,6 @@ class Radial:
         return cls(values[..., :d], values[..., d : d + 1], values[..., d + 1 :])
 
 
-def check_sizes(**values):
-    for name, (value, least) in values.items():
-        if not isinstance(value, int) or value < least:
-            raise ValueError(
-                f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}"
-            )
-
-
 @register
 class MADE(keras.layers.Layer):
     """Masked autoencoder: output i depends only on the inputs before i.

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_vae import initializers
+from keras_vae import _checks, initializers
 from keras_vae.layers import Conv2DTranspose, DepthToSpace, FeatureModulation, SpaceToDepth
 
 NETWORKS = ("dense", "conv", "residual")
@@ -65,17 +65,17 @@ def build(
     if network not in NETWORKS:
         raise ValueError(f"`network` must be one of {NETWORKS}. Received: network={network!r}")
     input_shape = tuple(input_shape)
-    if not input_shape or any(not isinstance(n, int) or n < 1 for n in input_shape):
+    if not input_shape or not all(map(_checks.is_integer, input_shape)):
         raise ValueError(
             "`input_shape` must be positive integers without the batch axis, such as "
             f"(28, 28, 1). Received: input_shape={input_shape}"
         )
-    if not isinstance(latent_dim, int) or latent_dim < 1:
+    if not _checks.is_integer(latent_dim):
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
     if units is None:
         units = (512, 256) if network == "dense" else (32, 64)
     units = tuple(units)
-    if any(not isinstance(n, int) or n < 1 for n in units):
+    if not all(map(_checks.is_integer, units)):
         raise ValueError(f"`units` must be positive integers. Received: units={units}")
     if network == "dense":
         pair: Any = (dense_encoder, dense_decoder)
@@ -362,7 +362,7 @@ def _map_size(input_shape, units):
 
 
 def _each_stage(blocks, units):
-    blocks = (blocks,) * len(units) if isinstance(blocks, int) else tuple(blocks)
+    blocks = (blocks,) * len(units) if _checks.is_integer(blocks, 0) else tuple(blocks)
     if len(blocks) != len(units):
         raise ValueError(
             f"`blocks` must be a number or one for each of the {len(units)} stages. "

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import initializers
+from keras_vae import _checks, initializers
 from keras_vae._registry import register
 from keras_vae._types import Tensor
 from keras_vae.training import kernels, noise
@@ -86,24 +86,19 @@ class VectorQuantizer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", "name": "quantizer", **kwargs})
-        for name, value, least in (("num_codes", num_codes, 2), ("latent_dim", latent_dim, 1)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}"
-                )
+        self.num_codes = _checks.count(num_codes, "num_codes", 2)
+        self.latent_dim = _checks.count(latent_dim, "latent_dim")
         if codebook not in CODEBOOKS:
             raise ValueError(
                 f"`codebook` must be one of {CODEBOOKS}. Received: codebook={codebook!r}"
             )
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"`decay` must be in [0, 1). Received: decay={decay!r}")
-        if revive_after is not None and (not isinstance(revive_after, int) or revive_after < 1):
+        if revive_after is not None and not _checks.is_integer(revive_after):
             raise ValueError(
                 "`revive_after` must be None or an integer of at least 1. "
                 f"Received: revive_after={revive_after!r}"
             )
-        self.num_codes = num_codes
-        self.latent_dim = latent_dim
         self.codebook = codebook
         self.decay = decay
         self.revive_after = revive_after

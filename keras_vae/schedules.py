@@ -10,6 +10,7 @@ of different epochs are comparable.
 import keras
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
 
 
@@ -36,7 +37,7 @@ def deserialize(value):
 
 def _positive_steps(**steps):
     for name, value in steps.items():
-        if not isinstance(value, int) or value < 1:
+        if not _checks.is_integer(value):
             raise ValueError(
                 f"`{name}` must be an integer of at least 1 (optimizer steps). "
                 f"Received: {name}={value!r}"

@@ -44,7 +44,7 @@ def data_of(name, preset):
 def some_codes(preset, n):
     """Codes that a preset may be asked to decode."""
     rng = np.random.default_rng(0)
-    if hasattr(preset, "num_codes"):
+    if preset.codes_are_integers:
         return rng.integers(0, preset.num_codes, (n, *preset.code_shape))
     parts = []
     for prior in getattr(preset.prior, "parts", [preset.prior]):
@@ -87,20 +87,19 @@ def save(folder):
         data, condition = data_of(name, preset)
         z = some_codes(preset, len(data))
         expected[f"{name}.encode"] = preset.encode(data, condition)
-        if hasattr(preset, "num_codes"):
+        if preset.codes_are_integers:
             expected[f"{name}.gap"] = gap(preset, data)
         expected[f"{name}.decode"] = preset.decode(z, condition)
         one = None if condition is None else condition[0]
         expected[f"{name}.sample"] = preset.sample(8, condition=one, seed=3)
-        if "celeba" in name and not hasattr(preset, "num_codes"):
+        if "celeba" in name and not preset.codes_are_integers:
             some = None if condition is None else condition[:32]
             expected[f"{name}.edit"] = preset.edit(data[:32], some, Smiling=1, Eyeglasses=1)
         # The brightest: a density of dimmed pictures may be near 0, sums of hundreds of nats
         # that cancel, whose last bit is more than 1e-5 of what is left.
         bright, few = data[-4:], None if condition is None else condition[-4:]
         # Of a code without noise, or with a loss that is no density, there is none.
-        has_density = getattr(preset.posterior_layer, "has_density", True)
-        if has_density and preset.likelihood.is_density:
+        if preset.has_bound:
             expected[f"{name}.bound"] = preset.log_likelihood(bright, 20, few)
         else:
             expected[f"{name}.bound"] = preset.log_px(bright, z[-4:], few)
@@ -182,7 +181,7 @@ def samples(folder):
         prior.set_weights([0.5 * rng.normal(size=w.shape) for w in prior.get_weights()])
         found[f"{name}.codes"] = prior.sample(50, np.random.default_rng(1))
         found[f"{name}.pictures"] = model.sample(20, seed=2)
-        if hasattr(model, "classify"):
+        if model.classifies:
             found[f"{name}.classes"] = model.classify(data(name)[0])
     np.savez(folder / f"{HERE}_samples.npz", **found)
 

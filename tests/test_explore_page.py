@@ -11,7 +11,7 @@ import pytest
 from test_browser import CHROMIUM, LITERTJS
 from test_explore import with_attributes
 
-from keras_vae import models, zoo
+from keras_vae import zoo
 from tools import explore
 
 SETTLED = """async () => {
@@ -35,7 +35,7 @@ class Visit(types.SimpleNamespace):
         """The picture is Keras' of the page's code, also as dots on the canvas."""
         code, condition, pixels = self.settled()
         model = self.model
-        if isinstance(model, models.VQVAE):
+        if model.codes_are_integers:
             right = model.decode(code.astype("int32").reshape(1, *model.code_shape))
         else:
             given = None if model.condition is None else np.array([condition])

@@ -1,13 +1,17 @@
 """`fit` with the data on the device and many steps a call: the same as Keras' own loop."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
 from conftest import SHAPE, array, make_images
 from keras import ops
 
-from keras_vae import models
+from keras_vae import callbacks, models
+from keras_vae.models import fast as fast_path
 from keras_vae.models.fast import Chunk
+from keras_vae.training import chunks
 from tools.speed import benchmark, raw_loops
 
 BACKEND = keras.backend.backend()
@@ -18,6 +22,12 @@ LOSS, WEIGHT = 1e-5, 2e-6
 @pytest.fixture(scope="module")
 def x():
     return make_images(np.random.default_rng(0), 35)
+
+
+@pytest.fixture
+def two_steps_at_once(monkeypatch):
+    """Several calls per epoch, the last of them with fewer steps."""
+    monkeypatch.setattr(fast_path, "steps_at_once", lambda model: 2)
 
 
 def tiny(optimizer=None, **kwargs):
@@ -52,14 +62,9 @@ def assert_same(found):
         np.testing.assert_allclose(other, one, rtol=WEIGHT, atol=WEIGHT)
 
 
-def test_it_is_the_ordinary_fit(x):
-    """Shuffled, a last batch that is not full, several calls an epoch, validation, bytes."""
-
-    def build():
-        model = tiny(keras.optimizers.SGD(1e-3, momentum=0.9))
-        model.steps_at_once = lambda: 2
-        return model
-
+def test_it_is_the_ordinary_fit(x, two_steps_at_once):
+    """Shuffled, a last batch that is not full, several calls per epoch, validation, bytes."""
+    build = lambda: tiny(keras.optimizers.SGD(1e-3, momentum=0.9))  # noqa: E731
     found = both(build, (x > 0.5).astype("uint8"), batch_size=8, epochs=3, validation_data=x[:5])
     assert_same(found)
     assert found[1][0].params["steps"] == 5 and len(found[1][0].history["val_loss"]) == 3
@@ -68,20 +73,19 @@ def test_it_is_the_ordinary_fit(x):
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the others have no such pipeline")
 def test_the_end_of_fit_waits_for_no_autotuning():
     """Its thread wakes ever more seldom; ending it took up to half of the training's time."""
-    source = tiny().rows_of_chunks(10, 4, shuffle=True)
+    source = chunks.rows_of_chunks(10, 4, shuffle=True)
     assert source["x"].options().autotune.enabled is False
     batches = [array(rows) for rows in source["x"]]
     assert [len(rows) for rows in batches] == [4, 4, 2] and len(source["x"]) == 3
     assert sorted(np.concatenate(batches)) == list(range(10))
-    ordered = tiny().rows_of_chunks(10, 4, shuffle=False)["x"]
+    ordered = chunks.rows_of_chunks(10, 4, shuffle=False)["x"]
     assert list(np.concatenate([array(rows) for rows in ordered])) == list(range(10))
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch's compiler takes a minute")
-def test_with_and_without_xla(x):
+def test_with_and_without_xla(x, two_steps_at_once):
     def build():
         model = tiny()
-        model.steps_at_once = lambda: 2
         model.compile(keras.optimizers.Adam(0.01), jit_compile=True)
         return model
 
@@ -103,10 +107,8 @@ class _Unknown(keras.layers.Layer):
     [(None, True), (lambda: keras.layers.Dropout(0.5, seed=3), False), (_Unknown, False)],
     ids=["plain", "draws otherwise by XLA", "unknown to XLA"],
 )
-def test_long_training_goes_over_to_xla(x, layer, compiled, monkeypatch):
-    """From noise and pixels drawn anew to weights: nothing changes but by rounding."""
-    from keras_vae.training import tensorflow as training
-
+def test_long_training_goes_over_to_xla(x, layer, compiled, two_steps_at_once, monkeypatch):
+    """Noise, random pixels, weights: nothing changes but by rounding."""
     ran = []
 
     class Program:
@@ -127,13 +129,12 @@ def test_long_training_goes_over_to_xla(x, layer, compiled, monkeypatch):
             inputs = keras.Input(SHAPE)
             encoder = keras.Model(inputs, model.encoder(layer()(inputs)))
             model = model._with(encoder=encoder)
-        model.steps_at_once = lambda: 2
         model.compile(keras.optimizers.Adam(0.01))
         return model
 
-    function = training.tf.function
-    monkeypatch.setattr(training, "XLA_EARNED_BACK", 5)
-    monkeypatch.setattr(training.tf, "function", Program)
+    function = chunks.tf.function
+    monkeypatch.setattr(chunks, "XLA_EARNED_BACK", 5)
+    monkeypatch.setattr(chunks.tf, "function", Program)
     assert_same(both(build, x, batch_size=8, epochs=3))
     # Two chunks of two steps an epoch, and the third is what is left.
     assert ran == [False, False] + 4 * [compiled]
@@ -152,6 +153,51 @@ def test_conditions_weights_and_what_an_optimizer_has(x):
     assert_same(
         both(build, x, y, batch_size=8, epochs=2, sample_weight=weights, validation_split=0.2)
     )
+
+
+def test_data_for_validation_comes_before_a_split(x):
+    """Keras then trains on all rows."""
+    found = both(tiny, x, batch_size=8, validation_split=0.5, validation_data=x[:4])
+    assert_same(found)
+    assert found[1][0].params["steps"] == 5
+
+
+def test_the_order_of_rows_is_that_of_resume(x, two_steps_at_once, tmp_path):
+    """`Resume` shuffles by a seed of its own; nothing shuffles the chunks once more."""
+    kept = []
+    for fast in (False, True):
+        model = tiny()
+        resume = callbacks.Resume(tmp_path / str(fast), seed=3)
+        # Python's generator, by which Keras would shuffle.
+        random.seed(7)
+        history = model.fit(x, batch_size=4, epochs=3, verbose=0, fast=fast, callbacks=[resume])
+        kept.append((history, state_of(model)))
+    assert_same(kept)
+
+
+def test_the_data_leaves_the_device_after_fit(x):
+    model = tiny()
+    model.fit(x, verbose=0, fast=True)
+    assert model._resident is None and "_resident" not in model.__dict__
+    with pytest.raises(FloatingPointError):
+        model.fit(x * np.float32(1.0), verbose=0, fast=True, callbacks=[_Poison()])
+    assert "_resident" not in model.__dict__
+
+
+class _Poison(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        bias = self.model.decoder.layers[-2].bias
+        bias.assign(bias * np.nan)
+
+
+def test_a_train_function_made_again_is_of_the_same_kind(x):
+    """As whoever freezes a layer in a callback must do."""
+
+    class Again(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.make_train_function(force=True)
+
+    assert_same(both(tiny, x, batch_size=8, epochs=2, callbacks=[Again()]))
 
 
 def test_a_procedure_of_its_own(x):
@@ -259,10 +305,8 @@ def test_a_loss_that_is_no_number_is_found_at_its_step(x):
     assert found[0] == found[1]
 
 
-def test_the_progress_bar_counts_steps(x, capsys):
-    model = tiny()
-    model.steps_at_once = lambda: 2
-    model.fit(x, batch_size=8, verbose=1, fast=True)
+def test_the_progress_bar_counts_steps(x, two_steps_at_once, capsys):
+    tiny().fit(x, batch_size=8, verbose=1, fast=True)
     text = capsys.readouterr().out
     assert "5/5" in text and "1/3" not in text and "loss: " in text
 

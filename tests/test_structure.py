@@ -132,6 +132,6 @@ def test_no_label_but_those_few_reaches_training_or_validation():
 def test_recipes_build_and_are_small(name):
     recipe = recipes.read(recipes.find(name))
     model = recipes.build(recipe, 10)
-    model = model.plain() if isinstance(model, models.FactorVAE) else model
+    model = model.plain()
     assert model.data_shape == (28, 28, 1)
     assert 4 * model.count_params() < 1.5e6

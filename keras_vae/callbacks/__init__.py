@@ -1,4 +1,4 @@
-"""What `fit` does beside training: going on after an interruption, stopping at a NaN, drawing."""
+"""Callbacks of `fit`: resuming after an interruption, stopping at a NaN, pictures."""
 
 from keras_vae.callbacks.averages import SwapAverages
 from keras_vae.callbacks.nan import StopAtNaN

@@ -1,5 +1,6 @@
 """Training that stops at a loss that is not finite."""
 
+import contextlib
 import threading
 
 import keras
@@ -8,27 +9,52 @@ import numpy as np
 from keras_vae.callbacks.state import assign, finite, variables
 
 
-class StopAtNaN(keras.callbacks.Callback):
-    """Stops `fit` at the first loss that is no finite number; `fit` gives it to itself.
+@contextlib.contextmanager
+def watched(run):
+    """Stops a run at a loss that is not finite, with the error of `StopAtNaN`.
 
-    The weights are then put back to those at the beginning of the epoch, or of the last
-    one that began with finite weights.
+    Args:
+        run: a `models.run.Run`, of which `callbacks` gets one more.
+    """
+    stop = StopAtNaN()
+    run.callbacks = [*run.callbacks, stop]
+    optimizer = run.model.optimizer
+    # Its slots can become NaN too, so they are among what is kept. And on JAX, variables that
+    # the first step creates would be lost with that step.
+    if not optimizer.built:
+        optimizer.build(run.model.trainable_variables)
+    try:
+        yield
+    except BaseException as error:
+        # A function whose tracing failed must not be used again: TensorFlow would believe that
+        # it has created its variables, and refuse to create them.
+        run.model.train_function = None
+        if stop.bad is not None and isinstance(error, FloatingPointError):
+            raise stop.error() from None
+        raise
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Stops at the first loss that is not a finite number; every `fit` has one.
+
+    The weights are then set back to those at the beginning of the epoch, or of the last
+    epoch that began with finite weights.
     """
 
-    # The first of several that are found at once is the one that counts.
+    # Keras may call it from a thread of its own, later than the step, and for several steps:
+    # the first bad step counts.
     async_safe = True
 
     def __init__(self):
         super().__init__()
         self.epoch = 0
-        self.found = self._saved = self._since = None
+        # The first bad step: its number, and its losses that are not finite.
+        self.bad = None
+        self._saved = self._since = None
         self._lock = threading.Lock()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
-        # With slots, which a NaN goes into as well.
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
         values = [keras.ops.convert_to_numpy(v) for v in variables(self.model)]
         if all(map(finite, values)):
             self._save(values)
@@ -37,7 +63,7 @@ class StopAtNaN(keras.callbacks.Callback):
     def _save(self, values):
         if self._saved is None:
             self._saved = [np.empty_like(value) for value in values]
-        # New memory each epoch would cost more than what is copied into it.
+        # Allocating new memory at each epoch would cost more than the copy.
         for kept, value in zip(self._saved, values, strict=True):
             np.copyto(kept, value)
 
@@ -45,13 +71,13 @@ class StopAtNaN(keras.callbacks.Callback):
         bad = {k: float(v) for k, v in (logs or {}).items() if not np.isfinite(v)}
         if bad:
             with self._lock:
-                if self.found is None or batch < self.found[0]:
-                    self.found = (batch, bad)
+                if self.bad is None or batch < self.bad[0]:
+                    self.bad = (batch, bad)
             raise FloatingPointError("The loss is no finite number.")
 
     def error(self):
-        """What went wrong, once the weights are put back; see `fit`."""
-        batch, bad = self.found
+        """Sets the weights back; returns the error that `fit` raises."""
+        batch, bad = self.bad
         broken = [v.path for v in self.model.variables if not finite(v)]
         where = "No weight was touched"
         if broken:

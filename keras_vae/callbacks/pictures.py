@@ -1,11 +1,11 @@
-"""Callbacks that draw what a model makes while `fit` trains it."""
+"""Callbacks that draw a model's pictures while `fit` trains it."""
 
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_vae import plots, priors
+from keras_vae import _checks, plots
 
 
 class _Watching(keras.callbacks.Callback):
@@ -14,10 +14,7 @@ class _Watching(keras.callbacks.Callback):
     def __init__(self, x=None, condition=None, every=5, n=16, seed=0):
         super().__init__()
         for name, value in (("every", every), ("n", n)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
-                )
+            _checks.count(value, name)
         self.x = None if x is None else x[:n]
         self.condition = None if condition is None else np.asarray(condition)[:n]
         self.every, self.n, self.seed = every, n, seed
@@ -26,7 +23,7 @@ class _Watching(keras.callbacks.Callback):
         kind = getattr(self.model, "condition", None)
         if kind is not None and not kind.optional and self.condition is None:
             raise ValueError(
-                "A conditional model draws what it is asked for: give `condition` to the "
+                "The samples of a conditional model need conditions: give `condition` to the "
                 f"callback too. Received: condition=None, {type(kind).__name__}"
             )
 
@@ -35,20 +32,20 @@ class _Watching(keras.callbacks.Callback):
             self.show(epoch + 1, logs or {})
 
     def show(self, epoch, logs):
-        """Draws what there is after `epoch` epochs."""
+        """Draws the model as it is after `epoch` epochs."""
         raise NotImplementedError
 
     def samples(self):
         """`(n, ...)` new pictures; None of an autoencoder, which has no prior yet."""
-        if isinstance(getattr(self.model, "prior", None), priors.NoPrior):
+        if not self.model.can_sample:
             return None
-        asked = self.condition
-        if asked is not None:
-            asked = asked[np.arange(self.n) % len(asked)]
-        return self.model.sample(self.n, condition=asked, seed=self.seed)
+        condition = self.condition
+        if condition is not None:
+            condition = condition[np.arange(self.n) % len(condition)]
+        return self.model.sample(self.n, condition=condition, seed=self.seed)
 
     def pairs(self):
-        """`(m, 2, ...)` data and what the model makes of it; None without data."""
+        """`(m, 2, ...)` data and reconstructions; None without data."""
         if self.x is None:
             return None
         rebuilt = self.model.reconstruct(self.x, condition=self.condition)
@@ -58,13 +55,13 @@ class _Watching(keras.callbacks.Callback):
 class Watch(_Watching):
     """Training in pictures: curves, samples and reconstructions as files in a folder.
 
-    `curves.png` is drawn anew each time, `samples_0005.png` and
-    `reconstructions_0005.png` (data above the model's) are those of epoch 5. With a
-    `Resume` that goes on, the curves hold the epochs before as well; put this after
-    the callbacks that change weights, such as `SwapAverages`.
+    `curves.png` is replaced each time; `samples_0005.png` and `reconstructions_0005.png`
+    (data above reconstructions) are those of epoch 5. With a `Resume` that goes on, the
+    curves show the earlier epochs as well. Put this after the callbacks that change
+    weights, such as `SwapAverages`.
 
     Args:
-        folder: where to; made when it is missing.
+        folder: where the files go; created if it is missing.
         x, condition, every, n, seed: see `TensorBoardPictures`.
 
     Raises:
@@ -74,20 +71,20 @@ class Watch(_Watching):
 
     def __init__(self, folder, x=None, condition=None, every=5, n=16, seed=0):
         super().__init__(x, condition, every, n, seed)
-        self.folder, self._told = Path(folder), []
+        self.folder, self._logs = Path(folder), []
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._told = []
+        self._logs = []
 
     def on_epoch_end(self, epoch, logs=None):
-        self._told.append(dict(logs or {}))
+        self._logs.append(dict(logs or {}))
         super().on_epoch_end(epoch, logs)
 
     def show(self, epoch, logs):
-        told = self._before() + self._told
-        names = dict.fromkeys(name for row in told for name in row)
-        curves = {name: [row.get(name) for row in told] for name in names}
+        logs = self._before() + self._logs
+        names = dict.fromkeys(name for row in logs for name in row)
+        curves = {name: [row.get(name) for row in logs] for name in names}
         if curves:
             plots.training_curves(curves, self.folder / "curves.png")
         drawn = self.samples()
@@ -102,24 +99,24 @@ class Watch(_Watching):
     def _before(self):
         """Logs of the epochs of an earlier run, which `Resume` puts into the history."""
         history = self.model.history.history
-        known = len(self.model.history.epoch) - (len(self._told) - 1)
+        known = len(self.model.history.epoch) - (len(self._logs) - 1)
         return [{name: values[i] for name, values in history.items()} for i in range(known)]
 
 
 class TensorBoardPictures(_Watching):
     """Samples and reconstructions as pictures of TensorBoard, beside Keras' `TensorBoard`.
 
-    TensorFlow writes them, whatever the backend; the package `tensorboard` shows them
-    and is not needed here: `tensorboard --logdir <log_dir>`.
+    TensorFlow writes them on every backend. The package `tensorboard` shows them and is
+    not needed here: `tensorboard --logdir <log_dir>`.
 
     Args:
-        log_dir: where to; the folder of `keras.callbacks.TensorBoard` will do.
-        x: data `(m, height, width, channels)` to rebuild, or None for samples alone.
+        log_dir: where the files go, such as the folder of `keras.callbacks.TensorBoard`.
+        x: data `(m, height, width, channels)` to reconstruct, or None for samples only.
         condition: conditions of a conditional model, one for each of `x`; samples
             take them in turn.
         every: epochs from one drawing to the next.
         n: pictures of each kind.
-        seed: int; every drawing has the same codes, so that they can be compared.
+        seed: int; all drawings have the same codes, so that they can be compared.
 
     Raises:
         ImportError: TensorFlow is missing.
@@ -137,7 +134,7 @@ class TensorBoardPictures(_Watching):
             self._writer = self._tf.summary.create_file_writer(str(Path(self.log_dir) / "pictures"))
         pairs = self.pairs()
         if pairs is not None:
-            # Data above the model's, in one picture.
+            # Data above reconstructions, in one picture.
             self._write(
                 "reconstructions", np.concatenate([pairs[:, 0], pairs[:, 1]], axis=1), epoch
             )
@@ -155,7 +152,7 @@ class TensorBoardPictures(_Watching):
         tf = self._tf
         _, height, width, _ = pictures.shape
         greys = np.rint(255 * np.clip(pictures, 0, 1)).astype("uint8")
-        # As TensorBoard's plugin of pictures reads them: sizes first, then PNGs.
+        # The format of TensorBoard's image plugin: sizes first, then PNGs.
         values = [b"%d" % width, b"%d" % height, *(tf.io.encode_png(p).numpy() for p in greys)]
         metadata = tf.compat.v1.SummaryMetadata()
         metadata.plugin_data.plugin_name = "images"
@@ -172,9 +169,9 @@ def _tensorflow():
             f"`pip install tensorflow`. Received: {error}"
         ) from error
     if keras.config.backend() != "tensorflow":
-        # Left alone it would claim the memory of the GPU that the model is on.
+        # By default it would reserve the memory of the GPU that the model is on.
         try:
             tf.config.set_visible_devices([], "GPU")
         except RuntimeError:
-            pass  # Too late: it has begun already.
+            pass  # Too late: TensorFlow has already initialised the GPU.
     return tf

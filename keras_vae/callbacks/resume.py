@@ -15,26 +15,47 @@ from keras_vae.callbacks.state import assign, seeds, values, variables
 STATE = "state.json"
 
 
+def begin(run):
+    """Begins a run where its `Resume` left off, if it has one, and fixes the rows' order.
+
+    Args:
+        run: a `models.run.Run`: the model's state, the epoch to begin with and the data
+            change.
+    """
+    resume = next((c for c in run.callbacks if isinstance(c, Resume)), None)
+    if resume is None:
+        return
+    run.initial_epoch = resume.begin(run.model, run.epochs, run.initial_epoch)
+    if run.has_arrays:
+        run.split_validation()
+        if run.shuffle:
+            run.x = resume.shuffled(run.x, run.y, run.sample_weight, run.batch_size)
+            run.y = run.sample_weight = run.batch_size = None
+    if isinstance(run.x, Shuffled):
+        resume.dataset = run.x
+        # Keras would shuffle the batches once more, by a generator of its own.
+        run.shuffle = False
+
+
 class Resume(keras.callbacks.Callback):
     """Goes on from the last completed epoch, to the same result as without interruption.
 
     Keras' `BackupAndRestore` keeps weights, optimizer and epoch, in two files of which
-    a kill may leave one old and one new. This keeps besides them the order of the data,
-    random states and the history, and all of it changes at once: `fit`, killed at any
-    moment and called again with the same arguments, ends with the same weights (bit for
-    bit on TensorFlow and JAX).
+    a kill may leave one old and one new. This also keeps the order of the data, random
+    states and the history, and all of it changes at once: `fit`, killed at any moment
+    and called again with the same arguments, ends with the same weights (bit for bit on
+    TensorFlow and JAX).
 
-    Give it to the `fit` of a model of this package, which shuffles arrays by a seed of
-    their own then. Data sets and generators must give the same batches again by
-    themselves; a `Shuffled` does. Callbacks that count epochs, such as `EarlyStopping`,
-    begin to count anew.
+    Give it to the `fit` of a model of this package, which then shuffles arrays by `seed`.
+    Data sets and generators must give the same batches again by themselves; a `Shuffled`
+    does. Callbacks that count epochs, such as `EarlyStopping`, start counting again.
 
     Args:
-        folder: where to keep the state; made when it is missing.
+        folder: where to keep the state; created if it is missing.
         seed: int, of the order of the data.
-        keep: whether the folder stays when training ends. `fit` does nothing then when
-            it is called again, unless it is asked for more epochs.
-        log: a `.csv` file to write with the losses of each completed epoch, or None.
+        keep: whether the folder stays when training ends. `fit` called again then does
+            nothing, unless it is called with more epochs.
+        log: a `.csv` file for the losses of each completed epoch, or None.
 
     Raises:
         ValueError: in `fit`, a state of another model.
@@ -44,11 +65,13 @@ class Resume(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.seed, self.keep = Path(folder), seed, keep
         self.log = None if log is None else Path(log)
-        self.dataset = self._pending = self._told = None
+        self.dataset = self._pending = None
+        # The logs of the completed epochs, one dict each.
+        self._logs = []
 
     def begin(self, model, epochs, initial_epoch=0):
         """Puts the kept state into a model; returns the epoch to begin with."""
-        self._pending, self._told = None, []
+        self._pending, self._logs = None, []
         state = self._read()
         if state is None:
             return initial_epoch
@@ -60,10 +83,10 @@ class Resume(keras.callbacks.Callback):
         except Exception as error:
             assign(variables(model), before)
             raise ValueError(
-                "The kept state is of another model, or is damaged: delete it to begin anew. "
+                "The kept state is of another model, or is damaged: delete it to begin again. "
                 f"Received: {type(error).__name__}: {error} in {self.folder}"
             ) from error
-        self._told = state["logs"]
+        self._logs = state["logs"]
         assign(seeds(model), [np.array(seed) for seed in state["seeds"]])
         set_random_state(state["random"])
         return epochs if state["stopped"] else max(initial_epoch, state["epoch"])
@@ -74,7 +97,7 @@ class Resume(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._commit()
-        self._tell_history()
+        self._complete_history()
         if self.dataset is not None:
             self.dataset.epoch = epoch
 
@@ -82,19 +105,19 @@ class Resume(keras.callbacks.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"epoch_{epoch + 1}.weights.h5"
         self.model.save_weights(self.folder / name)
-        self._told.append({"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}})
-        # Not yet the state: callbacks after this one have an epoch's work to do too.
+        self._logs.append({"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}})
+        # Committed later: the callbacks after this one have not finished their epoch yet.
         self._pending = {
             "epoch": epoch + 1,
             "weights": name,
-            "logs": self._told,
+            "logs": self._logs,
             "seeds": [value.tolist() for value in values(seeds(self.model))],
             "random": random_state(),
         }
 
     def on_train_end(self, logs=None):
         self._commit(stopped=self.model.stop_training)
-        self._tell_history()
+        self._complete_history()
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -117,35 +140,35 @@ class Resume(keras.callbacks.Callback):
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(
-                f"The kept state is damaged: delete it to begin anew. Received: {error} in {path}"
+                f"The kept state is damaged: delete it to begin again. Received: {error} in {path}"
             ) from error
 
-    def _tell_history(self):
-        """Puts the epochs before the interruption into what `fit` returns."""
+    def _complete_history(self):
+        """Puts the epochs before the interruption into the history that `fit` returns."""
         history = self.model.history
         if history.epoch:
             return
-        for row in self._told:
+        for row in self._logs:
             history.epoch.append(row["epoch"])
             for name, value in row.items():
                 if name != "epoch":
                     history.history.setdefault(name, []).append(value)
 
     def _write_log(self):
-        names = sorted({name for row in self._told for name in row} - {"epoch"})
+        names = sorted({name for row in self._logs for name in row} - {"epoch"})
         with _atomic.file(self.log) as new, open(new, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["epoch", *names], restval="NA", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(self._told)
+            writer.writerows(self._logs)
 
 
 class Shuffled(keras.utils.PyDataset):
-    """Batches of arrays in an order that seed and epoch alone decide.
+    """Batches of arrays in an order that depends on seed and epoch only.
 
     Args:
         x: data `(n, ...)`.
         y: conditions `(n, ...)`, or None.
-        batch_size: examples a batch.
+        batch_size: examples per batch.
         seed: int.
         sample_weight: `(n,)` or None.
     """
@@ -161,9 +184,9 @@ class Shuffled(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         epoch = self.epoch
-        known, order = self._order
-        # TensorFlow reads ahead in a thread of its own, past the end of the epoch.
-        if known != epoch:
+        ordered, order = self._order
+        # TensorFlow reads ahead in another thread, past the end of the epoch.
+        if ordered != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.x))
             self._order = (epoch, order)
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
@@ -176,12 +199,12 @@ class Shuffled(keras.utils.PyDataset):
         self.epoch += 1
 
     def changed(self, x, rng):
-        """What a batch is turned into before it is trained on; here nothing."""
+        """The batch that is trained on in place of x; here x itself. For augmentation."""
         return x
 
 
 def random_state():
-    """NumPy's and Python's global states as JSON: whoever augments data may draw from them."""
+    """NumPy's and Python's global states as JSON: augmentation may draw from them."""
     name, keys, *rest = np.random.get_state()
     version, inner, following = random.getstate()
     return {

@@ -5,13 +5,14 @@ import numpy as np
 
 
 def variables(model):
-    """Everything that a step of training may change."""
-    every = (*model.variables, *model.non_trainable_variables, *model.optimizer.variables)
-    return list({id(v): v for v in every}.values())
+    """All variables that a training step may change."""
+    # Models with a second optimizer list its slots under `non_trainable_variables`.
+    several = (*model.variables, *model.non_trainable_variables, *model.optimizer.variables)
+    return list({id(v): v for v in several}.values())
 
 
 def seeds(model):
-    """States of random generators of layers, such as `Dropout`, which no weights file holds."""
+    """States of layers' random generators, as of `Dropout`, which weights files leave out."""
     others = {id(v) for v in (*model.weights, *model.metrics_variables)}
     return [v for v in model.variables if "int" in v.dtype and id(v) not in others]
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_vae import _checks
 from keras_vae._types import Array, PathLike
 
 CELEBA_ATTRIBUTES = (
@@ -201,9 +202,7 @@ def load(
     spec = info(name)
     _one_of("split", split, SPLITS)
     dtype = _one_of("dtype", getattr(dtype, "__name__", str(dtype)), DTYPES)
-    if limit is not None and (
-        isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 1
-    ):
+    if limit is not None and not _checks.is_integer(limit):
         raise ValueError(f"`limit` must be a positive int or None (all). Received: limit={limit!r}")
     if name == "sprites":
         from keras_vae.datasets import sprites
@@ -242,7 +241,7 @@ def crop_faces(x: Array, size: int = 64) -> Array:
         raise ValueError(
             f"`x` must be CelebA's aligned originals, (n, 218, 178, 3). Received: shape {x.shape}"
         )
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 1 <= size <= 148:
+    if not _checks.is_integer(size, 1, 148):
         raise ValueError(f"`size` must be an integer from 1 to 148. Received: size={size!r}")
     weights = _area_weights(148, int(size))
     cropped = x[:, 35:183, 15:163].astype("float32")

@@ -34,6 +34,10 @@ class Distribution:
         """The value that represents the distribution; the mean by default."""
         return self.mean
 
+    def marginals(self):
+        """The distribution of each coordinate by itself; this one, unless said."""
+        return self
+
     @property
     def noise_dim(self):
         """Length of the noise vector of one event; by default the length of the event."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._types import Tensor
 from keras_vae.distributions.base import Distribution
 from keras_vae.distributions.normal import Normal
@@ -11,7 +12,7 @@ from keras_vae.distributions.normal import Normal
 
 def check_top_dim(latent_dim, top_dim):
     """Raises `ValueError` unless both layers of codes have at least one dimension."""
-    if not isinstance(top_dim, int) or not 1 <= top_dim < latent_dim:
+    if not _checks.is_integer(top_dim, 1, latent_dim - 1):
         raise ValueError(
             "`top_dim` must be an integer from 1 to one less than all latent dimensions. "
             f"Received: top_dim={top_dim!r}, latent_dim={latent_dim}"

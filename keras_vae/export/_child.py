@@ -17,7 +17,6 @@ import tensorflow as tf
 from keras_vae import zoo
 from keras_vae.export import _graphs
 from keras_vae.export.signatures import signatures
-from keras_vae.models.vq import VQVAE
 
 # Rows per call if the batch size is free.
 ROWS = 64
@@ -157,7 +156,7 @@ def _tflite(path, model, functions, request, calibration):
     # Builtin operators only: others would need the Flex delegate.
     converter.target_spec.supported_ops = [builtins]
     try:
-        if quantize == "int8" and isinstance(model, VQVAE):
+        if quantize == "int8" and model.codes_are_integers:
             content = _choosing_in_float(converter)
         else:
             content = converter.convert()

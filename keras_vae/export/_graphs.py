@@ -3,6 +3,8 @@
 import collections
 import re
 
+from keras_vae.training import keras_private
+
 _RANDOM = re.compile(r"Random|Multinomial|TruncatedNormal")
 # How the converter's messages name an operator that it has no builtin for.
 _REFUSED = re.compile(r"'tf\.(\w+)' op|Flex(\w+)|^\s*tf\.(\w+) ?\(", re.MULTILINE)
@@ -33,7 +35,7 @@ def layers_of(model, names):
 
     Keras opens a name scope per layer, with a numeric suffix from the second call on.
     """
-    layers = {layer.name: layer for layer in model._flatten_layers(include_self=False)}
+    layers = {layer.name: layer for layer in keras_private.all_layers(model)}
     descriptions = {}
     for name in names:
         for scope in reversed(name.split("/")[:-1]):

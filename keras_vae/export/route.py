@@ -19,7 +19,7 @@ from keras_vae.export import report as reports
 from keras_vae.export.report import ExportError, Report
 from keras_vae.export.signatures import data_name, describe
 from keras_vae.export.signatures import signatures as signatures_of
-from keras_vae.models import VAE, VQVAE
+from keras_vae.models import VAE
 from keras_vae.zoo import description
 
 QUANTIZE = (None, "float16", "dynamic", "int8")
@@ -148,7 +148,7 @@ def _pair(data):
 def _checked(model, data, name):
     x, condition = _pair(data)
     x = _checks.data(model, x, name)
-    if isinstance(model, VQVAE) and condition is None:
+    if model.codes_are_integers and condition is None:
         # Only its prior depends on the condition, and the prior is not exported.
         return x, None
     return x, _checks.condition(model, condition, len(x), f"{name}[1]")

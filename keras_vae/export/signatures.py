@@ -9,9 +9,6 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_vae.conditions import Labels
-from keras_vae.models.vq import VQVAE
-
 NAMES = ("encode", "decode", "reconstruct", "sample")
 
 
@@ -63,7 +60,7 @@ def signatures(model, names=None):
     Raises:
         ValueError: an unknown name, a signature that the model lacks, or no names.
     """
-    every = _quantized(model) if isinstance(model, VQVAE) else _continuous(model)
+    every = _quantized(model) if model.codes_are_integers else _continuous(model)
     wanted = every if names is None else (names,) if isinstance(names, str) else tuple(names)
     if not wanted or not set(wanted) <= set(every):
         hint = "" if "sample" in every else f" {_why_no_sample(model)}"
@@ -74,7 +71,7 @@ def signatures(model, names=None):
 
 
 def _why_no_sample(model):
-    if isinstance(model, VQVAE):
+    if model.codes_are_integers:
         return "A VQ-VAE draws its codes one by one, in Python."
     return (
         f"Codes of {type(model.prior).__name__} are not made of normal noise: draw them with "
@@ -191,7 +188,7 @@ def _prior(model, condition):
 
 
 def _condition(condition):
-    if isinstance(condition, Labels):
+    if condition.are_labels:
         missing = ", or -1: the most probable one" if condition.optional else ""
         return Tensor((), "int32", f"label from 0 to {condition.dim - 1}{missing}")
     return Tensor((condition.dim,), "float32", type(condition).__name__.lower())

@@ -18,11 +18,14 @@ class Likelihood(keras.layers.Layer):
         data_range: `(low, high)` that data must lie in, or None.
         is_density: whether `log_prob` is the logarithm of a density or a mass of x;
             bounds on log p(x) need one.
+        depends_on_batch: whether the likelihood of one example depends on the others of
+            its batch.
         missing: whether data may have missing values, marked NaN.
     """
 
     data_range: tuple[float, ...] | None = None
     is_density = True
+    depends_on_batch = False
     missing = False
 
     def __init__(self, **kwargs: Any) -> None:

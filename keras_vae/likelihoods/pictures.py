@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import similarity
+from keras_vae import _checks, similarity
 from keras_vae._registry import register
 from keras_vae.likelihoods.base import Likelihood
 
@@ -63,7 +63,7 @@ class MSSSIM(PictureLoss):
         self, weight: float | None = None, scales: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.weight = None if weight is None else positive("weight", weight)
+        self.weight = None if weight is None else _checks.positive("weight", weight)
         self.scales = scales
 
     def loss(self, x, means, samples):
@@ -111,7 +111,7 @@ class Features(PictureLoss):
                 f"`layers` must name layers of the model: {', '.join(known)}. "
                 f"Received: layers={layers!r}"
             )
-        self.weight = positive("weight", weight)
+        self.weight = _checks.positive("weight", weight)
         self.layers_used = None if layers is None else list(layers)
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
@@ -147,10 +147,3 @@ class Features(PictureLoss):
     def from_config(cls, config):
         model = keras.saving.deserialize_keras_object(config["model"])
         return cls(**{**config, "model": model})
-
-
-def positive(name, value):
-    """A positive finite number, or a ValueError."""
-    if not 0.0 < value < math.inf:
-        raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
-    return float(value)

@@ -87,6 +87,7 @@ class Normal(Likelihood):
                 f"Received: variance={variance!r}"
             )
         self.variance = variance
+        self.depends_on_batch = variance == "optimal"
         self.data_range = None if data_range is None else tuple(data_range)
         if variance == "learned":
             self.raw_log_var = self.add_weight(shape=(), initializer="zeros", name="raw_log_var")
@@ -191,7 +192,7 @@ class Observed(Likelihood):
         super().__init__(**kwargs)
         likelihood = get(likelihood)
         whole = type(likelihood).log_prob is not Likelihood.log_prob
-        if whole or getattr(likelihood, "variance", None) == "optimal":
+        if whole or likelihood.depends_on_batch:
             raise ValueError(
                 "Missing values need a likelihood of single pixels whose parameters do not "
                 f"depend on the batch. Received: {type(likelihood).__name__}"

@@ -52,7 +52,7 @@ def squared_jacobian(
     Raises:
         ValueError: data that `encode` does not accept; integer codes.
     """
-    if hasattr(model, "num_codes"):
+    if model.codes_are_integers:
         raise ValueError(
             "Codes that are integers have no derivative. "
             f"Received: a {type(model).__name__} of {model.num_codes} codes"

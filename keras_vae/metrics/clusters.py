@@ -28,13 +28,13 @@ def cluster_probabilities(
     Raises:
         ValueError: another prior or posterior, or data that `encode` does not accept.
     """
-    q, p = model.posterior(x, condition, batch_size), model.prior_of(condition, len(x))
-    if not hasattr(p, "responsibilities") or not hasattr(q, "log_var"):
+    if not model.prior.is_mixture or not model.posterior_layer.is_diagonal_normal:
         raise ValueError(
             "Clusters are the components of a mixture prior: use `models.mixture_vae` or "
             f"`models.structured_vae`. Received: prior={type(model.prior).__name__}, "
             f"posterior={type(model.posterior_layer).__name__}"
         )
+    q, p = model.posterior(x, condition, batch_size), model.prior_of(condition, len(x))
     q = distributions.Normal(*(ops.convert_to_tensor(v) for v in (q.mean, q.log_var)))
     return ops.convert_to_numpy(p.responsibilities(q))
 

@@ -40,8 +40,7 @@ def _mean_kl(model, q, condition):
     """KL per dimension, or None if it is not a sum over dimensions."""
     if not model.posterior_layer.has_density:
         return None
-    p = model.prior_of(condition, len(q.center))
-    p = p.marginals() if hasattr(p, "marginals") else p
+    p = model.prior_of(condition, len(q.center)).marginals()
     try:
         return q.kl_each(p).astype("float64").mean(axis=0)
     except NotImplementedError:

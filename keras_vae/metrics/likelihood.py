@@ -80,7 +80,7 @@ def elbo(
     Returns:
         dict of `Estimate`: `elbo`, `reconstruction`, `kl`.
     """
-    if hasattr(model, "bound_terms"):
+    if model.has_auxiliary:
         return _bound_of_terms(model, x, condition, samples, seed)
     bound = np.zeros(len(x), "float64")
     for k in range(samples):

@@ -1,43 +1,12 @@
 """The model and every paper by name."""
 
+from keras_vae.models import papers
 from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.factor import FactorVAE
 from keras_vae.models.miwae import MIWAE, mark_missing
-from keras_vae.models.papers import (
-    annealed_vae,
-    autoencoder,
-    auxiliary_vae,
-    beta_tc_vae,
-    beta_vae,
-    categorical_vae,
-    contractive_autoencoder,
-    cvae,
-    denoising_autoencoder,
-    dfc_vae,
-    dip_vae,
-    factor_vae,
-    flow_prior_vae,
-    flow_vae,
-    full_covariance_vae,
-    hierarchical_vae,
-    iaf_vae,
-    info_vae,
-    iwae,
-    joint_vae,
-    logcosh_vae,
-    miwae,
-    mixture_vae,
-    ms_ssim_vae,
-    sparse_autoencoder,
-    structured_vae,
-    swae,
-    vae,
-    vamp_vae,
-    vq_vae,
-    wae_mmd,
-)
+from keras_vae.models.papers import *  # noqa: F403
 from keras_vae.models.structured import StructuredVAE
 from keras_vae.models.vae import VAE
 from keras_vae.models.vq import VQVAE
@@ -51,36 +20,6 @@ __all__ = [
     "StructuredVAE",
     "VAE",
     "VQVAE",
-    "annealed_vae",
-    "autoencoder",
-    "auxiliary_vae",
-    "beta_tc_vae",
-    "beta_vae",
-    "categorical_vae",
-    "contractive_autoencoder",
-    "cvae",
-    "denoising_autoencoder",
-    "dfc_vae",
-    "dip_vae",
-    "factor_vae",
-    "flow_prior_vae",
-    "flow_vae",
-    "full_covariance_vae",
-    "hierarchical_vae",
-    "iaf_vae",
-    "info_vae",
-    "iwae",
-    "joint_vae",
-    "logcosh_vae",
     "mark_missing",
-    "miwae",
-    "mixture_vae",
-    "ms_ssim_vae",
-    "sparse_autoencoder",
-    "structured_vae",
-    "swae",
-    "vae",
-    "vamp_vae",
-    "vq_vae",
-    "wae_mmd",
+    *papers.__all__,
 ]

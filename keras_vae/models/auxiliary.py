@@ -44,7 +44,7 @@ class AuxiliaryVAE(VAE):
         auxiliary_prior: `posteriors.DiagonalNormal`, p(a|x,y,z).
         classifier: model from `[data, a]` to logits `(n, C)`; None without labels.
         condition: `conditions.OptionalLabels`; None without labels.
-        others: as `VAE`, with the objective `objectives.Auxiliary()` by default.
+        *args, **parts: as `VAE`, with the objective `objectives.Auxiliary()` by default.
 
     Raises:
         ValueError: a part does not fit another.
@@ -52,34 +52,21 @@ class AuxiliaryVAE(VAE):
 
     def __init__(
         self,
-        encoder,
-        decoder,
-        posterior,
-        prior=None,
-        likelihood="bernoulli",
+        *args,
         objective=None,
         condition=None,
-        seed=None,
-        directions=None,
-        *,
         auxiliary_encoder,
         auxiliary_posterior,
         auxiliary_decoder,
         auxiliary_prior,
         classifier=None,
-        **kwargs,
+        **parts,
     ):
         super().__init__(
-            encoder,
-            decoder,
-            posterior,
-            prior,
-            likelihood,
-            objective or objectives.Auxiliary(labels=condition is not None),
-            condition,
-            seed,
-            directions,
-            **kwargs,
+            *args,
+            objective=objective or objectives.Auxiliary(labels=condition is not None),
+            condition=condition,
+            **parts,
         )
         self.auxiliary_encoder = auxiliary_encoder
         self.auxiliary_posterior = auxiliary_posterior
@@ -103,6 +90,14 @@ class AuxiliaryVAE(VAE):
         return self.auxiliary_posterior.latent_dim
 
     @property
+    def has_auxiliary(self):
+        return True
+
+    @property
+    def classifies(self):
+        return self.classifier is not None
+
+    @property
     def noise_dim(self):
         return self.auxiliary_dim + self.latent_dim
 
@@ -119,7 +114,7 @@ class AuxiliaryVAE(VAE):
         Raises:
             ValueError: a model without labels, or what `encode` refuses.
         """
-        if self.classifier is None:
+        if not self.classifies:
             raise ValueError(
                 "Only a model with labels classifies: build it with `num_classes=`. "
                 "Received: classifier=None"

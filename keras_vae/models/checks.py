@@ -69,7 +69,7 @@ def auxiliary_parts_fit(model):
             "A classifier comes with `conditions.OptionalLabels`, and these with it. Received: "
             f"condition={type(condition).__name__}, classifier={model.classifier}"
         )
-    if classes and getattr(model.likelihood, "variance", None) == "optimal":
+    if classes and model.likelihood.depends_on_batch:
         raise ValueError(
             "Every example is decoded as each class, so that no variance can be fitted to "
             "the batch: use 'normal'. Received: likelihood=Normal('optimal')"

@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import layers, objectives
-from keras_vae.models.vae import VAE
+from keras_vae.models.vae import PARTS, VAE
 
 TERMS = (
     "control_loss",
@@ -104,17 +104,8 @@ class ControlledVAE(VAE):
                 f"`weights` must be numbers of at least 0 for {', '.join(WEIGHTS)}. "
                 f"Received: {weights}"
             )
-        super().__init__(
-            vae.encoder,
-            vae.decoder,
-            vae.posterior_layer,
-            vae.prior,
-            vae.likelihood,
-            vae.objective,
-            vae.condition,
-            seed=seed,
-            name="controlled_vae",
-        )
+        parts = {name: vae._part(name) for name in PARTS}
+        super().__init__(**parts, seed=seed, name="controlled_vae")
         self.classifiers = list(classifiers)
         for classifier in self.classifiers:
             classifier.trainable = False
@@ -156,17 +147,7 @@ class ControlledVAE(VAE):
 
     def plain(self):
         """A `VAE` of the same parts, with the same weights."""
-        return VAE(
-            self.encoder,
-            self.decoder,
-            self.posterior_layer,
-            self.prior,
-            self.likelihood,
-            self.objective,
-            self.condition,
-            seed=self.seed,
-            name="cvae",
-        )
+        return VAE(**{name: self._part(name) for name in PARTS}, seed=self.seed, name="cvae")
 
     def _with(self, **changed):
         return self.plain()._with(**changed)

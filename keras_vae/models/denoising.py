@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_vae import _checks, corruption
+from keras_vae import _checks
+from keras_vae import corruption as corruptions
 from keras_vae._registry import register
 from keras_vae.models.vae import VAE
 
@@ -17,16 +18,20 @@ class DenoisingAutoencoder(VAE):
     inference. With a stochastic posterior it is the denoising VAE of Im et al. 2017.
 
     Args:
-        *args, **kwargs: as `VAE`.
+        *args, **parts: as `VAE`.
         corruption: a `corruption.Corruption` or its name; "masking" by default.
 
     Raises:
         ValueError: as `VAE`, or an unknown corruption.
     """
 
-    def __init__(self, *args, corruption="masking", **kwargs):
-        super().__init__(*args, **kwargs)
-        self.corruption = _corruption(corruption)
+    def __init__(self, *args, corruption="masking", **parts):
+        super().__init__(*args, **parts)
+        self.corruption = corruptions.get(corruption)
+
+    @property
+    def denoises(self):
+        return True
 
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|x), in training of q(z|T(x)); tensors in and out."""
@@ -66,7 +71,3 @@ class DenoisingAutoencoder(VAE):
     def from_config(cls, config):
         corrupted = keras.saving.deserialize_keras_object(config["corruption"])
         return super().from_config({**config, "corruption": corrupted})
-
-
-# Inside the class `corruption` is its argument.
-_corruption = corruption.get

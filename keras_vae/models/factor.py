@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vae import initializers, objectives
 from keras_vae._registry import register
-from keras_vae.models.vae import VAE, _mean, _one_each
+from keras_vae.models.vae import PARTS, VAE, _mean, _one_each
 
 
 def permuted(z, noise):
@@ -35,40 +35,16 @@ class FactorVAE(VAE):
         discriminator: model from codes `(n, d)` to a logit `(n, 1)` of being a code and
             not shuffled.
         discriminator_learning_rate: of its Adam, β₁ = 0.5, β₂ = 0.9.
-        others: as `VAE`, with the objective `objectives.DensityRatio()` by default.
+        *args, **parts: as `VAE`, with the objective `objectives.DensityRatio()` by default.
 
     Raises:
         ValueError: a part does not fit another.
     """
 
     def __init__(
-        self,
-        encoder,
-        decoder,
-        posterior,
-        prior=None,
-        likelihood="bernoulli",
-        objective=None,
-        condition=None,
-        seed=None,
-        directions=None,
-        *,
-        discriminator,
-        discriminator_learning_rate=1e-4,
-        **kwargs,
+        self, *args, objective=None, discriminator, discriminator_learning_rate=1e-4, **parts
     ):
-        super().__init__(
-            encoder,
-            decoder,
-            posterior,
-            prior,
-            likelihood,
-            objective or objectives.DensityRatio(),
-            condition,
-            seed,
-            directions,
-            **kwargs,
-        )
+        super().__init__(*args, objective=objective or objectives.DensityRatio(), **parts)
         shapes = discriminator.input_shape[1:], discriminator.output_shape[1:]
         if shapes != ((self.latent_dim,), (1,)):
             raise ValueError(
@@ -102,18 +78,8 @@ class FactorVAE(VAE):
 
     def plain(self):
         """A `VAE` of the same parts, with the same weights and without discriminator."""
-        return VAE(
-            self.encoder,
-            self.decoder,
-            self.posterior_layer,
-            self.prior,
-            self.likelihood,
-            objectives.ELBO(),
-            self.condition,
-            self.seed,
-            self.directions,
-            name="vae",
-        )
+        parts = {name: self._part(name) for name in PARTS}
+        return VAE(**{**parts, "objective": objectives.ELBO()}, seed=self.seed, name="vae")
 
     def evidence(self, x, condition=None, training=False, noise=None):
         found = super().evidence(x, condition, training, noise)

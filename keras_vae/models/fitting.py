@@ -1,7 +1,7 @@
 """`fit`, `evaluate` and `predict`: Keras' own, behind a check of the data.
 
-On JAX an exception inside the first step would take the weights with it, so
-what can be refused is refused before Keras sees it.
+On JAX an error inside a step destroys the weights: what can be refused is refused before
+Keras sees it.
 """
 
 import itertools
@@ -10,88 +10,20 @@ import keras
 import numpy as np
 
 from keras_vae import _checks
-from keras_vae.callbacks.nan import StopAtNaN
-from keras_vae.callbacks.resume import Resume, Shuffled
+from keras_vae.callbacks import nan, resume
 from keras_vae.models import fast as fast_path
+from keras_vae.models.run import Run, is_array
+from keras_vae.training import keras_private, weights_kept
 
 
-class Guarded(fast_path.Fast):
-    """Keras' `fit`, which a `callbacks.Resume` makes go on, and which stops at a NaN."""
+class Fitting:
+    """`fit`, `evaluate` and `predict` of every model here, in front of Keras' trainer.
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        sample_weight=None,
-        fast=None,
-        **kwargs,
-    ):
-        stop = StopAtNaN()
-        told = {"batch_size": batch_size, "epochs": epochs, "validation_split": validation_split}
-        fast = self._fast(fast, x, callbacks, **told, **kwargs)
-        callbacks = [*_listed(callbacks), stop]
-        resume = next((c for c in callbacks if isinstance(c, Resume)), None)
-        if resume is not None:
-            kwargs["initial_epoch"] = resume.begin(self, epochs, kwargs.get("initial_epoch", 0))
-            if _is_array(x):
-                (x, y, sample_weight), split = fast_path.split_off(
-                    (x, y, sample_weight), validation_split
-                )
-                validation_data = split if validation_data is None else validation_data
-                validation_split = 0.0
-                if kwargs.get("shuffle", True):
-                    x, y, sample_weight = (
-                        resume.shuffled(x, y, sample_weight, batch_size),
-                        None,
-                        None,
-                    )
-                    batch_size = None
-            if isinstance(x, Shuffled):
-                resume.dataset = x
-                # Keras would shuffle the batches once more, by a generator of its own.
-                kwargs["shuffle"] = False
-        try:
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                sample_weight=sample_weight,
-                fast=fast,
-                **kwargs,
-            )
-        except BaseException as error:
-            # TensorFlow would take a step that failed while it was traced for one
-            # that has made the optimizer's variables, and refuse to make them.
-            self.train_function = None
-            if stop.found is not None and isinstance(error, FloatingPointError):
-                raise stop.error() from None
-            raise
+    A model whose data is not that of a VAE has its own `_clean` and `_clean_input`.
+    """
 
-    def _fast(self, fast, x, callbacks, **arguments):
-        if fast not in (None, True, False):
-            raise ValueError(f"`fast` must be True, False or None. Received: fast={fast!r}")
-        if fast is False:
-            return False
-        why = fast_path.why_not(self, x, _listed(callbacks), **arguments)
-        if fast and why:
-            raise ValueError(
-                f"`fit` cannot be fast here: {why}. Leave `fast` out and it takes the ordinary "
-                "way. Received: fast=True"
-            )
-        return not why and bool(fast or not fast_path.too_few(x, **arguments))
-
-
-class Fitting(Guarded):
-    """Methods of `VAE` in front of Keras' trainer."""
+    # The data that `fit` keeps on the device, while it does: see `fast.kept_on_device`.
+    _resident = None
 
     def fit(
         self,
@@ -110,40 +42,40 @@ class Fitting(Guarded):
         """Trains the model; Keras' `fit` with all its options.
 
         Arrays that fit in memory are kept on the device and trained on many steps a
-        call, to the same result but for rounding; `why_not_fast` says when not. On
+        call, with the same result but for rounding; `why_not_fast` says when not. On
         TensorFlow XLA compiles these steps once they have run for long, which takes
         some seconds.
 
         Args:
-            x: data `(n, ...)`, or anything Keras' `fit` takes that gives
-                batches `x`, `(x, y)` or `(x, y, sample_weight)`.
-            y: conditions of a conditional model; labels given to another model
-                are ignored.
-            validation_data: like `x`, `(x, y)` or `(x, y, sample_weight)`.
-            sample_weight: `(n,)`, what each example's loss is multiplied by.
-            callbacks: Keras' callbacks. With a `callbacks.Resume` training that was
+            x: data `(n, ...)`, or any source of batches `x`, `(x, y)` or
+                `(x, y, sample_weight)` that Keras' `fit` takes.
+            y: conditions of a conditional model; other models ignore it.
+            validation_data: `x`, `(x, y)` or `(x, y, sample_weight)`.
+            sample_weight: `(n,)`, factors of the examples' losses.
+            callbacks: Keras' callbacks. With a `callbacks.Resume`, training that was
                 interrupted goes on from its last completed epoch.
-            fast: False for Keras' own loop; True for an error where that is the only
-                one; None for what applies and pays.
-            **kwargs: the rest of Keras' arguments.
+            fast: False for Keras' own loop; True for many steps a call, or an error where
+                that is impossible; None for many steps where it is possible and pays.
+            **kwargs: the other arguments of Keras' `fit`.
 
         Returns:
             `keras.callbacks.History`.
 
         Raises:
-            TypeError, ValueError: data that the model cannot train on; nothing
-                has changed then.
+            TypeError, ValueError: the model cannot train on the data; nothing has changed
+                then.
             FloatingPointError: a loss is NaN or infinite. Training has stopped, and
                 the weights are those at the beginning of the epoch.
         """
         self._ready_to_train()
-        _check_batch_size(batch_size)
+        check_batch_size(batch_size)
         x, y, sample_weight = self._clean(x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._clean_validation(validation_data)
-        return super().fit(
+        run = Run.of(
+            self,
             x,
-            y,
+            y=y,
             batch_size=batch_size,
             epochs=epochs,
             verbose=verbose,
@@ -151,9 +83,14 @@ class Fitting(Guarded):
             validation_split=validation_split,
             validation_data=validation_data,
             sample_weight=sample_weight,
-            fast=fast,
             **kwargs,
         )
+        # Chosen first, as it may refuse, and on the arrays: `Resume` makes batches of them.
+        fast = fast_path.chosen(run, fast)
+        resume.begin(run)
+        # Innermost: an error's first consequence is that the weights are given back.
+        with nan.watched(run), fast_path.kept_on_device(run, fast), weights_kept(self):
+            return keras.Model.fit(self, **run.arguments)
 
     def why_not_fast(self, x, y=None, callbacks=None, **kwargs):
         """Why `fit` with these arguments takes Keras' own loop; None if it does not.
@@ -165,31 +102,43 @@ class Fitting(Guarded):
             A sentence, or None.
         """
         self._compile_by_default()
-        why = fast_path.why_not(self, x, _listed(callbacks), **kwargs)
-        return why or fast_path.too_few(x, **kwargs)
+        run = Run.of(self, x, y=y, callbacks=callbacks, **kwargs)
+        return fast_path.why_not(run) or fast_path.too_few(run)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
     ):
         """Losses on data; Keras' `evaluate` with all its options."""
         self._compile_by_default()
-        _check_batch_size(batch_size)
-        # Inside `fit` Keras evaluates data that has been checked already.
-        if not kwargs.get("_use_cached_eval_dataset"):
+        check_batch_size(batch_size)
+        if not kwargs.get(keras_private.INSIDE_FIT):
             x, y, sample_weight = self._clean(x, y, sample_weight)
-        return super().evaluate(
-            x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, **kwargs
-        )
+        with weights_kept(self):
+            return keras.Model.evaluate(
+                self,
+                x,
+                y,
+                batch_size=batch_size,
+                verbose=verbose,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
 
     def predict(self, x, *args, **kwargs):
         """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
-        if isinstance(x, (tuple, list)) and self.condition is not None:
-            data = _checks.data(self, x[0])
-            x = (data, _checks.condition(self, x[1], len(data)))
-        elif _is_array(x):
-            x = _checks.data(self, x)
-            _checks.condition(self, None, len(x))
-        return super().predict(x, *args, **kwargs)
+        x = self._clean_input(x)
+        with weights_kept(self):
+            return keras.Model.predict(self, x, *args, **kwargs)
+
+    def make_train_function(self, force=False):
+        """Keras' own function of a batch, or of a chunk where the data is on the device."""
+        # The function of the last `fit` may be of the other kind.
+        chunked = self._resident is not None
+        force = force or isinstance(self.train_function, fast_path.Chunk) != chunked
+        if not chunked:
+            return keras.Model.make_train_function(self, force)
+        if force or self.train_function is None:
+            self.train_function = fast_path.Chunk(self)
 
     def _compile_by_default(self):
         if not self.compiled:
@@ -197,19 +146,18 @@ class Fitting(Guarded):
 
     def _ready_to_train(self):
         self._compile_by_default()
-        loss = self._compile_config.config["loss"]
+        loss = keras_private.compiled_loss(self)
         if loss is not None:
             raise ValueError(
                 "The model's objective is its loss: compile it without `loss`. "
                 "Another objective is given when the model is built. "
                 f"Received: loss={loss!r}"
             )
-        # Compiling without a loss leaves that of an earlier `compile` in place.
-        self._compile_loss = None
-        known = {id(v) for v in self.optimizer._trainable_variables}
+        keras_private.drop_compiled_loss(self)
+        known = {id(v) for v in keras_private.optimized_variables(self.optimizer)}
         if self.optimizer.built and known != {id(v) for v in self.trainable_variables}:
             raise ValueError(
-                "What is trainable has changed since the optimizer was built: call "
+                "The trainable variables have changed since the optimizer was built: call "
                 "`model.compile(...)` again after freezing or unfreezing a part. "
                 f"Received: {len(self.trainable_variables)} trainable variables, "
                 f"an optimizer of {len(known)}"
@@ -218,17 +166,27 @@ class Fitting(Guarded):
     def _clean(self, x, y, sample_weight=None):
         if x is None:
             raise ValueError("`x` is missing: give data to train on. Received: x=None")
-        if not _is_array(x):
+        if not is_array(x):
             return self._clean_source(x), y, sample_weight
         clean = _checks.data(self, x)
-        # Bytes stay bytes, a quarter of the memory: a step makes floats of them.
+        # Bytes stay bytes, a quarter of the memory: a step converts them to floats.
         x = x if isinstance(x, np.ndarray) and x.dtype == "uint8" else clean
         y = self._clean_condition(y, len(x))
         if sample_weight is not None:
             sample_weight = _checks.weights(sample_weight, len(x))
-            # Keras drops the weights of data without y, and says nothing.
+            # Keras silently drops the weights of data without y.
             y = np.zeros(len(x), "float32") if y is None else y
         return x, y, sample_weight
+
+    def _clean_input(self, x):
+        """Data for `predict`: x, or `(x, condition)`."""
+        if isinstance(x, (tuple, list)) and self.condition is not None:
+            data = _checks.data(self, x[0])
+            return data, _checks.condition(self, x[1], len(data))
+        if is_array(x):
+            x = _checks.data(self, x)
+            _checks.condition(self, None, len(x))
+        return x
 
     def _clean_condition(self, y, n):
         if self.condition is not None:
@@ -277,33 +235,21 @@ class Fitting(Guarded):
         )
         x = _checks.data(self, x, name="the first batch")
         clean = self._clean_condition(y, len(x))
-        # What was spread over the examples here will not be so in the step.
-        given = self.condition is not None and y is not None
-        if given and np.size(clean) != _checks.array(y, "y").size:
+        # `_clean_condition` repeats one condition for all examples; a step does not.
+        conditional = self.condition is not None and y is not None
+        if conditional and np.size(clean) != _checks.array(y, "y").size:
             raise ValueError(
                 f"`y` of the first batch must have shape {clean.shape}. "
                 f"Received: shape {tuple(y.shape)}"
             )
         if sample_weight is not None:
             _checks.weights(sample_weight, len(x))
-        # Keras tells a generator by its type, which a chain has not.
+        # Keras recognises a generator by its type, and a chain is of another.
         if isinstance(source, itertools.chain):
             return (batch for batch in source)
         return source
 
 
-def _listed(callbacks):
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        return callbacks.callbacks
-    if isinstance(callbacks, keras.callbacks.Callback):
-        return [callbacks]
-    return callbacks or []
-
-
-def _is_array(x):
-    return isinstance(x, (tuple, list)) or (hasattr(x, "shape") and hasattr(x, "dtype"))
-
-
-def _check_batch_size(batch_size):
+def check_batch_size(batch_size):
     if batch_size is not None:
         _checks.count(batch_size, "batch_size")

@@ -137,7 +137,7 @@ class Inference:
         Returns:
             `(n, len(values), ...)` float32.
         """
-        if not isinstance(dim, (int, np.integer)) or not 0 <= dim < self.latent_dim:
+        if not _checks.is_integer(dim, 0, self.latent_dim - 1):
             raise ValueError(
                 f"`dim` must be from 0 to {self.latent_dim - 1}. Received: dim={dim!r}"
             )

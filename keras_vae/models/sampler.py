@@ -1,9 +1,10 @@
-"""`fit_sampler`: a distribution of codes for models that sample badly, or not at all."""
+"""`fit_sampler`: a prior for models that sample badly, or not at all."""
 
 import numpy as np
 from keras import ops
 
 from keras_vae import _checks, priors
+from keras_vae.training import keras_private
 
 KINDS = ("gmm", "normal")
 
@@ -28,7 +29,7 @@ class Sampling:
             y: conditions of a conditional model.
             components: normals of "gmm".
             seed: int, of the start of "gmm" and of noise in the codes.
-            batch_size: rows a compiled call.
+            batch_size: rows per compiled call.
 
         Returns:
             The model itself.
@@ -40,7 +41,7 @@ class Sampling:
         """
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
-        if not isinstance(self.prior, priors.Prior) or self.prior.trainable_variables:
+        if self.codes_are_integers or self.prior.trainable_variables:
             raise ValueError(
                 "This model's prior is trained with it, and samples as it is. "
                 f"Received: prior={type(self.prior).__name__}"
@@ -49,9 +50,9 @@ class Sampling:
             prior = self._fitted_mixture(x, y, components, seed, batch_size)
         else:
             prior = self._fitted_normal(x, y, batch_size)
-        self._tracker.replace_tracked_value("layers", self.prior, prior)
+        keras_private.replace_layer(self, self.prior, prior)
         self.prior = prior
-        # What was compiled has the old prior in it.
+        # The compiled functions contain the old prior.
         self.__dict__.pop("_compiled_functions", None)
         self.train_function = self.test_function = self.predict_function = None
         return self
@@ -71,14 +72,14 @@ class Sampling:
     def _fitted_mixture(self, x, y, components, seed, batch_size):
         if self.condition is not None:
             raise ValueError(
-                "A mixture knows no condition: use kind='normal' for a conditional model. "
+                "A mixture takes no condition: use kind='normal' for a conditional model. "
                 f"Received: kind='gmm', condition={type(self.condition).__name__}"
             )
         _checks.count(components, "components")
         q = self.posterior(x, y, batch_size)
         z = q.center
         if self.posterior_layer.has_density:
-            # The codes that the decoder is given are those with their noise.
+            # The decoder's inputs are the codes with their noise.
             noise = np.random.default_rng(seed).standard_normal((1, *z.shape), "float32")
             z = q.transform(noise)[0]
         if len(z) < max(components, self.latent_dim + 1):
@@ -86,5 +87,5 @@ class Sampling:
                 f"A mixture of {components} normals in {self.latent_dim} dimensions needs more "
                 f"examples. Received: {len(z)}"
             )
-        found = priors.fit(z, components, seed)
-        return priors.GaussianMixture.from_arrays(*found[:3])
+        weights, means, factors, _ = priors.fit(z, components, seed)
+        return priors.GaussianMixture.from_arrays(weights, means, factors)

@@ -6,10 +6,11 @@ from pathlib import Path
 import keras
 
 from keras_vae import _atomic
+from keras_vae.training import keras_private
 
 
 class Saving:
-    """Methods of `VAE` in front of Keras' own saving."""
+    """`save` and `save_weights` of `VAE`, in front of Keras' own."""
 
     def save(self, filepath, overwrite=True, **kwargs):
         """Keras' `save`; a file that was there is kept until the new one is whole."""
@@ -23,14 +24,14 @@ class Saving:
             super().save_weights(new, **kwargs)
 
     def _bytes(self):
-        """What a weights file takes at the most, an optimizer's slots included."""
+        """The largest size of a weights file, an optimizer's slots included."""
         slots = getattr(getattr(self, "optimizer", None), "variables", [])
-        every = {id(v): v for v in (*self.variables, *self.non_trainable_variables, *slots)}
-        # Each array comes with a few groups that hold nothing.
-        return sum(8 * math.prod(v.shape) + 2**13 for v in every.values()) + 2**14
+        variables = {id(v): v for v in (*self.variables, *self.non_trainable_variables, *slots)}
+        # HDF5 stores a few empty groups with each array.
+        return sum(8 * math.prod(v.shape) + 2**13 for v in variables.values()) + 2**14
 
     def save_own_variables(self, store):
-        # Keras leaves the state of seed generators out, and with it exact resumption.
+        # Keras leaves the states of seed generators out: training could not resume exactly.
         super().save_own_variables(store)
         store["seed"] = keras.ops.convert_to_numpy(self.seed_generator.state)
 
@@ -41,14 +42,14 @@ class Saving:
         super().load_own_variables(own)
 
     def get_compile_config(self):
-        """Keras' own, with optimizers by their public name and `jit_compile` as asked.
+        """Keras' own, with optimizers by their public name and `jit_compile` as it was given.
 
-        Under PyTorch Keras' optimizers are classes of that backend, which load
-        on another one and fail at the first step. What "auto" means differs too: kept
-        as the True of JAX it would have PyTorch trace each step for a minute.
+        On PyTorch Keras' optimizers are classes of that backend, which load on another
+        backend and fail at the first step. "auto" too depends on the backend: stored as
+        the True that it means on JAX, it would have PyTorch compile each step for a minute.
         """
         config = super().get_compile_config()
-        if config and config.get("jit_compile") == self._resolve_auto_jit_compile():
+        if config and config.get("jit_compile") == keras_private.compiles_by_default(self):
             config["jit_compile"] = "auto"
         optimizer = (config or {}).get("optimizer")
         while isinstance(optimizer, dict):

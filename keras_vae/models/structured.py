@@ -1,6 +1,6 @@
 """Structured VAE: inference by message passing between an encoder and a mixture."""
 
-from keras_vae import _checks, objectives, posteriors, priors
+from keras_vae import _checks, objectives, priors
 from keras_vae._registry import register
 from keras_vae.models.vae import VAE
 
@@ -21,8 +21,8 @@ class StructuredVAE(VAE):
 
     Args:
         iterations: of the local mean field, at least 1.
-        others: as `VAE`, but the posterior is a `posteriors.DiagonalNormal`, whose mean
-            and variance are ψ's; the prior a mixture; and the objective
+        *args, **parts: as `VAE`, but the posterior is a `posteriors.DiagonalNormal`, whose
+            mean and variance are ψ's; the prior a mixture; and the objective
             `objectives.MixtureELBO()` by default.
 
     Raises:
@@ -35,17 +35,13 @@ class StructuredVAE(VAE):
         decoder,
         posterior,
         prior,
-        likelihood="bernoulli",
+        *args,
         objective=None,
-        condition=None,
-        seed=None,
-        directions=None,
-        *,
         iterations=5,
-        **kwargs,
+        **parts,
     ):
         mixture = isinstance(prior, priors.LearnedMixture)
-        if not mixture or not isinstance(posterior, posteriors.DiagonalNormal):
+        if not mixture or not posterior.is_diagonal_normal:
             raise ValueError(
                 "A structured VAE needs a prior `LearnedMixture` and a posterior "
                 f"`DiagonalNormal`. Received: {type(prior).__name__} and "
@@ -57,12 +53,9 @@ class StructuredVAE(VAE):
             decoder,
             posterior,
             prior,
-            likelihood,
-            objective or objectives.MixtureELBO(),
-            condition,
-            seed,
-            directions,
-            **kwargs,
+            *args,
+            objective=objective or objectives.MixtureELBO(),
+            **parts,
         )
         self.iterations = iterations
 

@@ -15,6 +15,7 @@ from keras_vae.models.inference import Inference
 from keras_vae.models.sampler import Sampling
 from keras_vae.models.saving import Saving
 from keras_vae.training import TrainStep, noise
+from keras_vae.training.keras_private import loss_tracker
 
 PARTS = (
     "encoder",
@@ -105,6 +106,50 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
     def latent_dim(self):
         """Number of latent dimensions."""
         return self.posterior_layer.latent_dim
+
+    @property
+    def codes_are_integers(self):
+        """Whether codes are maps of integers `(n, h, w)`, not vectors `(n, latent_dim)`."""
+        return False
+
+    @property
+    def can_sample(self):
+        """Whether there is a prior to draw codes from; see `fit_sampler`."""
+        return self.prior.can_sample
+
+    @property
+    def has_bound(self):
+        """Whether there is a bound on log p(x): `log_likelihood` raises otherwise."""
+        return self.posterior_layer.has_density and self.likelihood.is_density
+
+    @property
+    def has_auxiliary(self):
+        """Whether there are latent variables besides z, which the bound sums over too."""
+        return False
+
+    @property
+    def classifies(self):
+        """Whether the model has `classify`, which gives the probability of each label."""
+        return False
+
+    @property
+    def denoises(self):
+        """Whether the model has `denoise` and a `corruption` that it was trained with."""
+        return False
+
+    @property
+    def takes_labels(self):
+        """Whether conditions are integer labels `(n,)`."""
+        return self.condition is not None and self.condition.are_labels
+
+    @property
+    def takes_attributes(self):
+        """Whether conditions are vectors of attributes `(n, c)`."""
+        return self.condition is not None and not self.condition.are_labels
+
+    def plain(self):
+        """The model without what only its training needs: itself, if there is nothing."""
+        return self
 
     @property
     def noise_dim(self):
@@ -226,7 +271,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return None if self.condition is None else y
 
     def _log(self, loss, terms, x, sample_weight):
-        self._loss_tracker.update_state(loss, sample_weight=ops.shape(x)[0])
+        loss_tracker(self).update_state(loss, sample_weight=ops.shape(x)[0])
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name], sample_weight=sample_weight)
         return self.get_metrics_result()

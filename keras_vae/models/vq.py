@@ -9,7 +9,7 @@ from keras_vae.models import fitting
 from keras_vae.models.checks import quantized_parts_fit
 from keras_vae.models.vae import VAE, _mean, _one_each
 from keras_vae.models.vq_inference import CodeInference
-from keras_vae.training import TrainStep
+from keras_vae.training import TrainStep, keras_private
 
 
 @register
@@ -51,24 +51,21 @@ class VQVAE(CodeInference, VAE):
         prior,
         likelihood="optimal_normal",
         objective=None,
-        condition=None,
-        seed=None,
-        **kwargs,
+        **parts,
     ):
-        super().__init__(
-            encoder,
-            decoder,
-            posterior,
-            prior,
-            likelihood,
-            objective or objectives.Quantized(),
-            condition,
-            seed,
-            **kwargs,
-        )
+        objective = objective or objectives.Quantized()
+        super().__init__(encoder, decoder, posterior, prior, likelihood, objective, **parts)
 
     def _check_parts(self):
         quantized_parts_fit(self)
+
+    @property
+    def codes_are_integers(self):
+        return True
+
+    @property
+    def has_bound(self):
+        return self.likelihood.is_density
 
     @property
     def quantizer(self):
@@ -177,7 +174,7 @@ class VQVAE(CodeInference, VAE):
         """
         trainer = self.prior_alone()
         trainer.compile(optimizer=optimizer or keras.optimizers.Adam(1e-3))
-        fitting._check_batch_size(batch_size)
+        fitting.check_batch_size(batch_size)
         codes = self._codes_and_conditions(x, y)
         if validation_data is not None:
             several = isinstance(validation_data, tuple)
@@ -209,14 +206,21 @@ class VQVAE(CodeInference, VAE):
         return (codes,) if y is None else (codes, y)
 
 
-class _PriorAlone(TrainStep, fitting.Guarded, keras.Model):
-    """A model's prior by itself, which Keras' `fit` trains on codes."""
+class _PriorAlone(fitting.Fitting, TrainStep, keras.Model):
+    """A model's prior by itself, which `fit` trains on codes."""
 
     def __init__(self, model):
         super().__init__(name="prior")
         self.prior = model.prior
         self.condition = model.condition
         self.built = True
+
+    def _clean(self, codes, y, sample_weight=None):
+        # `fit_prior` has checked the data that it encodes.
+        return codes, y, sample_weight
+
+    def _clean_input(self, codes):
+        return codes
 
     def _negative_log_prob(self, codes, y):
         return -self.prior.log_prob(codes, None if y is None else self.condition.encode(y))
@@ -234,7 +238,7 @@ class _PriorAlone(TrainStep, fitting.Guarded, keras.Model):
         return self._log(_mean(self._negative_log_prob(codes, y), _one_each(sample_weight)), codes)
 
     def _log(self, loss, codes):
-        self._loss_tracker.update_state(loss, sample_weight=ops.shape(codes)[0])
+        keras_private.loss_tracker(self).update_state(loss, sample_weight=ops.shape(codes)[0])
         return self.get_metrics_result()
 
     def call(self, codes):

@@ -1,10 +1,9 @@
 """What a model of integer codes is asked for, where that differs from `Inference`."""
 
-import keras
 import numpy as np
 
 from keras_vae import _checks
-from keras_vae.models import fitting
+from keras_vae.models.run import is_array
 
 # Maps drawn at a time: the noise of one is its positions times the codes.
 MAPS = 64
@@ -171,13 +170,11 @@ class CodeInference:
             "`sample(n, condition=...)` for new pictures with a condition, or `models.cvae`."
         )
 
-    def predict(self, x, *args, **kwargs):
-        """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
+    def _clean_input(self, x):
+        """Data for `predict`: x, or that of `(x, condition)`."""
         if isinstance(x, (tuple, list)) and self.condition is not None:
             x = x[0]
-        if fitting._is_array(x):
-            x = _checks.data(self, x)
-        return keras.Model.predict(self, x, *args, **kwargs)
+        return _checks.data(self, x) if is_array(x) else x
 
     def _checked(self, x, condition, name="x"):
         x = _checks.data(self, x, name)

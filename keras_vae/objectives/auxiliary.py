@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_vae import schedules
+from keras_vae import _checks, schedules
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, at_least_0, weight_or_schedule
+from keras_vae.objectives.base import Objective, weight_or_schedule
 
 
 class AuxiliaryEvidence(NamedTuple):
@@ -105,7 +105,7 @@ class Auxiliary(Objective):
         beta: float | schedules.Schedule = 1.0,
         labels: bool = True,
     ) -> None:
-        self.classification = at_least_0("classification", classification)
+        self.classification = _checks.at_least_0("classification", classification)
         self.beta = weight_or_schedule("beta", beta)
         self.labels = bool(labels)
         added = ("label_loss", "classification_loss") if labels else ()

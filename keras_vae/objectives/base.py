@@ -118,13 +118,6 @@ class Objective:
         return cls(**config)
 
 
-def at_least_0(name, value):
-    """Returns a weight as a float; raises `ValueError` if it is negative or not finite."""
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"`{name}` must be at least 0 and finite. Received: {name}={value!r}")
-    return float(value)
-
-
 def weight_or_schedule(name, value):
     """Returns a weight or a schedule of weights; raises `ValueError` for other values."""
     value = schedules.deserialize(value)
@@ -133,12 +126,6 @@ def weight_or_schedule(name, value):
     if not 0.0 <= value < math.inf:
         raise ValueError(f"`{name}` must be at least 0 or a Schedule. Received: {name}={value!r}")
     return float(value)
-
-
-def count(name, value):
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
-    return value
 
 
 def same(a, b):

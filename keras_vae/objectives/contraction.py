@@ -2,8 +2,9 @@
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, at_least_0
+from keras_vae.objectives.base import Objective
 
 
 @register
@@ -28,12 +29,12 @@ class Contractive(Objective):
     terms = ("reconstruction_loss", "jacobian_loss")
 
     def __init__(self, weight: float = 0.1, probes: int | None = None) -> None:
-        if probes is not None and (not isinstance(probes, int) or probes < 1):
+        if probes is not None and not _checks.is_integer(probes):
             raise ValueError(
                 "`probes` must be an integer of at least 1, or None for the exact norm. "
                 f"Received: probes={probes!r}"
             )
-        self.weight, self.probes = at_least_0("weight", weight), probes
+        self.weight, self.probes = _checks.at_least_0("weight", weight), probes
 
     def __call__(self, evidence):
         vectors = None

@@ -5,9 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from keras_vae import schedules
+from keras_vae import _checks, schedules
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, at_least_0, count, weight_or_schedule
+from keras_vae.objectives.base import Objective, weight_or_schedule
 
 
 @register
@@ -35,8 +35,8 @@ class ELBO(Objective):
         self, beta: float | schedules.Schedule = 1.0, samples: int = 1, free_bits: float = 0.0
     ) -> None:
         self.beta = weight_or_schedule("beta", beta)
-        self.samples = count("samples", samples)
-        self.free_bits = at_least_0("free_bits", free_bits)
+        self.samples = _checks.count(samples, "samples")
+        self.free_bits = _checks.at_least_0("free_bits", free_bits)
 
     def __call__(self, evidence):
         beta = schedules.evaluate(self.beta, evidence.step, evidence.training)
@@ -82,7 +82,7 @@ class Capacity(Objective):
         capacity: float | schedules.Schedule | Sequence[float | schedules.Schedule],
         parts: Sequence[str] | None = None,
     ) -> None:
-        self.gamma = at_least_0("gamma", gamma)
+        self.gamma = _checks.at_least_0("gamma", gamma)
         self.parts = None if parts is None else tuple(parts)
         each: Any = (capacity,) if parts is None else capacity
         values, names = tuple(each), self.parts or ()

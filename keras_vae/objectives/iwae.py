@@ -4,8 +4,9 @@ import math
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, count
+from keras_vae.objectives.base import Objective
 
 
 @register
@@ -37,9 +38,9 @@ class IWAE(Objective):
             raise ValueError(
                 f"`gradient` must be 'standard' or 'dreg'. Received: gradient={gradient!r}"
             )
-        self.samples = count("samples", samples)
+        self.samples = _checks.count(samples, "samples")
         self.gradient = gradient
-        self.backward = None if backward is None else count("backward", backward)
+        self.backward = None if backward is None else _checks.count(backward, "backward")
         if backward is not None and backward > samples:
             raise ValueError(
                 "`backward` must not be larger than `samples`. "

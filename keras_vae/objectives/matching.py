@@ -4,9 +4,10 @@ import math
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae._types import Tensor
-from keras_vae.objectives.base import Objective, at_least_0, same
+from keras_vae.objectives.base import Objective, same
 
 # Scales of the sum of inverse multiquadratics, from the code of Tolstikhin et al. 2018.
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -81,7 +82,7 @@ class MMD(_Matched):
                 f"away from the prior. Received: mmd_weight={mmd_weight!r}"
             )
         self.mmd_weight, self.kernel = float(mmd_weight), kernel
-        self.kl_weight = at_least_0("kl_weight", kl_weight)
+        self.kl_weight = _checks.at_least_0("kl_weight", kl_weight)
         self.terms = ("reconstruction_loss", *(("kl_loss",) if kl_weight else ()), "mmd_loss")
 
     def __call__(self, evidence):
@@ -136,11 +137,8 @@ class SlicedWasserstein(_Matched):
     terms = ("reconstruction_loss", "wasserstein_loss")
 
     def __init__(self, weight: float = 10.0, slices: int = 50) -> None:
-        if not isinstance(slices, int) or slices < 1:
-            raise ValueError(
-                f"`slices` must be an integer of at least 1. Received: slices={slices!r}"
-            )
-        self.weight, self.slices = at_least_0("weight", weight), slices
+        self.slices = _checks.count(slices, "slices")
+        self.weight = _checks.at_least_0("weight", weight)
 
     def __call__(self, evidence):
         z = evidence.z[0]

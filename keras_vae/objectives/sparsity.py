@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
-from keras_vae.objectives.base import Objective, at_least_0
+from keras_vae.objectives.base import Objective
 
 PENALTIES = ("l1", "l2", "kl")
 # Distance of mean activations from 0 and 1, where the KL is infinite.
@@ -55,8 +56,10 @@ class Sparse(Objective):
         self.penalty, self.target = penalty, target
         self.layer_weights = None
         if layer_weights is not None:
-            self.layer_weights = [at_least_0("layer_weights", omega) for omega in layer_weights]
-        self.weight = at_least_0("weight", weight)
+            self.layer_weights = [
+                _checks.at_least_0("layer_weights", omega) for omega in layer_weights
+            ]
+        self.weight = _checks.at_least_0("weight", weight)
 
     def __call__(self, evidence):
         reconstruction = evidence.reconstruction

@@ -2,9 +2,10 @@
 
 from keras import ops
 
+from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae._types import Tensor
-from keras_vae.objectives.base import Objective, at_least_0, same
+from keras_vae.objectives.base import Objective, same
 
 
 def stratified_log_weights(n: int | Tensor, dataset_size: int) -> Tensor:
@@ -60,14 +61,14 @@ class TotalCorrelation(Objective):
         sampling: str = "weighted",
         dataset_size: int | None = None,
     ) -> None:
-        self.alpha = at_least_0("alpha", alpha)
-        self.beta = at_least_0("beta", beta)
-        self.gamma = at_least_0("gamma", gamma)
+        self.alpha = _checks.at_least_0("alpha", alpha)
+        self.beta = _checks.at_least_0("beta", beta)
+        self.gamma = _checks.at_least_0("gamma", gamma)
         if sampling not in ("weighted", "stratified"):
             raise ValueError(
                 f"`sampling` must be 'weighted' or 'stratified'. Received: sampling={sampling!r}"
             )
-        if sampling == "stratified" and (not isinstance(dataset_size, int) or dataset_size < 1):
+        if sampling == "stratified" and not _checks.is_integer(dataset_size):
             raise ValueError(
                 "Stratified sampling needs `dataset_size`, the number of training examples. "
                 f"Received: dataset_size={dataset_size!r}"
@@ -128,7 +129,7 @@ class DensityRatio(Objective):
     terms = ("reconstruction_loss", "kl_loss", "tc_loss")
 
     def __init__(self, gamma: float = 6.4) -> None:
-        self.gamma = at_least_0("gamma", gamma)
+        self.gamma = _checks.at_least_0("gamma", gamma)
 
     def __call__(self, evidence):
         if evidence.discriminator is None:
@@ -171,8 +172,8 @@ class DIP(Objective):
         if diagonal is None:
             diagonal = 100.0 if kind == "i" else 10.0
         self.kind = kind
-        self.off_diagonal = at_least_0("off_diagonal", off_diagonal)
-        self.diagonal = at_least_0("diagonal", diagonal)
+        self.off_diagonal = _checks.at_least_0("off_diagonal", off_diagonal)
+        self.diagonal = _checks.at_least_0("diagonal", diagonal)
 
     def __call__(self, evidence):
         q = evidence.q

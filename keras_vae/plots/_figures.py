@@ -3,12 +3,11 @@
 import functools
 import io
 import math
-import numbers
 import pathlib
 
 import numpy as np
 
-from keras_vae import _atomic
+from keras_vae import _atomic, _checks
 
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 DPI = 150
@@ -175,7 +174,7 @@ def check_output(path):
 
 
 def check_count(name, value, minimum=1):
-    if not isinstance(value, numbers.Integral) or value < minimum:
+    if not _checks.is_integer(value, minimum):
         raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {value!r}")
 
 
@@ -216,7 +215,7 @@ def check_images(value, name):
 
 
 def num_classes(model):
-    return getattr(model.condition, "num_classes", None)
+    return model.condition.dim if model.takes_labels else None
 
 
 def check_conditions(model, condition, n):

@@ -167,7 +167,7 @@ def samples(
     classes = _figures.num_classes(model)
     if condition is None and classes:
         columns = math.ceil(n / classes)
-        row_labels = getattr(model.condition, "names", None) or range(classes)
+        row_labels = model.condition.names or range(classes)
         condition = np.repeat(np.arange(classes), columns)
         n = columns * classes
     else:

@@ -24,12 +24,15 @@ class Posterior(keras.layers.Layer):
         num_parameters: number of tensors that `call` returns.
         is_diagonal_normal: whether q is a `distributions.Normal` with the parameters
             `(mean, log_var)`.
+        slope: function that gives the derivative of a code's activation from its value;
+            None where no such derivative is known. See `Point`.
         chooses: whether the code that is kept is chosen (a class, the units to keep),
             so that rounding may choose another.
     """
 
     has_density = True
     is_diagonal_normal = False
+    slope = None
     chooses = False
     num_parameters = 1
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_vae import distributions, schedules
+from keras_vae import _checks, distributions, schedules
 from keras_vae._registry import register
 from keras_vae.posteriors.base import Posterior
 
@@ -36,11 +36,8 @@ class Categorical(Posterior):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        for name, value, least in (("variables", variables, 1), ("classes", classes, 2)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}"
-                )
+        variables = _checks.count(variables, "variables")
+        classes = _checks.count(classes, "classes", 2)
         temperature = schedules.deserialize(temperature)
         if not isinstance(temperature, schedules.Schedule) and not temperature > 0.0:
             raise ValueError(

@@ -5,9 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from keras_vae import distributions, flows, initializers
+from keras_vae import _checks, distributions, flows, initializers
 from keras_vae._registry import register
-from keras_vae.flows import KINDS, Planar, Radial, check_sizes
+from keras_vae.flows import KINDS, Planar, Radial
 from keras_vae.posteriors.normal import Extended
 
 
@@ -41,7 +41,7 @@ class FlowPosterior(Extended):
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
-        check_sizes(flows=(flows, 0))
+        flows = _checks.count(flows, "flows", 0)
         kinds: dict[str, Any] = {"planar": Planar, "radial": Radial}
         self._flow = kinds[kind]
         size = flows * self._flow.size(latent_dim)
@@ -90,7 +90,8 @@ class InverseAutoregressive(Extended):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        flows.check_sizes(steps=(steps, 0), units=(units, 1), context_dim=(context_dim, 1))
+        steps, units = _checks.count(steps, "steps", 0), _checks.count(units, "units")
+        context_dim = _checks.count(context_dim, "context_dim")
         extra = context_dim if steps else 0
         super().__init__(latent_dim, extra, log_var_bound, seed, **kwargs)
         self.steps, self.units, self.context_dim = steps, units, context_dim

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import distributions
+from keras_vae import _checks, distributions
 from keras_vae._registry import register
 from keras_vae._types import Tensor
 from keras_vae.posteriors.base import Posterior
@@ -103,7 +103,7 @@ class SparsePoint(Point):
     def __init__(
         self, latent_dim: int, k: int, alpha: float = 1.0, seed: int | None = None, **kwargs: Any
     ) -> None:
-        if not isinstance(k, int) or not 1 <= k <= latent_dim:
+        if not _checks.is_integer(k, 1, latent_dim):
             raise ValueError(
                 f"`k` must be an integer from 1 to the number of units, {latent_dim}. "
                 f"Received: k={k!r}"
@@ -111,7 +111,7 @@ class SparsePoint(Point):
         if not 1.0 <= alpha < float("inf"):
             raise ValueError(f"`alpha` must be at least 1 and finite. Received: alpha={alpha!r}")
         super().__init__(latent_dim, None, seed, **kwargs)
-        self.k, self.alpha = k, float(alpha)
+        self.k, self.alpha = int(k), float(alpha)
 
     def distribution(self, mean):
         """The `distributions.Point` at the round(αk) largest units of this code."""

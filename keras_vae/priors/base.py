@@ -18,11 +18,16 @@ class Prior(keras.layers.Layer):
     Attributes:
         from_noise: whether `distribution(...).transform` turns normal noise into codes;
             an exported `sample` needs that.
+        can_sample: whether there is anything to draw codes from.
+        is_mixture: whether it is a mixture of normals, whose distribution has
+            `responsibilities` and `joint_kl`.
         chooses: whether the noise chooses (a class, a component), so that rounding
             may choose another.
     """
 
     from_noise = True
+    can_sample = True
+    is_mixture = False
     chooses = False
 
     def __init__(self, latent_dim: int, **kwargs: Any) -> None:
@@ -65,6 +70,7 @@ class NoPrior(Prior):
     """No prior: the training of an autoencoder does not constrain the distribution of codes."""
 
     from_noise = False
+    can_sample = False
 
     def distribution(self, condition=None):
         # Its `log_prob` raises an error that says why there is no density.

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vae import distributions, flows, initializers
+from keras_vae import _checks, distributions, flows, initializers
 from keras_vae._registry import register
 from keras_vae.priors.base import Prior
 
@@ -36,7 +36,7 @@ class FlowPrior(Prior):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        flows.check_sizes(couplings=(couplings, 0), units=(units, 1))
+        couplings, units = _checks.count(couplings, "couplings", 0), _checks.count(units, "units")
         super().__init__(latent_dim, **kwargs)
         self.couplings, self.units, self.seed = couplings, units, seed
         self.flows = [

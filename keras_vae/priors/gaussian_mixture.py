@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions
+from keras_vae import _checks, distributions
 from keras_vae._registry import register
 from keras_vae.priors.base import Prior
 
@@ -29,11 +29,7 @@ class GaussianMixture(Prior):
     from_noise = False
 
     def __init__(self, latent_dim: int, components: int, **kwargs: Any) -> None:
-        if not isinstance(components, int) or components < 1:
-            raise ValueError(
-                "`components` must be an integer of at least 1. "
-                f"Received: components={components!r}"
-            )
+        components = _checks.count(components, "components")
         super().__init__(latent_dim, **kwargs)
         self.components = components
 

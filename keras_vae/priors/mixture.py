@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions, initializers, layers
+from keras_vae import _checks, distributions, initializers, layers
 from keras_vae._registry import register
 from keras_vae.priors.base import Prior
 
@@ -22,16 +22,13 @@ class MixturePrior(Prior):
         ValueError: `components` below 1.
     """
 
+    is_mixture = True
     chooses = True
 
     def __init__(
         self, latent_dim: int, components: int, seed: int | None = None, **kwargs: Any
     ) -> None:
-        if not isinstance(components, int) or components < 1:
-            raise ValueError(
-                "`components` must be an integer of at least 1. "
-                f"Received: components={components!r}"
-            )
+        components = _checks.count(components, "components")
         super().__init__(latent_dim, **kwargs)
         self.components, self.seed = components, seed
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import initializers
+from keras_vae import _checks, initializers
 from keras_vae._registry import register
 
 
@@ -98,6 +98,9 @@ class GatedPixelCNN(keras.layers.Layer):
         ValueError: a size that is out of range.
     """
 
+    can_sample = True
+    is_mixture = False
+
     def __init__(
         self,
         num_codes: int,
@@ -111,17 +114,13 @@ class GatedPixelCNN(keras.layers.Layer):
     ) -> None:
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
         map_shape = tuple(map_shape)
-        sizes = {"channels": channels, "depth": depth, "num_codes": num_codes}
-        for name, value in sizes.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least 1. Received: {name}={value!r}"
-                )
-        if len(map_shape) != 2 or any(not isinstance(n, int) or n < 1 for n in map_shape):
+        channels, depth = _checks.count(channels, "channels"), _checks.count(depth, "depth")
+        num_codes = _checks.count(num_codes, "num_codes")
+        if len(map_shape) != 2 or not all(map(_checks.is_integer, map_shape)):
             raise ValueError(
                 f"`map_shape` must be (height, width). Received: map_shape={map_shape}"
             )
-        if not isinstance(kernel_size, int) or kernel_size < 3 or kernel_size % 2 == 0:
+        if not _checks.is_integer(kernel_size, 3) or kernel_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` must be an odd integer of at least 3. "
                 f"Received: kernel_size={kernel_size!r}"

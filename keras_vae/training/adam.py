@@ -2,8 +2,8 @@
 
 import keras
 
-# Keras makes about ten passes over all weights, each with memory of its own; what it can
-# add to Adam is not in the one pass.
+# Keras makes about ten passes over all weights, and each allocates memory. The one pass has
+# none of the options that Keras adds to Adam.
 _EXTRAS = (
     "amsgrad",
     "weight_decay",
@@ -17,7 +17,7 @@ _EXTRAS = (
 
 
 def is_plain(optimizer, variables):
-    """Whether it is Adam on float32 weights, with none of what Keras can add to it."""
+    """Whether it is Adam on float32 weights, with none of the options that Keras adds."""
     return (
         _is_adam(type(optimizer))
         and optimizer.built
@@ -27,15 +27,6 @@ def is_plain(optimizer, variables):
 
 
 def _is_adam(kind):
-    """Whether a class is Keras' Adam, of which PyTorch has one of its own, and not one's own."""
+    """Whether a class is Keras' Adam (PyTorch's backend has a subclass), not a user's subclass."""
     name = (kind.__module__.split(".")[0], kind.__name__)
     return issubclass(kind, keras.optimizers.Adam) and name == ("keras", "Adam")
-
-
-def slots(optimizer, variables):
-    """Adam's moments of the variables: `(first, second)`, lists."""
-    places = [optimizer._get_variable_index(v) for v in variables]
-    return (
-        [optimizer._momentums[i] for i in places],
-        [optimizer._velocities[i] for i in places],
-    )

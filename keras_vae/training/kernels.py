@@ -1,4 +1,4 @@
-"""What each backend does faster than through Keras."""
+"""Operations that each backend does faster by itself than through Keras."""
 
 import keras
 
@@ -11,7 +11,8 @@ elif keras.backend.backend() == "jax":
     import jax.numpy as jnp
 elif keras.backend.backend() == "torch":
     import torch
-# How many calls of a decoder are faster as one; elsewhere what it makes is new memory each time.
+# So many calls of a decoder are faster as one; on the other backends the larger result is
+# allocated each time, which costs more.
 CALLS_IN_ONE = 2 if keras.backend.backend() == "jax" else 1
 
 
@@ -23,9 +24,9 @@ def has_conv_transpose():
 
 
 def argmax(x):
-    """Where a row's largest number is, the first of equal ones; int32, over the last axis.
+    """The index of a row's largest number, the first of equal ones; int32, over the last axis.
 
-    Keras' own also tells -0.0 from 0.0, which takes TensorFlow and JAX three times as long.
+    Keras' own also orders -0.0 before 0.0, which takes TensorFlow and JAX three times as long.
     """
     if keras.backend.backend() == "tensorflow":
         return tf.argmax(x, axis=-1, output_type="int32")
@@ -42,8 +43,8 @@ def softplus(x):
 def conv_transpose(x, kernel, bias, strides, border):
     """Transposed convolution of pictures `(n, h, w, c)`, less a border on each side.
 
-    PyTorch: Keras' computes the border and cuts it off. JAX: XLA on a CPU takes several times
-    as long for the gradient of Keras', and one core for itself.
+    PyTorch: Keras' own computes the border and cuts it off. JAX: for the gradient of Keras' own
+    XLA on a CPU takes several times as long, on one core only.
     """
     x, kernel = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(kernel)
     bias = None if bias is None else keras.ops.convert_to_tensor(bias)
@@ -70,13 +71,13 @@ if keras.backend.backend() == "jax":
         return keras.ops.conv_transpose(x, kernel, strides, "same", data_format="channels_last")
 
     def _conv_to_blocks(x, kernel, strides, border):
-        """One convolution, whose outputs are blocks of pixels; then each goes to its place."""
+        """One convolution, whose outputs are blocks of pixels; then each moves to its place."""
         (s, t), (height, width, channels, depth) = strides, kernel.shape
         down, right = height // s, width // t
         kernel = kernel.reshape(down, s, right, t, channels, depth)
         kernel = jnp.flip(kernel, (0, 2)).transpose(0, 2, 5, 1, 3, 4)
         kernel = kernel.reshape(down, right, depth, s * t * channels)
-        # To all sides, as far as a pixel reaches.
+        # On each side as far as the kernel reaches.
         x = jnp.pad(x, ((0, 0), (down - 1, down - 1), (right - 1, right - 1), (0, 0)))
         blocks = keras.ops.conv(x, kernel, 1, "valid", data_format="channels_last")
         _, rows, columns, _ = blocks.shape
@@ -89,7 +90,7 @@ if keras.backend.backend() == "jax":
         return _conv_transpose(x, kernel, strides, border), (x, kernel)
 
     def _backward(strides, border, saved, slope):
-        """It is the gradient of a convolution by its input: both are that convolution's."""
+        """Of a function that is itself the gradient of a convolution: both come from that one."""
         x, kernel = saved
 
         def convolved(kernel):

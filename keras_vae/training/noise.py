@@ -1,7 +1,7 @@
 """Noise of training steps, the same with and without XLA.
 
-On TensorFlow the numbers that a seed stands for depend on whether XLA compiled the program:
-bits are drawn alike, but not made into floats alike. So that is done here.
+On TensorFlow the numbers that a seed gives depend on whether XLA compiled the program: both
+draw the same bits, but convert them to floats in different ways. So the conversion is here.
 """
 
 import math
@@ -32,9 +32,9 @@ def uniform(shape, seed):
         return keras.random.uniform(shape, dtype="float32", seed=seed)
     drawn = isinstance(seed, keras.random.SeedGenerator)
     state = seed.next() if drawn else tf.constant([seed, 0], "int64")
-    # As Keras makes of it what TensorFlow takes.
+    # Keras converts its seeds to TensorFlow's in the same way.
     key = tf.cast(tf.math.floormod(state, tf.int32.max - 1), "int32")
     bits = tf.random.stateless_uniform(shape, key, None, None, "int32", alg="philox")
-    # The 23 bits of a float32 between 1 and 2 that follow its exponent.
+    # 23 random bits after the exponent of a float32 between 1 and 2.
     floats = tf.bitwise.bitwise_or(tf.bitwise.bitwise_and(bits, 0x7FFFFF), 0x3F800000)
     return tf.bitcast(floats, "float32") - 1.0

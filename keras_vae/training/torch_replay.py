@@ -1,13 +1,13 @@
-"""PyTorch: one training step, written down as the operators that it ran, and run again.
+"""PyTorch: one training step, recorded as the operators that it ran, and replayed.
 
 What an eager step costs besides its arithmetic is Python: Keras' layers and wrappers, and
-autograd's graph, made anew each time. A step does the same each time, so the operators
-that PyTorch's dispatcher sees, those of the backward pass and of the optimizer among
-them, become a graph, and that a plain function, which later steps call.
+autograd's graph, which is built again each time. A step does the same each time. So the
+operators that PyTorch's dispatcher sees, with those of the backward pass and of the
+optimizer, become a graph, and the graph a plain function that later steps call.
 
-A step that reads a number and goes on by it (`if loss > 1`) cannot be written down; only
-seeds of random draws are understood. What changes from step to step without any operator
-shows where a replay is compared with the step itself: that is what `Replay.agrees` is for.
+A step that reads a number and branches on it (`if loss > 1`) cannot be recorded; the only
+numbers that may be read are seeds of random draws. A change from step to step that no
+operator makes shows where a replay is compared with the step itself: see `Replay.agrees`.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _PLAIN = (
     *(type(None), bool, int, float, str),
     *(torch.dtype, torch.device, torch.layout, torch.memory_format),
 )
-# The same numbers in the same place: only gradients, of which there are none, differ.
+# The same numbers in the same place: only the gradient differs, and a replay has none.
 _SAME = (
     torch.ops.aten.detach.default,
     torch.ops.aten.alias.default,
@@ -36,8 +36,8 @@ class Replay:
     """A step, as a function of other arrays of the same shapes.
 
     Args:
-        function: what does and gives what the step would.
-        state: every tensor that it reads and has not made, so all that it may change.
+        function: does and returns what the step would.
+        state: every tensor that it reads and did not create: all that it may change.
     """
 
     def __init__(self, function, state):
@@ -47,7 +47,7 @@ class Replay:
         return self.function(arrays)
 
     def agrees(self, step, arrays):
-        """Runs the step, and this from the same state: `(logs, whether both did the same)`."""
+        """Runs the step and the replay from one state: `(logs, whether both did the same)`."""
         before = [s.detach().clone() for s in self.state]
         replayed = [*self(arrays).values(), *(s.detach().clone() for s in self.state)]
         with torch.no_grad():
@@ -59,15 +59,16 @@ class Replay:
 
 
 def record(step, arrays):
-    """Runs a step once: `(logs, replay)`.
+    """Runs a step once, and records it.
 
     Args:
-        step: from a tuple of tensors to a dict of tensors; its state are tensors that it
+        step: from a tuple of tensors to a dict of tensors; its state is the tensors that it
             changes in place.
-        arrays: what it is run on.
+        arrays: its argument.
 
     Returns:
-        What the step gave, and a `Replay`; None where it is no fixed list of operators.
+        `(logs, replay)`: what the step returned, and a `Replay`, or None where the step is not
+        a fixed list of operators.
     """
     with _Calls() as seen:
         logs = step(arrays)
@@ -77,8 +78,35 @@ def record(step, arrays):
         return logs, None
 
 
+class Recorded:
+    """Steps on arrays of one shape: one is recorded, and the next one tests the recording.
+
+    Each `fit` begins with that test: anything may have changed since the last.
+    """
+
+    def __init__(self, step):
+        self.step, self.fit, self.replay = step, None, None
+        self.to_record = self.to_test = False
+
+    def __call__(self, arrays, fit="inference"):
+        if self.fit is not fit:
+            self.fit, self.to_record, self.to_test = fit, True, self.replay is not None
+        if self.to_test:
+            self.to_test = False
+            logs, same = self.replay.agrees(self.step, arrays)
+            self.to_record = self.to_record and not same
+            self.replay = self.replay if same else None
+            return logs
+        if self.to_record:
+            self.to_record = False
+            logs, self.replay = record(self.step, arrays)
+            self.to_test = self.replay is not None
+            return logs
+        return self.step(arrays) if self.replay is None else self.replay(arrays)
+
+
 class _CannotRecord(Exception):
-    """A step that is not the same operators each time."""
+    """The step does not run the same operators each time."""
 
 
 class _Calls(TorchDispatchMode):
@@ -90,27 +118,28 @@ class _Calls(TorchDispatchMode):
 
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        found = operator(*args, **kwargs)
-        self.calls.append((operator, args, kwargs, found))
-        return found
+        outputs = operator(*args, **kwargs)
+        self.calls.append((operator, args, kwargs, outputs))
+        return outputs
 
 
 class _Program:
-    """Calls as the graph of a function of arrays, and of what no call made: the constants."""
+    """Calls as the graph of a function of arrays and of constants, which no call returned."""
 
     def __init__(self, calls, arrays, logs):
         self.graph, self.last_input, self.constants = fx.Graph(), None, []
         self.nodes = {id(array): self._input() for array in arrays}
-        # What must stay though nothing uses it, and the last number that was read.
+        # Nodes with an effect stay in the graph though no other node uses them; `read` is the
+        # last number that the step read.
         self.stays, self.read = set(), None
-        for operator, args, kwargs, found in calls:
+        for operator, args, kwargs, outputs in calls:
             if operator in _SAME:
-                self.nodes[id(found)] = self._node(args[0])
+                self.nodes[id(outputs)] = self._node(args[0])
             elif operator is _READ:
                 self._nothing_read()
-                self.read = args[0], found
+                self.read = args[0], outputs
             else:
-                self._call(operator, args, kwargs, found)
+                self._call(operator, args, kwargs, outputs)
         self._nothing_read()
         self.graph.output(self._nodes(logs))
 
@@ -123,7 +152,7 @@ class _Program:
         state = [c for c in constants if isinstance(c, torch.Tensor)]
         return Replay(lambda arrays: run(*arrays, *constants), state)
 
-    def _call(self, operator, args, kwargs, found):
+    def _call(self, operator, args, kwargs, outputs):
         random = torch.Tag.nondeterministic_seeded in operator.tags
         if random:
             self._seed(kwargs.get("generator"))
@@ -132,17 +161,17 @@ class _Program:
         node = self.graph.call_function(operator, self._nodes(args), self._nodes(kwargs))
         if random or operator._schema.is_mutable:
             self.stays.add(node)
-        several = isinstance(found, (tuple, list))
-        for i, tensor in enumerate(found if several else [found]):
-            # What works in place gives what it was given, and nothing new.
+        several = isinstance(outputs, (tuple, list))
+        for i, tensor in enumerate(outputs if several else [outputs]):
+            # In-place operators return one of their arguments.
             if isinstance(tensor, torch.Tensor) and id(tensor) not in known:
                 part = self.graph.call_function(getitem, (node, i)) if several else node
                 self.nodes[id(tensor)] = part
 
     def _seed(self, generator):
-        """Seeds a draw's generator by the number that was read for it."""
+        """Seeds the generator of a draw with the number that was read for it."""
         tensor, number = self.read or (None, None)
-        # As Keras does: a new generator for each draw, from 32 bits of its own count.
+        # As Keras does: a new generator for each draw, seeded with 32 bits of its own count.
         if generator is None or number is None or number & 0xFFFFFFFF != generator.initial_seed():
             raise _CannotRecord
         self.read = None
@@ -157,7 +186,7 @@ class _Program:
         return fx.node.map_aggregate(tree, self._node)
 
     def _node(self, value):
-        """A value as the graph says it: a plain one as it is, any other by a node."""
+        """A value in the graph: a plain one as it is, any other as a node."""
         if isinstance(value, _PLAIN):
             return value
         if id(value) not in self.nodes:
@@ -166,7 +195,7 @@ class _Program:
         return self.nodes[id(value)]
 
     def _input(self):
-        """One more argument of the function, after those that it has."""
+        """One more argument of the function, after the others."""
         last = self.last_input
         with self.graph.inserting_after(last) if last else contextlib.nullcontext():
             self.last_input = self.graph.placeholder(f"input_{len(self.graph.nodes)}")

@@ -9,6 +9,8 @@ import math
 
 import keras
 
+from keras_vae.training import keras_private
+
 MOST_BYTES = 16 * 2**20
 MOST_DEPTH = 64
 # A class costs about a millisecond; the largest packaged preset has 400.
@@ -46,8 +48,7 @@ _ALLOWED = {
     "keras.initializers": set(_INITIALIZERS.split()),
     "keras.layers": set(_LAYERS.split()),
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
-    "keras.src.models.functional": {"Functional"},
-    "keras.src.models.sequential": {"Sequential"},
+    **keras_private.SERIALIZED_MODULES,
 }
 # Types that Keras serializes under a name of its own, with values only.
 _VALUES = {"__keras_tensor__", "__tuple__"}

@@ -85,12 +85,8 @@ def describe(model, name, files, extra):
     }
 
 
-def _is_quantized(model):
-    return hasattr(model, "num_codes")
-
-
 def _described_codes(model):
-    if not _is_quantized(model):
+    if not model.codes_are_integers:
         return {}
     return {"codes": {"shape": list(model.code_shape), "number": model.num_codes}}
 
@@ -113,7 +109,7 @@ def _golden_codes(model, x, condition):
 
 def golden_values(model, x, condition=None):
     """Outputs of a model for a few inputs; the same on every backend."""
-    if _is_quantized(model):
+    if model.codes_are_integers:
         return _golden_codes(model, x, condition)
     z = np.random.default_rng(0).standard_normal((len(x), model.latent_dim), "float32")
     q = model.posterior(x, condition)
@@ -126,10 +122,10 @@ def golden_values(model, x, condition=None):
         "log_px": model.log_px(x, z, condition),
         "tolerance": np.float32(1e-5),
     }
-    if hasattr(q, "log_var"):
+    if model.posterior_layer.is_diagonal_normal:
         values["log_var"] = q.log_var
     # A code without noise has no bound, nor has a model whose loss is no density.
-    if model.posterior_layer.has_density and model.likelihood.is_density:
+    if model.has_bound:
         values["log_likelihood"] = model.log_likelihood(x, 10, condition, seed=0)
     return values if condition is None else {**values, "condition": condition}
 

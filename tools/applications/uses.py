@@ -123,7 +123,7 @@ def codes_of(model, x):
     Raises:
         ValueError: a model whose codes are made with the label that is to be found.
     """
-    quantized = hasattr(model, "num_codes")
+    quantized = model.codes_are_integers
     if model.condition is not None and not model.condition.optional and not quantized:
         raise ValueError(
             "Codes of a conditional model are made with the label: take an unconditional one. "
@@ -184,7 +184,7 @@ def denoising(split, limit, seed, folder, preset="mnist_denoising"):
     The filter is the best on the validation split of a 3 × 3 median and Gaussian blurs.
     """
     model, recipe = zoo.load(preset), recipes.read(zoo.folder(preset))
-    if not isinstance(model, models.DenoisingAutoencoder):
+    if not model.denoises:
         raise ValueError(f"This preset is no denoiser. Received: preset={preset!r}")
 
     def pair(name):

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import _checks, conditions, datasets, priors
-from keras_vae.models import VQVAE
+from keras_vae import _checks, datasets, priors
 
 from ..demo import digits
 from ..presets import faces, recipes
@@ -47,7 +46,7 @@ def about(model, info, folder):
     draws = _is_of_digits(info, folder)
     starts = _digits(model) if draws else []
     samples = _samples(model, starts)
-    quantized = isinstance(model, VQVAE)
+    quantized = model.codes_are_integers
     told = {
         "format": FORMAT,
         "name": info["name"],
@@ -105,21 +104,21 @@ def _digits(model):
     x, y = digits()
     first = [int(np.flatnonzero(y == k)[0]) for k in range(10)]
     # Conditions that are no digits are left at none in particular.
-    labels = isinstance(model.condition, conditions.Labels) and model.condition.dim == 10
+    labels = model.takes_labels and model.condition.dim == 10
     condition = _some(model, len(first))
     if labels:
         condition = y[first]
-    codes = model.encode(x[first], None if isinstance(model, VQVAE) else condition)
+    codes = model.encode(x[first], None if model.codes_are_integers else condition)
     return _rows(codes, condition, digit=range(10))
 
 
 def _samples(model, starts):
     """Codes drawn from the prior, the same on every backend; real ones where there is none."""
-    if isinstance(model, VQVAE):
+    if model.codes_are_integers:
         n = max(4, min(MAPS, MOST_CODES // int(np.prod(model.code_shape))))
         condition = _some(model, n)
         return _rows(model.sample_codes(n, condition, seed=0), condition)
-    if isinstance(model.prior, priors.NoPrior):
+    if not model.can_sample:
         if starts:
             return starts
         raise ValueError(
@@ -141,7 +140,7 @@ def _some(model, n):
     """Plausible conditions: every label as often, people written by hand, or some attributes."""
     if model.condition is None:
         return None
-    if isinstance(model.condition, conditions.Labels):
+    if model.takes_labels:
         return np.arange(n, dtype="int32") % model.condition.dim
     if model.condition.names == tuple(datasets.CELEBA_ATTRIBUTES):
         return faces.attributes(n)
@@ -161,7 +160,7 @@ def _latent(model, bases, samples):
     d = model.latent_dim
     if isinstance(model.prior, priors.StandardNormal):
         center, scale = np.zeros(d), np.ones(d)
-    elif isinstance(model.prior, priors.NoPrior):
+    elif not model.can_sample:
         codes = np.stack([row["code"] for row in samples])
         center, scale = codes.mean(0), codes.std(0)
     else:
@@ -218,14 +217,14 @@ def _condition(model, base):
     condition = model.condition
     if condition is None:
         return None
-    labels = isinstance(condition, conditions.Labels)
+    labels = model.takes_labels
     told = {
         "kind": "labels" if labels else "attributes",
         "size": condition.dim,
         "names": condition.names or [str(i) for i in range(condition.dim)],
         "order": range(condition.dim),
     }
-    if not labels and not isinstance(model, VQVAE):
+    if not labels and not model.codes_are_integers:
         y = np.repeat(base["condition"][None], 2 * condition.dim, axis=0)
         y = y.reshape(2, condition.dim, -1)
         for value in (0, 1):
@@ -245,13 +244,13 @@ def _data(model, samples, draws):
     """What the exported file is compared on: digits, or what the model draws itself."""
     if draws:
         x, y = (part[:64] for part in digits())
-        if isinstance(model, VQVAE) or model.condition is None:
+        if model.codes_are_integers or model.condition is None:
             return x
-        labels = isinstance(model.condition, conditions.Labels) and model.condition.dim == 10
+        labels = model.takes_labels and model.condition.dim == 10
         return x, (y if labels else _some(model, len(x)))
     few = samples[:32]
     codes = np.stack([row["code"] for row in few])
-    if isinstance(model, VQVAE):
+    if model.codes_are_integers:
         return _clipped(model, model.decode(codes))
     x = _clipped(model, _decoded(model, codes, [row.get("condition") for row in few]))
     return x if model.condition is None else (x, np.stack([row["condition"] for row in few]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from keras_vae import _atomic, datasets, metrics, models
+from keras_vae import _atomic, datasets, metrics
 from keras_vae.zoo import description, presets
 
 from ..judges import frechet
@@ -162,8 +162,7 @@ def _row(name, table, row, settings, folder, restart):
         before = curve[-1][0] if curve else 0
         curve += _curve(stage_runs / "log.csv", before)
     seconds = time.monotonic() - started
-    if isinstance(model, models.FactorVAE):
-        model = model.plain()
+    model = model.plain()
     found = MEASURES[table["measure"]](model, recipe, settings["split"], limit)
     shutil.rmtree(runs)
     command = f"python -m tools reproduce {name} --budget {settings['budget']:g}"

@@ -3,7 +3,6 @@
 import numpy as np
 
 from keras_vae import metrics, plots, zoo
-from keras_vae.models import DenoisingAutoencoder
 from keras_vae.zoo import description
 
 
@@ -33,7 +32,7 @@ def measured(folder, model, recipe, x, y, entry, seed=0):
     found = [
         entry("units active at a time", 100 * share.mean(), _error(100 * share), "%", how, 1),
     ]
-    if isinstance(model, DenoisingAutoencoder):
+    if model.denoises:
         found += _denoising(model, name, other, x, y, entry, seed)
     if settings.get("jacobian_examples"):
         rows = slice(0, settings["jacobian_examples"])

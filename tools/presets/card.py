@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import _atomic, datasets, plots, priors, zoo
-from keras_vae.models import DenoisingAutoencoder
+from keras_vae import _atomic, datasets, plots, zoo
 from keras_vae.zoo import description
 
 from . import autoencoders, codes, faces, imputation, recipes
@@ -93,7 +92,7 @@ def _draw_data(model, recipe, picture):
     def own(rows):
         return None if condition is None else condition[rows]
 
-    if not isinstance(model.prior, priors.NoPrior):
+    if model.can_sample:
         picture("samples.png", "Samples from the prior.", plots.samples, model, seed=0)
     picture(
         "reconstructions.png",
@@ -103,7 +102,7 @@ def _draw_data(model, recipe, picture):
         x[few],
         condition=few_y,
     )
-    if isinstance(model, DenoisingAutoencoder):
+    if model.denoises:
         caption = "Test images, the same corrupted, and what is made of that."
         picture("denoised.png", caption, autoencoders.draw_denoised, model, x[few])
     if recipe["training"].get("missing"):

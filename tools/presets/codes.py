@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vae import conditions, datasets, metrics, plots, similarity
+from keras_vae import datasets, metrics, plots, similarity
 
 from ..judges import frechet
 from ..judges.classifier import judged
@@ -47,7 +47,7 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
         entry("-log p(pixels, given codes) - log p(codes)", -bound.mean, bound.standard_error),
     ]
     n, asked = samples or len(x), None
-    if isinstance(model.condition, conditions.Labels):
+    if model.takes_labels:
         asked = np.arange(n) % model.condition.num_classes
     drawn = model.sample(n, condition=asked, seed=seed)
     if datasets.info(data).classes:

@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_vae import (
     _atomic,
-    conditions,
     datasets,
     likelihoods,
     metrics,
@@ -121,14 +120,12 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, o
 
 
 def _quantized(case):
-    return "codes" in zoo.info(case.folder)
+    return case.model.codes_are_integers
 
 
 def _bounded(case):
     """Whether it has a bound: a loss of pictures is no density, and bounds nothing."""
-    if _quantized(case):
-        return False
-    return case.model.posterior_layer.has_density and case.model.likelihood.is_density
+    return case.model.has_bound and not _quantized(case)
 
 
 def _of_codes(case):
@@ -182,7 +179,7 @@ def _of_autoencoder(case):
 
 
 def _labels(case):
-    if not isinstance(case.model.condition, conditions.Labels):
+    if not case.model.takes_labels:
         return []
     agreed, accuracy, n = agreement(case.model, case.recipe["data"], case.seed)
     metric = case.entry("asked label read by a classifier", 100 * agreed, unit="%", digits=1)
@@ -203,7 +200,7 @@ def _gaps(case):
 
 def _control(case):
     """Metrics of attribute control, by a classifier that trained nothing."""
-    if not isinstance(case.model.condition, conditions.Attributes):
+    if not case.model.takes_attributes:
         return []
     model, x, y, seed, entry = case.model, case.x, case.y, case.seed, case.entry
     judge = attributes.classifier(attributes.MEASURES)
@@ -277,7 +274,7 @@ def _baseline(case):
 
 def _what_is_scored(likelihood):
     """Only binary pixels have a likelihood that papers can be compared by."""
-    if isinstance(likelihood, likelihoods.Observed):
+    if likelihood.missing:
         return " (pixels that are shown)"
     if isinstance(likelihood, likelihoods.Bernoulli):
         return "" if likelihood.dynamic else " (cross-entropy of grey pixels)"

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_vae import datasets, models, objectives, priors, schedules, zoo
+from keras_vae.training import keras_private
 from keras_vae.zoo import presets
 
 from ..judges import attributes
@@ -217,7 +218,7 @@ def weaken(model, y, shares):
     z = np.random.default_rng(0).standard_normal((4, model.latent_dim), "float32")
     some = np.asarray(y[:4], "float32")
     expected = model.decode(z, some * share + centre)
-    for layer in model.decoder._flatten_layers():
+    for layer in keras_private.all_layers(model.decoder):
         if isinstance(layer, keras.layers.Dense):
             kernel, bias = layer.get_weights()
             if len(kernel) in (len(share), model.latent_dim + len(share)):

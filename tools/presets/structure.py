@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vae import datasets, metrics, models, posteriors, priors
+from keras_vae import datasets, metrics, posteriors, priors
 from keras_vae.metrics.disentanglement import scikit_learn
 
 from . import recipes
@@ -40,7 +40,7 @@ def measured(model, recipe, x, split, entry):
         found += _pixel_clusters(x, recipe, split, entry)
     if settings.get("clusters"):
         found += _fitted_clusters(model, settings["clusters"], x, recipe, split, entry)
-    if isinstance(model, models.AuxiliaryVAE) and model.classifier is not None:
+    if model.classifies:
         found += _few_labels(model, recipe, x, split, entry)
     if settings.get("headline") == TOTAL_CORRELATION:
         q = model.posterior(x)

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import _atomic, callbacks, datasets, models, zoo
+from keras_vae import _atomic, callbacks, datasets, zoo
 from keras_vae.zoo import description
 
 from . import card, faces, recipes
@@ -117,9 +117,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
         model.set_weights([np.mean(weights, axis=0) for weights in zip(*parts, strict=True)])
     if "switches" in training:
         recipes.weaken(model, y, training["switches"])
-    if isinstance(model, models.FactorVAE):
-        # Its discriminator is several times as large, and has nothing more to do.
-        model = model.plain()
+    # A discriminator is several times as large as the model, and has nothing more to do.
+    model = model.plain()
     model.set_weights([rounded(w) for w in model.get_weights()])
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)

@@ -247,7 +247,7 @@ def here(names, rounds=5, steps=30, out=None):
     """Measures on this backend; prints rows and adds them to a file of JSON lines."""
     runs = [(name, 0) for name in names]
     if keras.backend.backend() == "tensorflow" and "A" in names:
-        from keras_vae.training.tensorflow import XLA_EARNED_BACK
+        from keras_vae.training.tensorflow_chunks import XLA_EARNED_BACK
 
         runs.append(("A", XLA_EARNED_BACK))
     for name, trained in runs:

@@ -2,26 +2,25 @@
 
 import functools
 
+from keras_vae import corruption as corruptions
 from keras_vae import objectives, posteriors, priors
-from keras_vae.models import probes
-from keras_vae.models.denoising import DenoisingAutoencoder, _corruption
+from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.papers.plain import vae
+from keras_vae.models.papers.register import paper
+from keras_vae.models.probes import hidden_layers
+from keras_vae.models.vae import VAE
 
 SPARSITY = ("k", *objectives.PENALTIES)
 
 
+@paper()
 def autoencoder(
     input_shape=(28, 28, 1),
     latent_dim=32,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="autoencoder",
     *,
-    code_activation=None,
+    code_activation: str | None = None,
     **options,
-):
+) -> VAE:
     """Autoencoder: -log p(x|z) of a code z without noise, and no prior.
 
     Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural
@@ -34,37 +33,30 @@ def autoencoder(
     Raises:
         ValueError: as `vae`; an unknown activation.
     """
-    options.setdefault("objective", objectives.Reconstruction())
-    options.setdefault(
-        "posterior", functools.partial(posteriors.Point, latent_dim, code_activation)
-    )
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        prior=priors.NoPrior(latent_dim), **options,
-    )  # fmt: skip
+    parts = {
+        "objective": objectives.Reconstruction(),
+        "posterior": functools.partial(posteriors.Point, latent_dim, code_activation),
+    }
+    return vae(input_shape, latent_dim, prior=priors.NoPrior(latent_dim), **{**parts, **options})
 
 
+@paper(dense={"units": ()})
 def sparse_autoencoder(
     input_shape=(28, 28, 1),
     latent_dim=1000,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="sparse_autoencoder",
     *,
-    sparsity="k",
-    k=25,
-    alpha=1.0,
-    weight=None,
-    target=0.05,
-    layer_weights=None,
+    sparsity: str = "k",
+    k: int = 25,
+    alpha: float = 1.0,
+    weight: float | None = None,
+    target: float = 0.05,
+    layer_weights: list[float] | None = None,
     **options,
-):
+) -> VAE:
     """Sparse autoencoder: -log p(x|z), of z the k largest |z_j| kept, or + λ Σ_j sparsity(z_j).
 
-    "k": the k largest units of a linear code are kept, the others are 0 (Makhzani &
-    Frey, "k-Sparse Autoencoders", 2013). "l1": + λ Σ|z_j|; "l2": + λ Σ z_j²; "kl":
+    Makhzani & Frey, "k-Sparse Autoencoders", 2013: "k" keeps the k largest units of a
+    linear code and sets the others to 0. "l1": + λ Σ|z_j|; "l2": + λ Σ z_j²; "kl":
     + λ Σ_j KL(ρ ‖ ρ̂_j) of a sigmoid code whose mean activations are ρ̂ (Ng, "Sparse
     Autoencoder", 2011). Dense networks have no hidden layer by default.
 
@@ -97,15 +89,12 @@ def sparse_autoencoder(
                 "`weight` and `layer_weights` are those of a penalty, and sparsity='k' has "
                 f"none. Received: weight={weight!r}, layer_weights={layer_weights!r}"
             )
-        options["posterior"] = functools.partial(_SparsePoint, latent_dim, k, alpha)
+        options["posterior"] = functools.partial(posteriors.SparsePoint, latent_dim, k, alpha)
     else:
         weight = (3.0 if sparsity == "kl" else 1e-3) if weight is None else weight
-        options["objective"] = _Sparse(sparsity, weight, target, layer_weights)
-    model = autoencoder(
-        input_shape, latent_dim, network, _shallow(network, units), likelihood, seed, name,
-        code_activation=given, **options,
-    )  # fmt: skip
-    count = len(_hidden_layers(model.encoder))
+        options["objective"] = objectives.Sparse(sparsity, weight, target, layer_weights)
+    model = autoencoder(input_shape, latent_dim, code_activation=given, **options)
+    count = len(hidden_layers(model.encoder))
     if layer_weights is not None and len(layer_weights) != count:
         raise ValueError(
             f"`layer_weights` must hold one for each of the encoder's {count} hidden layers. "
@@ -114,23 +103,14 @@ def sparse_autoencoder(
     return model
 
 
-# Inside the function `sparsity` is its argument.
-_Sparse, _SparsePoint = objectives.Sparse, posteriors.SparsePoint
-_hidden_layers = probes.hidden_layers
-
-
+@paper()
 def denoising_autoencoder(
     input_shape=(28, 28, 1),
     latent_dim=32,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="denoising_autoencoder",
     *,
-    corruption="masking",
+    corruption: str | corruptions.Corruption = "masking",
     **options,
-):
+) -> DenoisingAutoencoder:
     """Denoising autoencoder: -log p(x|z), z the code of corrupted data T(x).
 
     Vincent et al., "Extracting and Composing Robust Features with Denoising
@@ -147,27 +127,20 @@ def denoising_autoencoder(
     Raises:
         ValueError: as `vae`; an unknown corruption.
     """
-    return autoencoder(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        model_class=functools.partial(DenoisingAutoencoder, corruption=_corruption(corruption)),
-        **options,
-    )  # fmt: skip
+    model_class = functools.partial(DenoisingAutoencoder, corruption=corruptions.get(corruption))
+    return autoencoder(input_shape, latent_dim, model_class=model_class, **options)
 
 
+@paper(dense={"units": ()})
 def contractive_autoencoder(
     input_shape=(28, 28, 1),
     latent_dim=128,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="contractive_autoencoder",
     *,
-    weight=0.1,
-    probes=None,
-    code_activation="sigmoid",
+    weight: float = 0.1,
+    probes: int | None = None,
+    code_activation: str = "sigmoid",
     **options,
-):
+) -> VAE:
     """Contractive autoencoder: -log p(x|z) + λ ‖∂z/∂x‖²_F.
 
     Rifai et al., "Contractive Auto-Encoders: Explicit Invariance During Feature
@@ -183,13 +156,7 @@ def contractive_autoencoder(
     Raises:
         ValueError: as `vae`; a number that is out of range.
     """
+    objective = objectives.Contractive(weight, probes)
     return autoencoder(
-        input_shape, latent_dim, network, _shallow(network, units), likelihood, seed, name,
-        objective=objectives.Contractive(weight, probes), code_activation=code_activation,
-        **options,
-    )  # fmt: skip
-
-
-def _shallow(network, units):
-    """No hidden layers where dense ones were not asked for."""
-    return () if network == "dense" and units is None else units
+        input_shape, latent_dim, objective=objective, code_activation=code_activation, **options
+    )

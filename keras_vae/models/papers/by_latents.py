@@ -15,37 +15,40 @@ from keras_vae import (
     posteriors,
     priors,
     quantizers,
+    schedules,
 )
 from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.papers.by_prior import _prior_seed
 from keras_vae.models.papers.plain import vae
+from keras_vae.models.papers.register import paper
 from keras_vae.models.structured import StructuredVAE
 from keras_vae.models.vae import VAE
 from keras_vae.models.vq import VQVAE
 
 
+@paper()
 def vq_vae(
     input_shape=(28, 28, 1),
     latent_dim=64,
+    *,
     network="residual",
     units=None,
     likelihood="optimal_normal",
     seed=None,
-    name=None,
-    *,
-    num_codes=512,
-    codebook="ema",
-    commitment=0.25,
-    decay=0.99,
-    revive_after=100,
-    prior_channels=64,
-    prior_depth=8,
-    prior_kernel_size=3,
-    num_classes=None,
-    condition_dim=None,
-    condition_names=None,
+    name="vq_vae",
+    num_codes: int = 512,
+    codebook: str = "ema",
+    commitment: float = 0.25,
+    decay: float = 0.99,
+    revive_after: int | None = 100,
+    prior_channels: int = 64,
+    prior_depth: int = 8,
+    prior_kernel_size: int = 3,
+    num_classes: int | None = None,
+    condition_dim: int | None = None,
+    condition_names: list[str] | None = None,
     **options,
-):
+) -> VQVAE:
     """VQ-VAE: -log p(x|c) + β ‖z_e - sg(e)‖² - log p(c), the codes c nearest to z_e.
 
     van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation Learning",
@@ -118,23 +121,24 @@ def vq_vae(
     )
 
 
+@paper(dense={"units": (500, 500)})
 def auxiliary_vae(
     input_shape=(28, 28, 1),
     latent_dim=100,
+    *,
     network="dense",
     units=None,
     likelihood="bernoulli",
     seed=None,
     name="auxiliary_vae",
-    *,
-    auxiliary_dim=None,
-    num_classes=None,
-    condition_names=None,
-    classification=1.0,
-    beta=1.0,
-    prior=None,
+    auxiliary_dim: int | None = None,
+    num_classes: int | None = None,
+    condition_names: list[str] | None = None,
+    classification: float = 1.0,
+    beta: float | schedules.Schedule = 1.0,
+    prior: priors.Prior | None = None,
     **options,
-):
+) -> AuxiliaryVAE:
     """Auxiliary VAE: -E_q[log p(x|z) + log p(a|x,z) + log p(z) - log q(a|x) - log q(z|a,x)].
 
     Maaløe et al., "Auxiliary Deep Generative Models", 2016. With `num_classes` it is the
@@ -155,8 +159,6 @@ def auxiliary_vae(
     Raises:
         ValueError: as `vae`; a value that is out of range.
     """
-    if network == "dense" and units is None:
-        units = (500, 500)
     auxiliary_dim = latent_dim if auxiliary_dim is None else auxiliary_dim
     _checks.count(auxiliary_dim, "auxiliary_dim")
     condition = None
@@ -203,20 +205,17 @@ def auxiliary_vae(
     )
 
 
+@paper()
 def structured_vae(
     input_shape=(28, 28, 1),
     latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="structured_vae",
     *,
-    components=15,
-    iterations=5,
-    beta=1.0,
+    components: int = 15,
+    iterations: int = 5,
+    beta: float | schedules.Schedule = 1.0,
+    seed=None,
     **options,
-):
+) -> StructuredVAE:
     """Structured VAE: -log p(x|z) + KL(q(z) q(k) || p(z, k)), q from a local mean field.
 
     Johnson et al., "Composing graphical models with neural networks for structured
@@ -236,27 +235,32 @@ def structured_vae(
     """
     prior = priors.LearnedMixture(latent_dim, components, _prior_seed(seed))
     return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name, prior=prior,
+        input_shape,
+        latent_dim,
+        prior=prior,
         objective=objectives.MixtureELBO(beta),
-        model_class=functools.partial(StructuredVAE, iterations=iterations), **options,
-    )  # fmt: skip
+        model_class=functools.partial(StructuredVAE, iterations=iterations),
+        seed=seed,
+        **options,
+    )
 
 
+@paper(dense={"units": (200, 200), "activation": "tanh"})
 def hierarchical_vae(
     input_shape=(28, 28, 1),
     latent_dim=100,
+    *,
     network="dense",
     units=None,
     likelihood="bernoulli",
     seed=None,
     name="hierarchical_vae",
-    *,
-    top_dim=50,
-    hidden_units=(100, 100),
-    objective=None,
-    beta=1.0,
+    top_dim: int = 50,
+    hidden_units: tuple[int, ...] = (100, 100),
+    objective: objectives.Objective | None = None,
+    beta: float | schedules.Schedule = 1.0,
     **options,
-):
+) -> VAE:
     """Two layers of codes: -log p(x|z₁) + log q(z₁|x) q(z₂|z₁) - log p(z₁|z₂) p(z₂).
 
     Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", 2016, with two
@@ -276,12 +280,9 @@ def hierarchical_vae(
     Raises:
         ValueError: as `vae`; a number that is out of range.
     """
-    if network == "dense":
-        units = (200, 200) if units is None else units
-        options.setdefault("activation", "tanh")
-    if not isinstance(latent_dim, int) or latent_dim < 1:
+    if not _checks.is_integer(latent_dim):
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
-    whole = latent_dim + top_dim if isinstance(top_dim, int) else latent_dim
+    whole = latent_dim + top_dim if _checks.is_integer(top_dim) else latent_dim
 
     def decoded(decoder):
         """The decoder, which sees z₁ of the whole code."""

@@ -1,21 +1,17 @@
 """Papers by name: models that differ in how a picture is compared with its original."""
 
+import keras
+
 from keras_vae import likelihoods, similarity
 from keras_vae.models.papers.plain import vae
+from keras_vae.models.papers.register import paper
+from keras_vae.models.vae import VAE
 
 
+@paper()
 def logcosh_vae(
-    input_shape=(28, 28, 1),
-    latent_dim=20,
-    network="dense",
-    units=None,
-    likelihood="logcosh",
-    seed=None,
-    name="logcosh_vae",
-    *,
-    a=10.0,
-    **options,
-):
+    input_shape=(28, 28, 1), latent_dim=20, *, likelihood="logcosh", a: float = 10.0, **options
+) -> VAE:
     """LogCosh-VAE: Σ log cosh(a (x - x̂)) / a + β KL, and a constant.
 
     Chen et al., "Log Hyperbolic Cosine Loss Improves Variational Auto-Encoder", 2019.
@@ -29,22 +25,20 @@ def logcosh_vae(
     """
     if likelihood == "logcosh":
         likelihood = likelihoods.LogCosh(a)
-    return vae(input_shape, latent_dim, network, units, likelihood, seed, name, **options)
+    return vae(input_shape, latent_dim, likelihood=likelihood, **options)
 
 
+@paper()
 def ms_ssim_vae(
     input_shape=(28, 28, 1),
     latent_dim=20,
-    network="conv",
-    units=None,
-    likelihood="ms_ssim",
-    seed=None,
-    name="ms_ssim_vae",
     *,
-    weight=None,
-    scales=None,
+    network="conv",
+    likelihood="ms_ssim",
+    weight: float | None = None,
+    scales: int | None = None,
     **options,
-):
+) -> VAE:
     """MS-SSIM-VAE: weight · (1 - MS-SSIM(x, x̂)) + β KL.
 
     Snell et al., "Learning to Generate Images with Perceptual Similarity Metrics", 2017.
@@ -59,31 +53,28 @@ def ms_ssim_vae(
     """
     if likelihood == "ms_ssim":
         likelihood = likelihoods.MSSSIM(weight, scales)
-        if len(input_shape) == 3:
-            similarity.scale_weights(*input_shape[:2], scales)
-        else:
+        if len(input_shape) != 3:
             raise ValueError(
                 "MS-SSIM compares images (height, width, channels). "
                 f"Received: input_shape={tuple(input_shape)}"
             )
-    return vae(input_shape, latent_dim, network, units, likelihood, seed, name, **options)
+        similarity.scale_weights(*input_shape[:2], scales)
+    return vae(input_shape, latent_dim, network, likelihood=likelihood, **options)
 
 
+@paper()
 def dfc_vae(
     input_shape=(28, 28, 1),
     latent_dim=100,
-    network="conv",
-    units=None,
-    likelihood="features",
-    seed=None,
-    name="dfc_vae",
     *,
-    features=None,
-    feature_layers=None,
-    alpha=1.0,
-    beta=0.5,
+    network="conv",
+    likelihood="features",
+    features: keras.Model | None = None,
+    feature_layers: list[str] | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.5,
     **options,
-):
+) -> VAE:
     """Deep feature consistent VAE: α KL + β Σ_l ‖Φ_l(x) - Φ_l(x̂)‖² / (2 C H W).
 
     Hou et al., "Deep Feature Consistent Variational Autoencoder", 2017. Φ_l are layers
@@ -113,6 +104,4 @@ def dfc_vae(
             raise ValueError(
                 f"`features` must take data of shape {tuple(input_shape)}. Received: {taken}"
             )
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name, beta=alpha, **options
-    )
+    return vae(input_shape, latent_dim, network, likelihood=likelihood, beta=alpha, **options)

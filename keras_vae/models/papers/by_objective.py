@@ -3,26 +3,25 @@
 import functools
 import itertools
 
-from keras_vae import initializers, likelihoods, objectives, posteriors, schedules
+from keras_vae import _checks, initializers, likelihoods, objectives, posteriors, schedules
 from keras_vae.models.factor import FactorVAE, discriminator_network
 from keras_vae.models.miwae import MIWAE
 from keras_vae.models.papers.plain import vae
+from keras_vae.models.papers.register import paper
+from keras_vae.models.vae import VAE
 
 
+@paper()
 def factor_vae(
     input_shape=(28, 28, 1),
     latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="factor_vae",
     *,
-    gamma=6.4,
-    discriminator_units=(1000,) * 6,
-    discriminator_learning_rate=1e-4,
+    gamma: float = 6.4,
+    discriminator_units: tuple[int, ...] = (1000,) * 6,
+    discriminator_learning_rate: float = 1e-4,
+    seed=None,
     **options,
-):
+) -> FactorVAE:
     """FactorVAE: -log p(x|z) + KL + γ E[log D(z) - log(1 - D(z))].
 
     Kim & Mnih, "Disentangling by Factorising", 2018. The last term estimates the total
@@ -41,7 +40,7 @@ def factor_vae(
         ValueError: as `vae`; a negative γ, or widths that are no positive integers.
     """
     widths = tuple(discriminator_units)
-    if any(not isinstance(n, int) or n < 1 for n in widths):
+    if not all(map(_checks.is_integer, widths)):
         raise ValueError(
             f"`discriminator_units` must be positive integers. Received: {discriminator_units!r}"
         )
@@ -52,24 +51,25 @@ def factor_vae(
         discriminator_learning_rate=discriminator_learning_rate,
     )
     return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        objective=objectives.DensityRatio(gamma), model_class=model_class, **options,
-    )  # fmt: skip
+        input_shape,
+        latent_dim,
+        objective=objectives.DensityRatio(gamma),
+        model_class=model_class,
+        seed=seed,
+        **options,
+    )
 
 
+@paper()
 def miwae(
     input_shape=(28, 28, 1),
     latent_dim=50,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="miwae",
     *,
-    samples=20,
-    gradient="standard",
+    likelihood="bernoulli",
+    samples: int = 20,
+    gradient: str = "standard",
     **options,
-):
+) -> MIWAE:
     """MIWAE: -log 1/K Σ_k p(x_obs|z_k) p(z_k) / q(z_k|x_obs, 0).
 
     Mattei & Frellsen, "MIWAE: Deep Generative Modelling and Imputation of Incomplete
@@ -87,24 +87,24 @@ def miwae(
         ValueError: as `iwae`; a likelihood that does not look at single pixels.
     """
     return vae(
-        input_shape, latent_dim, network, units, likelihoods.Observed(likelihood), seed, name,
-        objective=objectives.IWAE(samples, gradient), model_class=MIWAE, **options,
-    )  # fmt: skip
+        input_shape,
+        latent_dim,
+        likelihood=likelihoods.Observed(likelihood),
+        objective=objectives.IWAE(samples, gradient),
+        model_class=MIWAE,
+        **options,
+    )
 
 
+@paper()
 def annealed_vae(
     input_shape=(28, 28, 1),
     latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="annealed_vae",
     *,
-    gamma=1000.0,
-    capacity=None,
+    gamma: float = 1000.0,
+    capacity: float | schedules.Schedule | None = None,
     **options,
-):
+) -> VAE:
     """Capacity-annealed VAE: -log p(x|z) + γ |mean KL - C(step)|.
 
     Burgess et al., "Understanding disentangling in β-VAE", 2018.
@@ -118,28 +118,22 @@ def annealed_vae(
         ValueError: as `vae`; a negative weight or capacity.
     """
     capacity = schedules.Linear(0.0, 25.0, 100_000) if capacity is None else capacity
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        objective=objectives.Capacity(gamma, capacity), **options,
-    )  # fmt: skip
+    objective = objectives.Capacity(gamma, capacity)
+    return vae(input_shape, latent_dim, objective=objective, **options)
 
 
+@paper()
 def beta_tc_vae(
     input_shape=(28, 28, 1),
     latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="beta_tc_vae",
     *,
-    alpha=1.0,
-    beta=6.0,
-    gamma=1.0,
-    sampling="weighted",
-    dataset_size=None,
+    alpha: float = 1.0,
+    beta: float = 6.0,
+    gamma: float = 1.0,
+    sampling: str = "weighted",
+    dataset_size: int | None = None,
     **options,
-):
+) -> VAE:
     """β-TCVAE: -log p(x|z) + α I(x; z) + β TC(z) + γ Σ_j KL(q(z_j) || p(z_j)).
 
     Chen et al., "Isolating Sources of Disentanglement in Variational Autoencoders",
@@ -155,27 +149,20 @@ def beta_tc_vae(
     Raises:
         ValueError: as `vae`; see `objectives.TotalCorrelation`.
     """
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        objective=objectives.TotalCorrelation(alpha, beta, gamma, sampling, dataset_size),
-        **options,
-    )  # fmt: skip
+    objective = objectives.TotalCorrelation(alpha, beta, gamma, sampling, dataset_size)
+    return vae(input_shape, latent_dim, objective=objective, **options)
 
 
+@paper()
 def dip_vae(
     input_shape=(28, 28, 1),
     latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="dip_vae",
     *,
-    kind="i",
-    off_diagonal=10.0,
-    diagonal=None,
+    kind: str = "i",
+    off_diagonal: float = 10.0,
+    diagonal: float | None = None,
     **options,
-):
+) -> VAE:
     """DIP-VAE: VAE + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)².
 
     Kumar, Sattigeri & Balakrishnan, "Variational Inference of Disentangled Latent
@@ -190,26 +177,20 @@ def dip_vae(
     Raises:
         ValueError: as `vae`; unknown kind or a negative weight.
     """
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        objective=objectives.DIP(kind, off_diagonal, diagonal), **options,
-    )  # fmt: skip
+    objective = objectives.DIP(kind, off_diagonal, diagonal)
+    return vae(input_shape, latent_dim, objective=objective, **options)
 
 
+@paper()
 def info_vae(
     input_shape=(28, 28, 1),
     latent_dim=20,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="info_vae",
     *,
-    alpha=0.0,
-    lambda_=1000.0,
-    kernel="rbf",
+    alpha: float = 0.0,
+    lambda_: float = 1000.0,
+    kernel: str = "rbf",
     **options,
-):
+) -> VAE:
     """InfoVAE: -log p(x|z) + (1 - α) KL + (α + λ - 1) MMD²(q(z), p(z)).
 
     Zhao, Song & Ermon, "InfoVAE: Balancing Learning and Inference in Variational
@@ -225,34 +206,30 @@ def info_vae(
         ValueError: as `vae`; a weight of the MMD that is not above 0, or of the KL that
             is negative.
     """
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        objective=objectives.MMD(alpha + lambda_ - 1.0, 1.0 - alpha, kernel), **options,
-    )  # fmt: skip
+    objective = objectives.MMD(alpha + lambda_ - 1.0, 1.0 - alpha, kernel)
+    return vae(input_shape, latent_dim, objective=objective, **options)
 
 
 def _matched(stochastic, latent_dim, likelihood):
-    """Posterior and likelihood of Wasserstein autoencoders."""
+    """Posterior and likelihood of Wasserstein autoencoders, as arguments of `vae`."""
     layer = posteriors.DiagonalNormal if stochastic else posteriors.Point
-    if likelihood == "squared":
-        likelihood = likelihoods.Normal(0.5)
-    return functools.partial(layer, latent_dim), likelihood
+    return {
+        "posterior": functools.partial(layer, latent_dim),
+        "likelihood": likelihoods.Normal(0.5) if likelihood == "squared" else likelihood,
+    }
 
 
+@paper()
 def wae_mmd(
     input_shape=(28, 28, 1),
     latent_dim=8,
-    network="dense",
-    units=None,
-    likelihood="squared",
-    seed=None,
-    name="wae_mmd",
     *,
-    weight=10.0,
-    stochastic=False,
-    kernel="imq",
+    likelihood="squared",
+    weight: float = 10.0,
+    stochastic: bool = False,
+    kernel: str = "imq",
     **options,
-):
+) -> VAE:
     """Wasserstein autoencoder: ‖x - x̂‖² + λ MMD²(q(z), p(z)), MMD² unbiased.
 
     Tolstikhin et al., "Wasserstein Auto-Encoders", 2018, with inverse multiquadratics
@@ -269,27 +246,22 @@ def wae_mmd(
     Raises:
         ValueError: as `vae`; a weight that is not above 0.
     """
-    posterior, likelihood = _matched(stochastic, latent_dim, likelihood)
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        posterior=posterior, objective=objectives.MMD(weight, kernel=kernel), **options,
-    )  # fmt: skip
+    objective = objectives.MMD(weight, kernel=kernel)
+    matched = _matched(stochastic, latent_dim, likelihood)
+    return vae(input_shape, latent_dim, objective=objective, **matched, **options)
 
 
+@paper()
 def swae(
     input_shape=(28, 28, 1),
     latent_dim=8,
-    network="dense",
-    units=None,
-    likelihood="squared",
-    seed=None,
-    name="swae",
     *,
-    weight=10.0,
-    slices=50,
-    stochastic=False,
+    likelihood="squared",
+    weight: float = 10.0,
+    slices: int = 50,
+    stochastic: bool = False,
     **options,
-):
+) -> VAE:
     """Sliced-Wasserstein autoencoder: ‖x - x̂‖² + λ mean_θ (sort θᵀz - sort θᵀz̃)².
 
     Kolouri et al., "Sliced-Wasserstein Autoencoder", 2018. The mean is over random unit
@@ -302,27 +274,22 @@ def swae(
     Raises:
         ValueError: as `vae`; a negative weight, or no slices.
     """
-    posterior, likelihood = _matched(stochastic, latent_dim, likelihood)
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        posterior=posterior, objective=objectives.SlicedWasserstein(weight, slices), **options,
-    )  # fmt: skip
+    objective = objectives.SlicedWasserstein(weight, slices)
+    matched = _matched(stochastic, latent_dim, likelihood)
+    return vae(input_shape, latent_dim, objective=objective, **matched, **options)
 
 
+@paper(dense={"units": (200, 200), "activation": "tanh"})
 def iwae(
     input_shape=(28, 28, 1),
     latent_dim=50,
-    network="dense",
-    units=None,
-    likelihood="dynamic_bernoulli",
-    seed=None,
-    name="iwae",
     *,
-    samples=50,
-    gradient="standard",
-    backward=None,
+    likelihood="dynamic_bernoulli",
+    samples: int = 50,
+    gradient: str = "standard",
+    backward: int | None = None,
     **options,
-):
+) -> VAE:
     """Importance-weighted autoencoder: -log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x).
 
     Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", 2016. K = 1 is the
@@ -340,10 +307,5 @@ def iwae(
         ValueError: as `vae`; `samples` below 1, an unknown gradient, or `backward` not
             from 1 to K.
     """
-    if network == "dense":
-        units = (200, 200) if units is None else units
-        options.setdefault("activation", "tanh")
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        objective=objectives.IWAE(samples, gradient, backward), **options,
-    )  # fmt: skip
+    objective = objectives.IWAE(samples, gradient, backward)
+    return vae(input_shape, latent_dim, likelihood=likelihood, objective=objective, **options)

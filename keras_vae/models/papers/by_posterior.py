@@ -6,18 +6,16 @@ import math
 
 from keras_vae import initializers, objectives, posteriors, priors, schedules
 from keras_vae.models.papers.plain import vae
+from keras_vae.models.papers.register import paper
+from keras_vae.models.vae import VAE
 
 
+@paper()
 def full_covariance_vae(
     input_shape=(28, 28, 1),
     latent_dim=20,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="full_covariance_vae",
     **options,
-):
+) -> VAE:
     """Full-covariance VAE: -log p(x|z) + KL(N(μ, L Lᵀ) || N(0, I)), z = μ + Lε.
 
     Kingma & Welling, "An Introduction to Variational Autoencoders", 2019, §2.5.1. L is
@@ -27,25 +25,18 @@ def full_covariance_vae(
     Args and Raises: as `vae`.
     """
     posterior = functools.partial(posteriors.FullCovariance, latent_dim)
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        posterior=posterior, **options,
-    )  # fmt: skip
+    return vae(input_shape, latent_dim, posterior=posterior, **options)
 
 
+@paper()
 def flow_vae(
     input_shape=(28, 28, 1),
     latent_dim=40,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="flow_vae",
     *,
-    kind="planar",
-    flows=10,
+    kind: str = "planar",
+    flows: int = 10,
     **options,
-):
+) -> VAE:
     """VAE with normalizing flows: -log p(x|z_K) + log q_0(z_0) - Σ log|det| - log p(z_K).
 
     Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015. The encoder
@@ -59,28 +50,21 @@ def flow_vae(
         ValueError: as `vae`; unknown kind or a negative number of flows.
     """
     posterior = functools.partial(posteriors.FlowPosterior, latent_dim, kind, flows)
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        posterior=posterior, **options,
-    )  # fmt: skip
+    return vae(input_shape, latent_dim, posterior=posterior, **options)
 
 
+@paper()
 def iaf_vae(
     input_shape=(28, 28, 1),
     latent_dim=32,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="iaf_vae",
     *,
-    steps=4,
-    hidden_units=64,
-    context_dim=32,
-    free_bits=0.0,
-    beta=1.0,
+    steps: int = 4,
+    hidden_units: int = 64,
+    context_dim: int = 32,
+    free_bits: float = 0.0,
+    beta: float | schedules.Schedule = 1.0,
     **options,
-):
+) -> VAE:
     """VAE with inverse autoregressive flows: z ← σz + (1 - σ)m, (m, σ) = MADE(z, h(x)).
 
     Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow",
@@ -100,29 +84,19 @@ def iaf_vae(
     posterior = functools.partial(
         posteriors.InverseAutoregressive, latent_dim, steps, hidden_units, context_dim
     )
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name,
-        posterior=posterior, objective=objectives.ELBO(beta, free_bits=free_bits), **options,
-    )  # fmt: skip
+    objective = objectives.ELBO(beta, free_bits=free_bits)
+    return vae(input_shape, latent_dim, posterior=posterior, objective=objective, **options)
 
 
-def _temperature():
-    return schedules.Exponential(1.0, 0.5, 3e-5)
-
-
+@paper()
 def categorical_vae(
     input_shape=(28, 28, 1),
     latent_dim=20,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="categorical_vae",
     *,
-    classes=10,
-    temperature=None,
+    classes: int = 10,
+    temperature: float | schedules.Schedule | None = None,
     **options,
-):
+) -> VAE:
     """Categorical VAE: -log p(x|z) + Σ q log(C q), z from the Gumbel-softmax.
 
     Jang, Gu & Poole, "Categorical Reparameterization with Gumbel-Softmax", 2017, and
@@ -140,31 +114,25 @@ def categorical_vae(
     Raises:
         ValueError: as `vae`; a value that is out of range.
     """
-    temperature = _temperature() if temperature is None else temperature
+    temperature = schedules.Exponential(1.0, 0.5, 3e-5) if temperature is None else temperature
     posterior = functools.partial(posteriors.Categorical, latent_dim, classes, temperature)
-    return vae(
-        input_shape, latent_dim * classes, network, units, likelihood, seed, name,
-        posterior=posterior, prior=priors.UniformCategorical(latent_dim, classes), **options,
-    )  # fmt: skip
+    prior = priors.UniformCategorical(latent_dim, classes)
+    return vae(input_shape, latent_dim * classes, posterior=posterior, prior=prior, **options)
 
 
+@paper()
 def joint_vae(
     input_shape=(28, 28, 1),
     latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="joint_vae",
     *,
-    variables=1,
-    classes=10,
-    gamma=30.0,
-    capacity=None,
-    discrete_capacity=None,
-    temperature=None,
+    variables: int = 1,
+    classes: int = 10,
+    gamma: float = 30.0,
+    capacity: float | schedules.Schedule | None = None,
+    discrete_capacity: float | schedules.Schedule | None = None,
+    temperature: float | schedules.Schedule | None = None,
     **options,
-):
+) -> VAE:
     """Joint VAE: -log p(x|z,c) + γ |KL_z - C_z| + γ |KL_c - C_c|.
 
     Dupont, "Learning Disentangled Joint Continuous and Discrete Representations", 2018.
@@ -203,8 +171,6 @@ def joint_vae(
     prior = priors.ProductPrior(
         [priors.StandardNormal(latent_dim), priors.UniformCategorical(variables, classes)]
     )
-    return vae(
-        input_shape, latent_dim + variables * classes, network, units, likelihood, seed, name,
-        posterior=posterior, prior=prior,
-        objective=objectives.Capacity(gamma, capacities, ("continuous", "discrete")), **options,
-    )  # fmt: skip
+    objective = objectives.Capacity(gamma, capacities, ("continuous", "discrete"))
+    whole = latent_dim + variables * classes
+    return vae(input_shape, whole, posterior=posterior, prior=prior, objective=objective, **options)

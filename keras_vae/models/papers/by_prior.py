@@ -4,6 +4,8 @@ import itertools
 
 from keras_vae import initializers, priors
 from keras_vae.models.papers.plain import vae
+from keras_vae.models.papers.register import paper
+from keras_vae.models.vae import VAE
 
 
 def _prior_seed(seed):
@@ -12,18 +14,16 @@ def _prior_seed(seed):
     return own
 
 
+@paper(dense={"units": (300, 300)})
 def vamp_vae(
     input_shape=(28, 28, 1),
     latent_dim=40,
-    network="dense",
-    units=None,
-    likelihood="dynamic_bernoulli",
-    seed=None,
-    name="vamp_vae",
     *,
-    components=500,
+    likelihood="dynamic_bernoulli",
+    components: int = 500,
+    seed=None,
     **options,
-):
+) -> VAE:
     """VAE with a VampPrior: -log p(x|z) + log q(z|x) - log 1/K Σ_k q(z|u_k).
 
     Tomczak & Welling, "VAE with a VampPrior", 2018. The pseudo-inputs u_k are learned and
@@ -36,26 +36,14 @@ def vamp_vae(
     Raises:
         ValueError: as `vae`; `components` below 1; a condition.
     """
-    if network == "dense" and units is None:
-        units = (300, 300)
     prior = priors.VampPrior(latent_dim, components, input_shape, _prior_seed(seed))
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name, prior=prior, **options
-    )
+    return vae(input_shape, latent_dim, likelihood=likelihood, prior=prior, seed=seed, **options)
 
 
+@paper()
 def mixture_vae(
-    input_shape=(28, 28, 1),
-    latent_dim=10,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="mixture_vae",
-    *,
-    components=10,
-    **options,
-):
+    input_shape=(28, 28, 1), latent_dim=10, *, components: int = 10, seed=None, **options
+) -> VAE:
     """VAE with a learned mixture: -log p(x|z) + log q(z|x) - log Σ_k w_k N(z; μ_k, σ²_k).
 
     Jiang et al., "Variational Deep Embedding: An Unsupervised and Generative Approach to
@@ -69,24 +57,19 @@ def mixture_vae(
         ValueError: as `vae`; `components` below 1.
     """
     prior = priors.LearnedMixture(latent_dim, components, _prior_seed(seed))
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name, prior=prior, **options
-    )
+    return vae(input_shape, latent_dim, prior=prior, seed=seed, **options)
 
 
+@paper()
 def flow_prior_vae(
     input_shape=(28, 28, 1),
     latent_dim=40,
-    network="dense",
-    units=None,
-    likelihood="bernoulli",
-    seed=None,
-    name="flow_prior_vae",
     *,
-    couplings=6,
-    hidden_units=64,
+    couplings: int = 6,
+    hidden_units: int = 64,
+    seed=None,
     **options,
-):
+) -> VAE:
     """VAE with a flow as its prior: -log p(x|z) + log q(z|x) - log N(f⁻¹(z)) + log|det ∂f|.
 
     Chen et al., "Variational Lossy Autoencoder", 2017, with the coupling layers f of
@@ -101,6 +84,4 @@ def flow_prior_vae(
         ValueError: as `vae`; a number that is out of range.
     """
     prior = priors.FlowPrior(latent_dim, couplings, hidden_units, _prior_seed(seed))
-    return vae(
-        input_shape, latent_dim, network, units, likelihood, seed, name, prior=prior, **options
-    )
+    return vae(input_shape, latent_dim, prior=prior, seed=seed, **options)

@@ -2,11 +2,14 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 
-from keras_vae import conditions, initializers, networks, objectives, posteriors
+from keras_vae import conditions, initializers, networks, objectives, posteriors, priors, schedules
+from keras_vae.models.papers.register import paper
 from keras_vae.models.vae import VAE
 
 
+@paper()
 def vae(
     input_shape=(28, 28, 1),
     latent_dim=20,
@@ -14,16 +17,16 @@ def vae(
     units=None,
     likelihood="bernoulli",
     seed=None,
-    name=None,
+    name="vae",
     *,
-    beta=1.0,
-    objective=None,
-    posterior=None,
-    prior=None,
-    condition=None,
-    model_class=VAE,
+    beta: float | schedules.Schedule = 1.0,
+    objective: objectives.Objective | None = None,
+    posterior: Callable[..., posteriors.Posterior] | None = None,
+    prior: priors.Prior | None = None,
+    condition: conditions.Condition | None = None,
+    model_class: Callable[..., VAE] = VAE,
     **options,
-):
+) -> VAE:
     """Variational autoencoder: -log p(x|z) + β · KL(q(z|x) || N(0, I)).
 
     Kingma & Welling, "Auto-Encoding Variational Bayes", 2014.
@@ -51,6 +54,7 @@ def vae(
         A built `VAE`, ready to `compile`, or to `fit` with Adam's defaults.
 
     Raises:
+        TypeError: an unknown option.
         ValueError: a value is out of its range, or unknown.
     """
     if objective is not None and beta != 1.0:
@@ -60,14 +64,9 @@ def vae(
             f"objective={type(objective).__name__}"
         )
     *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
+    condition_dim = None if condition is None else condition.dim
     encoder, decoder = networks.build(
-        network,
-        input_shape,
-        latent_dim,
-        units,
-        None if condition is None else condition.dim,
-        seed,
-        **options,
+        network, input_shape, latent_dim, units, condition_dim, seed, **options
     )
     if posterior is None:
         posterior = functools.partial(posteriors.DiagonalNormal, latent_dim)
@@ -84,7 +83,14 @@ def vae(
     )
 
 
-def beta_vae(*args, beta=4.0, name="beta_vae", **kwargs):
+@paper()
+def beta_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=20,
+    *,
+    beta: float | schedules.Schedule = 4.0,
+    **options,
+) -> VAE:
     """β-VAE: -log p(x|z) + β · KL(q(z|x) || N(0, I)).
 
     Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a
@@ -92,17 +98,19 @@ def beta_vae(*args, beta=4.0, name="beta_vae", **kwargs):
 
     Args: as `vae`, with `beta` 4 by default.
     """
-    return vae(*args, beta=beta, name=name, **kwargs)
+    return vae(input_shape, latent_dim, beta=beta, **options)
 
 
+@paper()
 def cvae(
-    *args,
-    num_classes=None,
-    condition_dim=None,
-    condition_names=None,
-    name="cvae",
-    **kwargs,
-):
+    input_shape=(28, 28, 1),
+    latent_dim=20,
+    *,
+    num_classes: int | None = None,
+    condition_dim: int | None = None,
+    condition_names: list[str] | None = None,
+    **options,
+) -> VAE:
     """Conditional VAE: -log p(x|z,y) + KL(q(z|x,y) || N(0, I)).
 
     Sohn, Lee & Yan, "Learning Structured Output Representation using Deep
@@ -126,4 +134,4 @@ def cvae(
         condition = conditions.Labels(num_classes, condition_names)
     else:
         condition = conditions.Attributes(condition_dim, condition_names)
-    return vae(*args, condition=condition, name=name, **kwargs)
+    return vae(input_shape, latent_dim, condition=condition, **options)

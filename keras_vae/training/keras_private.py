@@ -1,0 +1,105 @@
+"""Every private name of Keras that this package uses, and why.
+
+No other file has one. `tests/test_keras_private.py` tries each of them, so that a new version
+of Keras fails there first.
+"""
+
+import operator
+
+import keras
+
+# Keras gives this keyword to the `evaluate` that its own `fit` calls: the data of that call
+# was checked when `fit` began, and checking it at each epoch would cost a pass over it.
+INSIDE_FIT = "_use_cached_eval_dataset"
+
+# Files name these modules in place of `keras`, and presets may hold no others.
+SERIALIZED_MODULES = {
+    "keras.src.models.functional": {"Functional"},
+    "keras.src.models.sequential": {"Sequential"},
+}
+
+# The mean that Keras logs as `loss`: a tracker of our own with that name would be hidden by it.
+# An `attrgetter`, so that a training step enters no file for it.
+loss_tracker = operator.attrgetter("_loss_tracker")
+
+
+def compiled_loss(model):
+    """What `compile` was given as `loss`: a model with an objective must refuse it."""
+    return model._compile_config.config["loss"]
+
+
+def drop_compiled_loss(model):
+    """Forgets the loss of an earlier `compile`, which compiling without a loss leaves in place."""
+    model._compile_loss = None
+
+
+def has_compiled_metrics(model):
+    """Whether `compile` was given `metrics`, which need the outputs of each batch."""
+    return model._compile_metrics is not None
+
+
+def compiles_by_default(model):
+    """What `jit_compile="auto"` means for this model here; Keras keeps only its meaning."""
+    return model._resolve_auto_jit_compile()
+
+
+def all_layers(model):
+    """The layers of a model and of the models in it; `model.layers` has the outer ones only."""
+    return list(model._flatten_layers(include_self=False))
+
+
+def replace_layer(model, old, new):
+    """Has a model track one layer in place of another; by itself it would track both."""
+    model._tracker.replace_tracked_value("layers", old, new)
+
+
+def optimized_variables(optimizer):
+    """The variables that an optimizer was built for: `variables` has only its own."""
+    return optimizer._trainable_variables
+
+
+def averages(optimizer):
+    """Pairs of a variable and its moving average, of an optimizer with `use_ema`."""
+    averaged = optimizer._model_variables_moving_average
+    return list(zip(optimizer._trainable_variables, averaged, strict=True))
+
+
+def adam_moments(optimizer, variables):
+    """Adam's two moments of the variables, `(first, second)`: for a backend's own Adam."""
+    places = [optimizer._get_variable_index(v) for v in variables]
+    return (
+        [optimizer._momentums[i] for i in places],
+        [optimizer._velocities[i] for i in places],
+    )
+
+
+class SwapHook(keras.callbacks.SwapEMAWeights):
+    """Keras' callback, which leaves the swap itself to the method `swap(optimizer)`.
+
+    Keras has one private method for TensorFlow and one for the other backends.
+    """
+
+    def swap(self, optimizer):
+        raise NotImplementedError
+
+    def _tf_swap_variables(self, optimizer):
+        self.swap(optimizer)
+
+    def _backend_swap_variables(self, optimizer):
+        self.swap(optimizer)
+
+
+def array_of(variable):
+    """A variable's array on JAX, or None where Keras has lent it to a step: `value` would raise."""
+    return variable._value
+
+
+def put_back(variable, array):
+    """Gives a variable its array back: `assign` converts it, and reads the one that is gone."""
+    variable._value = array
+
+
+def end_jax_steps(model):
+    """Gives the variables what the last step on JAX returned: an error keeps Keras from it."""
+    model.jax_state_sync()
+    model._jax_state = None

@@ -1,0 +1,37 @@
+"""PyTorch: many training steps in one call. See `keras_vae.training`."""
+
+import numpy as np
+import torch
+from torch import distributed
+
+from keras_vae.training import torch_replay
+
+
+def compile_chunk(model, loop=True):
+    several = distributed.is_available() and distributed.is_initialized()
+    recorded = torch_replay.Recorded(model.train_step)
+
+    def run(resident, rows, whole):
+        logs = []
+        for batch in torch.split(rows, resident.batch_size):
+            arrays = tuple(a[batch] for a in resident.arrays)
+            if several or len(batch) < resident.batch_size:
+                logs.append(model.train_step(arrays))
+            else:
+                logs.append(recorded(arrays, resident))
+        return ({k: torch.stack([log[k] for log in logs]).cpu().numpy() for k in logs[0]},)
+
+    return run
+
+
+def rows_of_chunks(n, size, shuffle):
+    return {"x": np.arange(n, dtype="int32"), "batch_size": size, "shuffle": shuffle}
+
+
+def why_no_chunks(model):
+    if model.jit_compile:
+        return "the model is compiled with `jit_compile`"
+
+
+def on_accelerator():
+    return torch.cuda.is_available()

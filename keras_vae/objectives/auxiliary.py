@@ -9,6 +9,8 @@ from keras_vae import _checks, schedules
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective, weight_or_schedule
 
+__all__ = ["Auxiliary", "AuxiliaryEvidence"]
+
 
 class AuxiliaryEvidence(NamedTuple):
     """One forward pass of an `AuxiliaryVAE`. K samples, n examples, C classes.

@@ -14,6 +14,8 @@ from keras import ops
 
 from keras_vae import distributions, schedules
 
+__all__ = ["Evidence", "Objective"]
+
 
 class Evidence(NamedTuple):
     """One forward pass. K samples, n examples, d latent dimensions.

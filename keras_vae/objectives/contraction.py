@@ -6,6 +6,8 @@ from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["Contractive"]
+
 
 @register
 class Contractive(Objective):

@@ -8,6 +8,8 @@ from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["IWAE"]
+
 
 @register
 class IWAE(Objective):

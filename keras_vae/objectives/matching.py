@@ -9,6 +9,8 @@ from keras_vae._registry import register
 from keras_vae._types import Tensor
 from keras_vae.objectives.base import Objective, same
 
+__all__ = ["MMD", "SlicedWasserstein", "mmd", "sliced_wasserstein"]
+
 # Scales of the sum of inverse multiquadratics, from the code of Tolstikhin et al. 2018.
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 

@@ -8,6 +8,8 @@ from keras_vae import distributions
 from keras_vae._registry import register
 from keras_vae.objectives.elbo import ELBO
 
+__all__ = ["MixtureELBO", "local_mean_field"]
+
 
 def local_mean_field(
     potential: distributions.Normal, mixture: distributions.Mixture, iterations: int

@@ -7,6 +7,8 @@ from keras import ops
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["Quantized", "QuantizedEvidence"]
+
 
 class QuantizedEvidence(NamedTuple):
     """One forward pass of a `VQVAE`. n examples, maps of codes `(h, w)`.

@@ -8,6 +8,8 @@ from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["PENALTIES", "Sparse"]
+
 PENALTIES = ("l1", "l2", "kl")
 # Distance of mean activations from 0 and 1, where the KL is infinite.
 _MARGIN = 1e-6

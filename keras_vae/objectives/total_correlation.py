@@ -7,6 +7,8 @@ from keras_vae._registry import register
 from keras_vae._types import Tensor
 from keras_vae.objectives.base import Objective, same
 
+__all__ = ["DIP", "DensityRatio", "TotalCorrelation", "stratified_log_weights"]
+
 
 def stratified_log_weights(n: int | Tensor, dataset_size: int) -> Tensor:
     """log W `(n, n)` of the stratified estimate of q(z_i) = Σ_j W_ij q(z_i|x_j).

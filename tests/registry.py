@@ -6,6 +6,7 @@ from conftest import make_images
 from keras import ops
 
 from keras_vae import initializers, models
+from keras_vae.models import papers
 
 
 def features(shape=(8, 8, 1)):
@@ -74,6 +75,9 @@ def function(name):
     """The name of the function that makes a model of the table."""
     return name.split(":")[0]
 
+
+# A paper without a row of its own is tested with its defaults.
+TINY |= {name: {} for name in papers.PAPERS if name not in {*map(function, TINY), *ELSEWHERE}}
 
 # Those that have no prior until `fit_sampler` gives them one.
 NO_PRIOR = {name for name in TINY if function(name).endswith("autoencoder")}

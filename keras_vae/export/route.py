@@ -69,8 +69,8 @@ def run(
     wanted = signatures_of(model, signatures)
     if quantize in ("dynamic", "int8") and set(wanted) == {"sample"}:
         raise ValueError(
-            "The budget of a quantized file is the PSNR of reconstructions, which `sample` alone "
-            f"has not: export 'decode' as well. Received: signatures={signatures!r}"
+            "The budget of a quantized file is the PSNR of reconstructions, and `sample` alone has "
+            f"none: export 'decode' as well. Received: signatures={signatures!r}"
         )
     calibration = _calibration(model, wanted, quantize, representative)
     x, condition, source = _data(model, data, representative, source)

@@ -123,7 +123,7 @@ def training_curves(history: Any, path: PathLike | None = None) -> "Figure":
         20 epochs the first tenth may leave the panel, so that the rest can be seen.
 
     Raises:
-        ValueError: for a history that is no mapping or holds nothing to draw, or values
+        ValueError: for a history that is not a mapping or has nothing to draw, or values
             that cannot be matched to epochs.
     """
     _figures.check_output(path)

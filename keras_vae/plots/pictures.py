@@ -107,7 +107,7 @@ def code_maps(model: Model, x: Array, n: int = 10, path: PathLike | None = None)
         blue are the ranks of the vectors along their first principal components.
 
     Raises:
-        ValueError: for invalid images, codes that are no maps, or `n` below 1.
+        ValueError: for invalid images, codes that are not maps, or `n` below 1.
     """
     _figures.check_output(path)
     _figures.check_count("n", n)

@@ -67,7 +67,7 @@ def read(file, path):
     """
 
     def refuse(word):
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not valid JSON")
 
     try:
         if file.stat().st_size > MOST_BYTES:

@@ -124,7 +124,7 @@ def golden_values(model, x, condition=None):
     }
     if model.posterior_layer.is_diagonal_normal:
         values["log_var"] = q.log_var
-    # A code without noise has no bound, nor has a model whose loss is no density.
+    # Codes without noise have no bound, and neither do losses that are not densities.
     if model.has_bound:
         values["log_likelihood"] = model.log_likelihood(x, 10, condition, seed=0)
     return values if condition is None else {**values, "condition": condition}

@@ -226,7 +226,7 @@ def push(
         "hf://user/repo@commit", which stays the same for ever.
 
     Raises:
-        ValueError: a name that is none, or a folder that is no preset.
+        ValueError: not a name of the hub, or a folder that is not a preset.
         ImportError: huggingface_hub is not installed.
     """
     repository, _ = hub.parse(name)
@@ -294,7 +294,7 @@ def folder(name: PathLike) -> Path:
         # Two tries: another process may be replacing it.
         if not any((path / METADATA).is_file() for _ in range(2) if _atomic.settled(path)):
             raise ValueError(
-                f"The folder holds no {METADATA}, so it is no preset. Received: {name}"
+                f"The folder holds no {METADATA}, so it is not a preset. Received: {name}"
             )
         return path
     near = difflib.get_close_matches(str(name), list_models(), n=3, cutoff=0.4)

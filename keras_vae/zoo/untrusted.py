@@ -113,7 +113,7 @@ def unpacked(path):
         # zipfile raises many types of errors for damaged archives.
         except Exception as error:
             raise ValueError(
-                "The file is no model as Keras saves it, or it is damaged. "
+                "The file is not a model that Keras saved, or it is damaged. "
                 f"Received: {type(error).__name__}: {error} in {path}"
             ) from error
         archive.unlink()

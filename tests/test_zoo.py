@@ -263,7 +263,7 @@ class TestNames:
             assert zoo.info(path)["description"] == "Local."
         monkeypatch.chdir(here / "my_own")
         assert zoo.info(".")["description"] == zoo.info("../mnist_conv")["description"] == "Local."
-        with pytest.raises(ValueError, match="holds no metadata.json, so it is no preset"):
+        with pytest.raises(ValueError, match="holds no metadata.json, so it is not a preset"):
             zoo.info("..")
 
     def test_info(self, tmp_path):

@@ -166,6 +166,7 @@ def _continuous(model):
         return {data: model.reconstruct(inputs[data], condition)}
 
     def sample_numpy(noise, condition=None):
+        noise = ops.convert_to_tensor(noise)
         z = ops.convert_to_numpy(_prior(model, condition).transform(noise))
         return decode_numpy(z, condition)
 

@@ -290,6 +290,13 @@ def test_it_is_chosen_where_it_applies_and_says_why_not(x):
         assert text in model.why_not_fast(x)
 
 
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="Keras' distributions are not TensorFlow's")
+def test_a_distribution_of_keras_rules_it_out(x, monkeypatch):
+    assert tiny().why_not_fast(x, epochs=200) is None
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "data parallel")
+    assert tiny().why_not_fast(x, epochs=200) == "a `keras.distribution` is set"
+
+
 def test_a_loss_that_is_no_number_is_found_at_its_step(x):
     messages = []
     for fast in (False, True):

@@ -59,6 +59,7 @@ class Prior(keras.layers.Layer):
             NumPy array `(n, d)`, float32.
         """
         noise = rng.standard_normal((n, self.noise_dim), dtype="float32")
+        noise = ops.convert_to_tensor(noise)
         return ops.convert_to_numpy(self.distribution(condition).transform(noise))
 
     def get_config(self):

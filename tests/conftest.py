@@ -36,7 +36,9 @@ def pytest_collection_modifyitems(config, items):
     others = [
         item
         for item in items
-        if item.get_closest_marker("turns") and turn(item, backends) != keras.backend.backend()
+        if item.get_closest_marker("turns")
+        and not item.get_closest_marker("once")
+        and turn(item, backends) != keras.backend.backend()
     ]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in set(others)]

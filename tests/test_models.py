@@ -1,4 +1,8 @@
-"""What every named model has in common, one by one, tiny."""
+"""What every named model has in common, one by one, tiny.
+
+The backends take turns: that they agree on loss, gradient, codes, pictures and bound of each
+model says test_backends.py.
+"""
 
 import keras
 import numpy as np
@@ -14,12 +18,6 @@ from keras_vae.export.signatures import signatures
 def test_every_named_model_is_in_the_table():
     functions = {n for n in models.__all__ if n.islower()} - {"mark_missing"}
     assert functions == set(map(function, TINY)) | ELSEWHERE
-
-
-# Checks of inference and of files, on every backend; those that train, on one backend each.
-EVERYWHERE = ("codes", "reconstructions", "posterior", "samples", "paths", "batch of one", "files")
-# The fixture `trained` learns.
-IN_TURNS = sorted(set(testing.CHECKS) - set(EVERYWHERE) - {"learning"})
 
 
 @pytest.fixture(scope="module", params=sorted(TINY))
@@ -38,6 +36,8 @@ def trained(request):
     return request.param, model, x[:15], None if y is None else y[:15]
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_training_changes_the_encoder(trained):
     name, model, x, y = trained
     # Without hidden layers the posterior's weights are the encoder's.
@@ -46,19 +46,16 @@ def test_training_changes_the_encoder(trained):
     assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(before, after))
 
 
-@pytest.mark.parametrize("check", EVERYWHERE)
-def test_it_keeps_what_every_model_promises(trained, check):
+@pytest.mark.turns
+@pytest.mark.slow
+def test_it_keeps_what_every_model_promises(trained):
+    """All checks that users have too, but that of learning: the fixture has learnt."""
     name, model, x, y = trained
-    testing.check_model(model, x, y, checks=check)
+    testing.check_model(model, x, y, checks=[c for c in testing.CHECKS if c != "learning"])
 
 
 @pytest.mark.turns
-@pytest.mark.parametrize("check", IN_TURNS)
-@pytest.mark.parametrize("name", sorted(TINY))
-def test_it_trains_as_every_model_does(name, check):
-    testing.check_model(make(name), *data(name), checks=check)
-
-
+@pytest.mark.slow
 def test_samples_need_a_prior(trained):
     name, model, _, _ = trained
     assert model.can_sample == (name not in NO_PRIOR)
@@ -67,6 +64,8 @@ def test_samples_need_a_prior(trained):
             model.sample(4, seed=1)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_codes_are_those_of_the_distribution_that_is_sampled(trained):
     """With next to no noise in its normals a sample is where `encode` says it is."""
     name, model, x, y = trained
@@ -83,6 +82,8 @@ def _tensor(y):
     return None if y is None else ops.convert_to_tensor(y)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_the_bound_or_why_there_is_none(trained):
     name, model, x, y = trained
     # Black and white: what draws its pixels draws these, whatever the seed.
@@ -101,6 +102,8 @@ def test_the_bound_or_why_there_is_none(trained):
     assert (fewer < bound + 0.5).all()
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_a_preset(trained, tmp_path):
     name, model, x, y = trained
     expected = model.reconstruct(x, condition=y)
@@ -116,6 +119,8 @@ def test_a_preset(trained, tmp_path):
     np.testing.assert_array_equal(*losses)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_what_is_exported_is_the_model(trained):
     """No signature skips a flow or takes a mean for a code."""
     name, model, x, y = trained
@@ -134,6 +139,7 @@ def test_what_is_exported_is_the_model(trained):
             np.testing.assert_allclose(array(tensor), expected[key], atol=1e-5)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", sorted(TINY))

@@ -676,6 +676,7 @@ def test_bad_output_is_found_before_the_model_runs():
     assert model.calls == []
 
 
+@pytest.mark.slow
 def test_works_without_matplotlib_until_a_figure_is_drawn():
     code = """
 import sys

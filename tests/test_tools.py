@@ -99,6 +99,7 @@ def test_digits_are_a_labelled_sample_of_the_test_split():
     assert all(rows[image.tobytes()] == label for image, label in zip(x, y))
 
 
+@pytest.mark.slow
 class TestTrain:
     def test_it_writes_a_whole_preset(self, folder):
         training.train(folder)
@@ -226,6 +227,7 @@ VQ_RECIPE = {
 }
 
 
+@pytest.mark.slow
 class TestQuantized:
     @pytest.fixture
     def codes_folder(self, folder):
@@ -296,6 +298,7 @@ class TestQuantized:
         assert found["-log p(pixels, given codes) - log p(codes)"] == pytest.approx(bound, rel=1e-5)
 
 
+@pytest.mark.slow
 class TestEvaluate:
     @pytest.fixture
     def preset(self, folder):

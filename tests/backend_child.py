@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from registry import NO_BOUND, TINY, data, evidence, function, make
+from registry import NO_BOUND, ROWS, data, evidence, function, make, table
 from variants import VARIANTS
 
 from keras_vae import models, priors, zoo
@@ -157,8 +157,8 @@ def load(folder):
 def terms(folder):
     """Every named term of every model, given weights and noise, and one step of training."""
     found = {}
-    TINY.update(VARIANTS)
-    for name in TINY:
+    ROWS.update(VARIANTS)
+    for name in table():
         model = make(name)
         x, y = data(name)
         rng = np.random.default_rng(0)

@@ -30,6 +30,7 @@ class FakeModel:
     def __init__(self, latent_dim=2, condition=None):
         self.latent_dim = latent_dim
         self.condition = condition
+        self.takes_labels = condition is not None
         self.calls = []
 
     def encode(self, x, condition=None, batch_size=None):

@@ -166,7 +166,7 @@ def _continuous(model):
         return {data: model.reconstruct(inputs[data], condition)}
 
     def sample_numpy(noise, condition=None):
-        z = ops.convert_to_numpy(_prior(model, condition).transform(noise))
+        z = ops.convert_to_numpy(_prior(model, condition).transform(ops.convert_to_tensor(noise)))
         return decode_numpy(z, condition)
 
     chooses = model.posterior_layer.chooses

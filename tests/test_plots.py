@@ -30,6 +30,7 @@ class FakeModel:
     def __init__(self, latent_dim=2, condition=None):
         self.latent_dim = latent_dim
         self.condition = condition
+        self.takes_labels = condition is not None
         self.calls = []
 
     def encode(self, x, condition=None, batch_size=None):
@@ -676,6 +677,7 @@ def test_bad_output_is_found_before_the_model_runs():
     assert model.calls == []
 
 
+@pytest.mark.slow
 def test_works_without_matplotlib_until_a_figure_is_drawn():
     code = """
 import sys

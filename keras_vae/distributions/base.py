@@ -51,7 +51,7 @@ class Distribution:
         )
 
     def marginals(self):
-        """The distribution of each coordinate by itself; this one, unless said."""
+        """The marginals of the coordinates; the distribution itself by default."""
         return self
 
     @property

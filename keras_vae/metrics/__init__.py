@@ -1,4 +1,4 @@
-"""Measures of trained models: NumPy in, numbers out."""
+"""Metrics of trained models; NumPy arrays in, numbers out."""
 
 from keras_vae.metrics.activity import active_share, squared_jacobian
 from keras_vae.metrics.attributes import AttributeControl, attribute_control, sampled_attributes

@@ -1,4 +1,4 @@
-"""What a density costs in bits, and how much a code says about the data."""
+"""Bits per dimension, and the mutual information of data and codes."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from keras_vae.metrics.likelihood import Estimate, _estimate
 
 
 def bits_per_dimension(log_px: Array, dimensions: int, levels: int | None = None) -> Floats | float:
-    """Nats of whole examples as bits for each of their numbers: -log₂ p(x) / D.
+    """Converts nats per example to bits per dimension: -log₂ p(x) / D.
 
     A density is a probability of levels only if it was measured on dequantised values: see
     `dequantized`. On the levels themselves it can be as large as one likes.
@@ -16,14 +16,14 @@ def bits_per_dimension(log_px: Array, dimensions: int, levels: int | None = None
     Args:
         log_px: log p(x) in nats, a number or an array.
         dimensions: D, such as 3072 for 32 × 32 × 3.
-        levels: where p is a density of values in [0, 1] that stand for so many levels,
-            such as 256, each of width 1 / levels; None where p is a probability.
+        levels: number of levels, such as 256, if p is a density of values in [0, 1] with
+            levels of width 1 / levels; None if p is a probability.
 
     Returns:
         float64, of the shape of `log_px`.
 
     Raises:
-        ValueError: `dimensions` or `levels` that are no positive integers; with levels, a
+        ValueError: `dimensions` or `levels` that are not positive integers; with levels, a
             mean below 0 bits, which no density of dequantised values has.
     """
     _checks.count(dimensions, "dimensions")
@@ -76,25 +76,24 @@ def mutual_information(
 ) -> Estimate:
     """I(x; z) of data and codes z from q(z|x): E[log q(z|x) - log q(z)], in nats.
 
-    q(z) is the mixture of the posteriors of the n given examples, each example's own
-    among them (Hoffman & Johnson, "ELBO surgery", 2016): the estimate is exact for data
-    that is those n, and a lower bound in the mean for data that they were drawn from. It
-    is never more than log n: where it comes near that, more examples are wanted. The mean
-    KL minus this is KL(q(z) || p(z)).
+    q(z) is the mixture of the posteriors of all n examples (Hoffman & Johnson, "ELBO
+    surgery", 2016). The estimate is unbiased for the empirical distribution of these n
+    examples and on average a lower bound for the distribution that they come from. It is at
+    most log n; near log n, use more examples. The mean KL minus it is KL(q(z) || p(z)).
 
     Args:
         model: a `VAE` whose posterior has a density.
         x: data `(n, ...)`; n² densities are computed.
-        condition: conditions of a conditional model; the mixture then is over pairs.
-        samples: samples of z for each example.
+        condition: conditions of a conditional model; the mixture is then over pairs.
+        samples: samples of z per example.
         seed: int, of the samples and of dynamic binarisation.
 
     Returns:
-        `Estimate`; its standard error leaves out that the mixture is of the same examples.
+        `Estimate`; its standard error ignores that the mixture uses the same examples.
 
     Raises:
-        ValueError: a posterior that gives no density of any code but its own samples, or
-            what `encode` refuses.
+        ValueError: a posterior whose density is known at its own samples only, or data that
+            `encode` does not accept.
     """
     _checks.count(samples, "samples")
     rng = np.random.default_rng(seed)

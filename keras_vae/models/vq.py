@@ -77,11 +77,11 @@ class VQVAE(CodeInference, VAE):
         return [*super().non_trainable_variables, *pending]
 
     @property
-    def codes_are_integers(self):
+    def codes_are_integers(self) -> bool:
         return True
 
     @property
-    def has_bound(self):
+    def has_bound(self) -> bool:
         return self.likelihood.is_density
 
     @property

@@ -1,9 +1,9 @@
-"""Objectives: evidence in, a loss for every example and its named terms out.
+"""Objectives: evidence in, a loss per example and its named terms out.
 
-`Evidence` holds what a forward pass has found out about a batch. An objective
-is a function of it with a configuration; it names its `terms` and the number
-of `samples` of z that it wants for each example. Losses are nats, summed over
-pixels and latent dimensions.
+`Evidence` holds the results of a forward pass over a batch. An objective is a
+function of the evidence with a configuration; it names its `terms` and the number
+of `samples` of z per example. Losses are nats, summed over pixels and latent
+dimensions.
 """
 
 import math
@@ -13,6 +13,8 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_vae import distributions, schedules
+
+__all__ = ["Evidence", "Objective"]
 
 
 class Evidence(NamedTuple):
@@ -138,7 +140,7 @@ class Objective:
 
 
 def weight_or_schedule(name, value):
-    """A weight or a schedule of one, or a ValueError."""
+    """Returns a weight or a schedule of weights; raises `ValueError` for other values."""
     value = schedules.deserialize(value)
     if isinstance(value, schedules.Schedule):
         return value
@@ -148,5 +150,5 @@ def weight_or_schedule(name, value):
 
 
 def same(a, b):
-    """Whether positions are the same: a float32 matrix of 0 and 1."""
+    """The float32 matrix with 1 where a_i = b_j, else 0."""
     return ops.cast(ops.equal(ops.expand_dims(a, 1), ops.expand_dims(b, 0)), "float32")

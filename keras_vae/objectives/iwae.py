@@ -8,6 +8,8 @@ from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["IWAE"]
+
 
 @register
 class IWAE(Objective):
@@ -41,7 +43,9 @@ class IWAE(Objective):
     terms = ("reconstruction_loss", "kl_loss")
     needs_densities = True
 
-    def __init__(self, samples=50, gradient="standard", backward=None):
+    def __init__(
+        self, samples: int = 50, gradient: str = "standard", backward: int | None = None
+    ) -> None:
         if gradient not in ("standard", "dreg"):
             raise ValueError(
                 f"`gradient` must be 'standard' or 'dreg'. Received: gradient={gradient!r}"

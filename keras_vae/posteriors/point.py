@@ -98,7 +98,7 @@ class SparsePoint(Point):
         ValueError: a number that is out of range.
     """
 
-    # The selection of units is no elementwise activation.
+    # The selection of units is not an elementwise activation.
     slope = None
     chooses = True
 

@@ -65,7 +65,9 @@ class Prior(keras.layers.Layer):
             NumPy array `(n, d)`, float32.
         """
         noise = rng.standard_normal((n, self.noise_dim), dtype="float32")
-        return ops.convert_to_numpy(self.distribution(condition).transform(noise))
+        return ops.convert_to_numpy(
+            self.distribution(condition).transform(ops.convert_to_tensor(noise))
+        )
 
     def get_config(self):
         return {**super().get_config(), "latent_dim": self.latent_dim}

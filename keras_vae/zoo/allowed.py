@@ -1,7 +1,7 @@
-"""What a preset's configuration may say: classes that compute, in numbers that fit.
+"""Checks the configuration of a preset: allowed classes, and limits of numbers.
 
-Keras makes what a configuration names and calls it with what the configuration
-holds; all of it is read here before any of that happens.
+Keras instantiates the classes of a configuration with the values in it; the checks
+here come first.
 """
 
 import json
@@ -17,11 +17,11 @@ MOST_DEPTH = 64
 MOST_CLASSES = 10_000
 _MOST_INTEGER = 2**31
 _MOST_OF_OURS = 2**24
-# What is made in loops, before a weight of it is.
+# Loops that run before any weight is added.
 _MOST_OF = {"depth": 256}
 _SEEDS = {"seed", "shared_object_id"}
-# Public layers that are functions of numbers: none with a file, a vocabulary, a
-# function or a loop over time in its configuration.
+# Public layers that are functions of numbers; none has a file, a vocabulary, a function
+# or a loop over time in its configuration.
 _LAYERS = """
 Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D
 AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add
@@ -50,24 +50,24 @@ _ALLOWED = {
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
     **keras_private.SERIALIZED_MODULES,
 }
-# What Keras calls by a word of its own, and which holds nothing but values.
+# Types that Keras serializes under a name of its own, with values only.
 _VALUES = {"__keras_tensor__", "__tuple__"}
 _TOGETHER = ("class_name", "module", "registered_name")
 
 
 def read(file, path):
-    """A configuration or metadata: JSON of a dict, without NaN and infinities.
+    """Reads a configuration or metadata: a JSON dict without NaN and infinities.
 
     Args:
         file: path to read.
-        path: named in the error.
+        path: path for the error message.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the file holds something else.
     """
 
     def refuse(word):
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not valid JSON")
 
     try:
         if file.stat().st_size > MOST_BYTES:
@@ -85,11 +85,11 @@ def read(file, path):
 
 
 def check_config(config, path):
-    """Refuses a configuration with a class that is not on the list, or numbers past all use.
+    """Raises `ValueError` for a class that is not allowed, or a number that is too large.
 
     Args:
         config: parsed JSON.
-        path: named in the error.
+        path: path for the error message.
 
     Raises:
         ValueError: a class, function or lambda that is not allowed, or a value that
@@ -133,7 +133,7 @@ def _refuse(what, path):
 
 
 def _check_class(value, path):
-    """Refuses a class that is not allowed; returns whether it is one of ours."""
+    """Raises `ValueError` for a class that is not allowed; returns whether it is ours."""
     name, module = value.get("class_name"), value.get("module")
     registered = value.get("registered_name")
     named = isinstance(name, str)
@@ -152,6 +152,8 @@ def _check_class(value, path):
 
 def _is_ours(registered, module):
     """Whether a class is registered under that name, and comes from this package."""
-    found = keras.saving.get_registered_object(registered)
-    modules = (module, getattr(found, "__module__", None))
-    return isinstance(found, type) and all(str(m).split(".")[0] == "keras_vae" for m in modules)
+    registered_class = keras.saving.get_registered_object(registered)
+    modules = (module, getattr(registered_class, "__module__", None))
+    return isinstance(registered_class, type) and all(
+        str(m).split(".")[0] == "keras_vae" for m in modules
+    )

@@ -55,7 +55,8 @@ def tests_of(files, root):
                 chosen.add(path.as_posix())
         else:
             mirror = Path("tests", *path.parts[path.parts[0] == "keras_vae" :])
-            mirror = mirror.with_name(f"test_{path.stem.strip('_')}.py")
+            own = mirror.parent.name if _is_package(path) else path.stem.strip("_")
+            mirror = mirror.with_name(f"test_{own}.py")
             if (Path(root) / mirror).exists():
                 chosen.add(mirror.as_posix())
     return sorted(chosen)
@@ -87,10 +88,7 @@ def _imports(name, path, modules):
                     alias.name if alias.asname else alias.name.split(".")[0]
                 )
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, *filter(None, [base])])
+            base = _base(node, package)
             for alias in node.names:
                 target = _resolve(base, alias.name, modules)
                 found.add(target)
@@ -121,8 +119,15 @@ def _resolve(package, attribute, modules, depth=5):
     if package not in modules or not _is_package(modules[package]) or not depth:
         return _known(package, modules)
     for node in ast.parse(modules[package].read_text()).body:
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            if attribute in {alias.asname or alias.name for alias in node.names}:
-                base = ".".join(filter(None, [package, node.module]))
-                return _resolve(base, attribute, modules, depth - 1)
+        if isinstance(node, ast.ImportFrom):
+            names = {alias.asname or alias.name: alias.name for alias in node.names}
+            if attribute in names:
+                base = _base(node, package)
+                return _resolve(base, names[attribute], modules, depth - 1)
     return package
+
+
+def _base(node, package):
+    """The module that `from ... import` names, in a module of this package."""
+    above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+    return ".".join([*above, *filter(None, [node.module])])

@@ -46,13 +46,7 @@ def features_and_hidden(model, inputs, training=False):
 
 @contextlib.contextmanager
 def watched(model):
-    """A context whose list keeps the values of the encoder's hidden layers, pass by pass.
-
-    Nothing is kept, and nothing changes, for an objective that does not read them.
-    """
-    if not model.objective.reads_hidden:
-        yield []
-        return
+    """A context whose list keeps the values of the encoder's hidden layers, pass by pass."""
     model.__dict__["_seen"] = seen = []
     try:
         yield seen

@@ -358,7 +358,8 @@ def _losses(case):
 
 def _gradients(case):
     """One step of plain gradient descent moves weights by the gradient."""
-    model, x, y = case.clone(), case.x, case.y
+    # Fresh weights: the encoder of a trained model may have collapsed, and have none.
+    model, x, y = case.clone(weights=False), case.x, case.y
     model.compile(keras.optimizers.SGD(RATE))
     variables = list(model.trainable_variables)
     before = [ops.convert_to_numpy(v) for v in variables]

@@ -208,7 +208,9 @@ class _Case:
         clone = type(self.model).from_config(self.model.get_config())
         if weights:
             clone.set_weights(self.model.get_weights())
-            clone.seed_generator.state.assign(self.model.seed_generator.state)
+            state = ops.convert_to_numpy(self.model.seed_generator.state)
+            # A copy: under JAX a training step deletes the arrays that it was given.
+            clone.seed_generator.state.assign(state.copy())
         return clone
 
     def one_condition(self):

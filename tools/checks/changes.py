@@ -20,8 +20,8 @@ def changed_files(root):
 def tests_of(files, root):
     """The test files of changed files and of all modules that import these.
 
-    Those are the changed test files, the tests that mirror a module, and the tests that import
-    a changed module themselves.
+    Those are the changed test files, the tests that mirror a module (or else those of its
+    folder), and the tests that import a changed module themselves.
 
     Args:
         files: changed files, paths relative to `root` with slashes.
@@ -30,10 +30,11 @@ def tests_of(files, root):
     Returns:
         Paths of test files relative to `root`, sorted.
     """
+    root = Path(root)
     modules = {
         _name(path.relative_to(root)): path
         for package in PACKAGES
-        for path in (Path(root) / package).rglob("*.py")
+        for path in (root / package).rglob("*.py")
     }
     imports = {name: _imports(name, path, modules) for name, path in modules.items()}
     changed = {_name(Path(file)) for file in files if file.endswith(".py")} & set(modules)
@@ -57,8 +58,13 @@ def tests_of(files, root):
             mirror = Path("tests", *path.parts[path.parts[0] == "keras_vae" :])
             own = mirror.parent.name if _is_package(path) else path.stem.strip("_")
             mirror = mirror.with_name(f"test_{own}.py")
-            if (Path(root) / mirror).exists():
-                chosen.add(mirror.as_posix())
+            # Small modules share the tests of their folder.
+            found = [mirror]
+            if not (root / mirror).exists():
+                found = [
+                    path.relative_to(root) for path in (root / mirror.parent).glob("test_*.py")
+                ]
+            chosen |= {path.as_posix() for path in found}
     return sorted(chosen)
 
 

@@ -337,7 +337,7 @@ class Bottom(keras.layers.Layer):
         return {**super().get_config(), "size": self.size}
 
 
-def bounded(raw, bound):
+def bounded(raw: Tensor, bound: float) -> Tensor:
     """Bounds `raw` to (-bound, bound), smoothly; the identity near 0.
 
     An unbounded log-variance can overflow in `exp` and make the weights NaN; a hard clip

@@ -7,6 +7,8 @@ effect. Outside training a schedule has its `final` value, so that validation lo
 of different epochs are comparable.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -14,21 +16,21 @@ from keras_vae import _checks
 from keras_vae._registry import register
 
 
-def evaluate(value, step, training):
+def evaluate(value: Any, step: Any, training: bool) -> Any:
     """The value of a schedule at `step`, or its final value outside training; or a number."""
     if not isinstance(value, Schedule):
         return value
     return value(step) if training else value.final
 
 
-def serialize(value):
+def serialize(value: Any) -> Any:
     """The Keras configuration of a schedule; a number is returned as it is."""
     if isinstance(value, Schedule):
         return keras.saving.serialize_keras_object(value)
     return value
 
 
-def deserialize(value):
+def deserialize(value: Any) -> Any:
     """Inverse of `serialize`."""
     if isinstance(value, dict):
         return keras.saving.deserialize_keras_object(value)

@@ -8,7 +8,9 @@ keras_vae call it for every named function.
 import functools
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +22,13 @@ from keras_vae.models.vae import VAE
 RATE = 1e-3
 
 
-def check_model(model, x=None, y=None, checks=None, seed=0):
+def check_model(
+    model: VAE,
+    x: np.ndarray | None = None,
+    y: np.ndarray | None = None,
+    checks: str | Iterable[str] | None = None,
+    seed: int = 0,
+) -> tuple[str, ...]:
     """Checks that a model keeps what all models of keras_vae promise.
 
     The model itself is not changed: what trains, trains copies made by
@@ -73,7 +81,7 @@ def check_model(model, x=None, y=None, checks=None, seed=0):
     return names
 
 
-def example_data(model, n=8, seed=0):
+def example_data(model: VAE, n: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
     """Data and conditions that a model takes: smooth pictures, labels in turn.
 
     Args:
@@ -85,15 +93,13 @@ def example_data(model, n=8, seed=0):
         `(x, y)`: x `(n, ...)` float32; y None for an unconditional model.
     """
     rng = np.random.default_rng(seed)
-    # A few shapes, each in its own brightness: there is something to learn.
+    # Nearly black and white, so that much of the first loss can be learnt away.
     grids = np.meshgrid(*(np.linspace(0, 1, size) for size in model.data_shape), indexing="ij")
-    waves = rng.uniform(1, 4, (n, len(grids)))
-    phase = (
-        np.tensordot(waves, np.stack(grids), 1)
-        + rng.uniform(0, 6, n)[(...,) + (None,) * len(grids)]
-    )
+    waves = np.tensordot(rng.uniform(0.5, 1.5, (n, len(grids))), np.stack(grids), 1)
+    starts = rng.uniform(0, 1, (n,) + (1,) * len(grids))
     low, high = model.likelihood.data_range or (0.0, 1.0)
-    x = (low + (high - low) * (0.5 + 0.45 * np.sin(phase))).astype("float32")
+    share = 0.5 + 0.5 * np.tanh(4 * np.sin(2 * np.pi * (waves + starts)))
+    x = (low + (high - low) * share).astype("float32")
     if model.likelihood.missing:
         x[rng.random(x.shape) < 0.2] = np.nan
     if model.condition is None:
@@ -103,7 +109,14 @@ def example_data(model, n=8, seed=0):
     return x, (rng.random((n, model.condition.dim)) < 0.5).astype("float32")
 
 
-def check_learns(model, x, y=None, epochs=60, falls_to=0.95, **options):
+def check_learns(
+    model: VAE,
+    x: np.ndarray,
+    y: np.ndarray | None = None,
+    epochs: int = 60,
+    falls_to: float = 0.95,
+    **options: Any,
+) -> dict[str, list[float]]:
     """Trains a compiled model and checks its history.
 
     Args:
@@ -173,7 +186,9 @@ class _Case:
         self.true(bad == 0, f"{what} finite", f"{bad} NaN or infinite values")
 
     def same(self, what, first, second, tolerance=0.0):
-        gap = np.abs(np.asarray(first, "float64") - np.asarray(second, "float64")).max()
+        """Two arrays within a tolerance, which grows with values above 1."""
+        first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
+        gap = np.abs(first - second).max() / max(1.0, np.abs(first).max())
         self.true(gap <= tolerance, f"{what} the same within {tolerance:g}", f"a gap of {gap:g}")
 
     def refused(self, what, function, errors=(ValueError,)):
@@ -229,7 +244,6 @@ def _configuration(case):
         "reconstructions by from_config(get_config()) with the same weights",
         first,
         clone.reconstruct(case.x, condition=case.y),
-        1e-6,
     )
 
 
@@ -256,7 +270,7 @@ def _reconstructions(case):
     z = model.encode(x, condition=y)
     labels = model.all_labels(x, y) if model.classifies else y
     decoded = case.array("`decode(z)`", model.decode(z, condition=labels), x.shape)
-    case.same("`reconstruct(x)` and `decode(encode(x))`", rebuilt, decoded, 1e-5)
+    case.same("`reconstruct(x)` and `decode(encode(x))`", rebuilt, decoded, 1e-6)
     tensor = ops.convert_to_tensor(x)
     called = model(tensor if y is None else (tensor, ops.convert_to_tensor(y)))
     case.same("`reconstruct(x)` and `model(x)`", rebuilt, ops.convert_to_numpy(called), 1e-5)
@@ -291,7 +305,9 @@ def _samples(case):
     case.same("`sample(4)` with one seed, twice", drawn, draw(seed=case.seed))
     other = draw(seed=case.seed + 1)
     case.true(
-        np.abs(drawn - other).max() > 0, "`sample(4)` different with another seed", "no difference"
+        np.abs(drawn - other).max() > 1e-5,
+        "`sample(4)` different with another seed",
+        "no difference",
     )
     case.refused("`sample(0)`", lambda: draw(0))
 
@@ -458,7 +474,7 @@ def _files(case):
     for what, other in (("`save`", loaded), ("`save_weights`", fresh)):
         case.equal(f"the class of what {what} wrote", type(other), type(model))
         found = other.reconstruct(x, condition=y)
-        case.same(f"reconstructions after {what}", found, expected, 1e-6)
+        case.same(f"reconstructions after {what}", found, expected)
     case.finite("`loss` of a loaded model", loaded.fit(x, y, verbose=0).history["loss"])
 
 

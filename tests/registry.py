@@ -127,7 +127,7 @@ def data(name, n=15):
 def evidence(model, x, y, noise, training):
     """One forward pass with all noise given."""
     y = None if y is None else ops.convert_to_tensor(y)
-    corruption = getattr(model, "corruption", None)
+    corruption = model.corruption if model.denoises else None
     if corruption is not None:
         corruption.noise = fixed_uniform
     found = model.evidence(ops.convert_to_tensor(x), y, training, noise)

@@ -370,7 +370,7 @@ class TestDirections:
 
     def test_what_it_refuses(self, plain, faces):
         x, y = faces
-        with pytest.raises(ValueError, match="which this model has not"):
+        with pytest.raises(ValueError, match="no named attributes to edit"):
             plain.edit(x, a=1)
         model = plain.with_directions(x, y, NAMES)
         with pytest.raises(ValueError, match="Unknown condition name"):

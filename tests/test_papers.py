@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 from conftest import SHAPE
 from registry import HEAD, PAPERS
@@ -42,8 +43,12 @@ def test_positional_and_keyword_arguments_are_the_same():
         input_shape=SHAPE, latent_dim=2, network="dense", units=(8,), likelihood="normal", seed=3,
         name="mine", **options,
     )  # fmt: skip
-    assert positional.get_config() == named.get_config()
-    assert positional.name == "mine" and positional.seed == 3
+    for a, b in zip(positional.get_weights(), named.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for model in (positional, named):
+        assert model.name == "mine" and model.seed == 3
+        assert type(model.likelihood).__name__ == "Normal"
+        assert model.objective.get_config()["off_diagonal"] == 2.0
     assert models.dip_vae(SHAPE, 2, units=(8,)).name == "dip_vae"
 
 

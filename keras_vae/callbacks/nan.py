@@ -19,7 +19,7 @@ def watched(run):
     stop = StopAtNaN()
     run.callbacks = [*run.callbacks, stop]
     optimizer = run.model.optimizer
-    # Its slots can become NaN too, so they are among what is kept. And on JAX, variables that
+    # Its slots can become NaN too, so they are kept too. And on JAX, variables that
     # the first step creates would be lost with that step.
     if not optimizer.built:
         optimizer.build(run.model.trainable_variables)

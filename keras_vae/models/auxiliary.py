@@ -90,11 +90,11 @@ class AuxiliaryVAE(VAE):
         return self.auxiliary_posterior.latent_dim
 
     @property
-    def has_auxiliary(self):
+    def has_auxiliary(self) -> bool:
         return True
 
     @property
-    def classifies(self):
+    def classifies(self) -> bool:
         return self.classifier is not None
 
     @property

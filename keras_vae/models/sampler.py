@@ -1,9 +1,12 @@
 """`fit_sampler`: a prior for models that sample badly, or not at all."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 from keras_vae import _checks, priors
+from keras_vae._types import Array, Condition
 from keras_vae.training import keras_private
 
 KINDS = ("gmm", "normal")
@@ -12,7 +15,15 @@ KINDS = ("gmm", "normal")
 class Sampling:
     """Methods of `VAE` that fit a prior to the codes of data."""
 
-    def fit_sampler(self, x, kind="gmm", y=None, components=10, seed=0, batch_size=256):
+    def fit_sampler(
+        self,
+        x: Array,
+        kind: str = "gmm",
+        y: Condition = None,
+        components: int = 10,
+        seed: int = 0,
+        batch_size: int = 256,
+    ) -> Any:
         """Gives the model a prior fitted to the codes of data, to sample from.
 
         Ghosh et al., "From Variational to Deterministic Autoencoders", 2020 (ex-post

@@ -108,42 +108,42 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return self.posterior_layer.latent_dim
 
     @property
-    def codes_are_integers(self):
+    def codes_are_integers(self) -> bool:
         """Whether codes are maps of integers `(n, h, w)`, not vectors `(n, latent_dim)`."""
         return False
 
     @property
-    def can_sample(self):
+    def can_sample(self) -> bool:
         """Whether there is a prior to draw codes from; see `fit_sampler`."""
         return self.prior.can_sample
 
     @property
-    def has_bound(self):
+    def has_bound(self) -> bool:
         """Whether there is a bound on log p(x): `log_likelihood` raises otherwise."""
         return self.posterior_layer.has_density and self.likelihood.is_density
 
     @property
-    def has_auxiliary(self):
+    def has_auxiliary(self) -> bool:
         """Whether there are latent variables besides z, which the bound sums over too."""
         return False
 
     @property
-    def classifies(self):
+    def classifies(self) -> bool:
         """Whether the model has `classify`, which gives the probability of each label."""
         return False
 
     @property
-    def denoises(self):
+    def denoises(self) -> bool:
         """Whether the model has `denoise` and a `corruption` that it was trained with."""
         return False
 
     @property
-    def takes_labels(self):
+    def takes_labels(self) -> bool:
         """Whether conditions are integer labels `(n,)`."""
         return self.condition is not None and self.condition.are_labels
 
     @property
-    def takes_attributes(self):
+    def takes_attributes(self) -> bool:
         """Whether conditions are vectors of attributes `(n, c)`."""
         return self.condition is not None and not self.condition.are_labels
 

@@ -60,11 +60,11 @@ class VQVAE(CodeInference, VAE):
         quantized_parts_fit(self)
 
     @property
-    def codes_are_integers(self):
+    def codes_are_integers(self) -> bool:
         return True
 
     @property
-    def has_bound(self):
+    def has_bound(self) -> bool:
         return self.likelihood.is_density
 
     @property

@@ -12,7 +12,7 @@ import keras
 # was checked when `fit` began, and checking it at each epoch would cost a pass over it.
 INSIDE_FIT = "_use_cached_eval_dataset"
 
-# Files name these modules in place of `keras`, and presets may hold no others.
+# Files name these modules in place of `keras`: the private ones that a preset may name.
 SERIALIZED_MODULES = {
     "keras.src.models.functional": {"Functional"},
     "keras.src.models.sequential": {"Sequential"},
@@ -24,7 +24,7 @@ loss_tracker = operator.attrgetter("_loss_tracker")
 
 
 def compiled_loss(model):
-    """What `compile` was given as `loss`: a model with an objective must refuse it."""
+    """The `loss` of `compile`: a model with an objective must refuse one."""
     return model._compile_config.config["loss"]
 
 
@@ -34,7 +34,7 @@ def drop_compiled_loss(model):
 
 
 def has_compiled_metrics(model):
-    """Whether `compile` was given `metrics`, which need the outputs of each batch."""
+    """Whether the model is compiled with `metrics`, which need the outputs of each batch."""
     return model._compile_metrics is not None
 
 
@@ -100,6 +100,6 @@ def put_back(variable, array):
 
 
 def end_jax_steps(model):
-    """Gives the variables what the last step on JAX returned: an error keeps Keras from it."""
+    """Assigns the state that the last step on JAX returned: after an error Keras does not."""
     model.jax_state_sync()
     model._jax_state = None

@@ -3,6 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 from keras_vae import conditions, initializers, networks, objectives, posteriors, priors, schedules
 from keras_vae.models.papers.register import paper
@@ -130,8 +131,9 @@ def cvae(
             "Give one of `num_classes` (integer labels) and `condition_dim` (vectors). "
             f"Received: num_classes={num_classes}, condition_dim={condition_dim}"
         )
+    condition: Any
     if num_classes is not None:
         condition = conditions.Labels(num_classes, condition_names)
-    else:
+    elif condition_dim is not None:
         condition = conditions.Attributes(condition_dim, condition_names)
     return vae(input_shape, latent_dim, condition=condition, **options)

@@ -1,6 +1,7 @@
 """Which tests belong to changed files, by git and by the imports in the source."""
 
 import ast
+import functools
 import subprocess
 from pathlib import Path
 
@@ -59,13 +60,15 @@ def tests_of(files, root):
             own = mirror.parent.name if _is_package(path) else path.stem.strip("_")
             mirror = mirror.with_name(f"test_{own}.py")
             # Small modules share the tests of their folder.
-            found = [mirror]
-            if not (root / mirror).exists():
-                found = [
-                    path.relative_to(root) for path in (root / mirror.parent).glob("test_*.py")
-                ]
-            chosen |= {path.as_posix() for path in found}
+            there = (root / mirror).exists()
+            found = [root / mirror] if there else (root / mirror.parent).glob("test_*.py")
+            chosen |= {path.relative_to(root).as_posix() for path in found}
     return sorted(chosen)
+
+
+@functools.lru_cache(maxsize=1000)
+def _parsed(path):
+    return ast.parse(path.read_text())
 
 
 def _helpers(names):
@@ -83,7 +86,7 @@ def _is_package(path):
 
 def _imports(name, path, modules):
     """The modules whose names a module uses, looked up behind the packages that export them."""
-    tree = ast.parse(path.read_text())
+    tree = _parsed(path)
     package = name if _is_package(path) else name.rpartition(".")[0]
     found, bound = set(), {}
     for node in ast.walk(tree):
@@ -124,7 +127,7 @@ def _resolve(package, attribute, modules, depth=5):
         return f"{package}.{attribute}"
     if package not in modules or not _is_package(modules[package]) or not depth:
         return _known(package, modules)
-    for node in ast.parse(modules[package].read_text()).body:
+    for node in _parsed(modules[package]).body:
         if isinstance(node, ast.ImportFrom):
             names = {alias.asname or alias.name: alias.name for alias in node.names}
             if attribute in names:

@@ -88,7 +88,7 @@ class FakeCodes:
 
 
 def labelled(classes=10):
-    return types.SimpleNamespace(num_classes=classes, dim=classes)
+    return types.SimpleNamespace(num_classes=classes, dim=classes, names=None)
 
 
 def random_images(n, channels=1, seed=0, size=SIZE):

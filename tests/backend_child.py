@@ -6,10 +6,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from registry import NO_BOUND, ROWS, data, evidence, function, make, table
+from registry import NO_BOUND, ROWS, data, evidence, fixed_uniform, function, make, table
 from variants import VARIANTS
 
 from keras_vae import models, priors, zoo
+from keras_vae.models import probes
 from tools.demo import digits
 
 # Priors that are learned, and labels that are drawn.
@@ -158,6 +159,8 @@ def terms(folder):
     """Every named term of every model, given weights and noise, and one step of training."""
     found = {}
     ROWS.update(VARIANTS)
+    # Of the choice of samples whose gradient is taken.
+    probes.uniform = fixed_uniform
     for name in table():
         model = make(name)
         x, y = data(name)
@@ -202,6 +205,8 @@ def step(model, x, y, noise):
         return found
 
     model.evidence = given
+    # Without the noise of binarisation.
+    model.likelihood.observe = lambda x, seed: x
     model.compile(keras.optimizers.SGD(1.0))
     # A second network of a model draws for itself.
     rivals = {id(v) for v in getattr(model, "discriminator", model.decoder).variables}

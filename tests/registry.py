@@ -129,7 +129,7 @@ def evidence(model, x, y, noise, training):
     y = None if y is None else ops.convert_to_tensor(y)
     corruption = model.corruption if model.denoises else None
     if corruption is not None:
-        corruption.noise = _fixed_uniform
+        corruption.noise = fixed_uniform
     found = model.evidence(ops.convert_to_tensor(x), y, training, noise)
     if corruption is not None:
         # Only here: what follows may train the model, and draws for itself.
@@ -143,6 +143,6 @@ def _fixed_normal(shape):
     return ops.convert_to_tensor(rng.standard_normal(tuple(map(int, shape)), "float32"))
 
 
-def _fixed_uniform(shape, seed):
+def fixed_uniform(shape, seed):
     rng = np.random.default_rng(2)
     return ops.convert_to_tensor(rng.random(tuple(map(int, shape)), "float32"))

@@ -17,6 +17,7 @@ TREE = {
     "keras_vae/priors/vamp.py": "from .. import _checks\nclass VampPrior: pass\n",
     "keras_vae/models/__init__.py": "from .papers import vamp_vae\n",
     "keras_vae/models/papers.py": "from keras_vae import priors as p\nx = p.VampPrior\n",
+    "keras_vae/priors/small.py": "",
     "tools/__init__.py": "",
     "tools/page/__init__.py": "",
     "tests/support/helper.py": "from keras_vae.priors import Standard\n",
@@ -54,6 +55,8 @@ def tree(tmp_path):
         ("tests/priors/test_vamp.py", {"priors/test_vamp"}),
         ("tools/page/__init__.py", {"tools/page/test_page"}),
         ("README.md", set()),
+        # Without a file of its own in the tests: those of its folder.
+        ("keras_vae/priors/small.py", {"priors/test_vamp", "priors/test_normal"}),
     ],
 )
 def test_tests_of_a_changed_file(tree, changed, wanted):

@@ -30,7 +30,7 @@ class FakeModel:
     def __init__(self, latent_dim=2, condition=None):
         self.latent_dim = latent_dim
         self.condition = condition
-        self.takes_labels = condition is not None
+        self.takes_labels = getattr(condition, "num_classes", None) is not None
         self.calls = []
 
     def encode(self, x, condition=None, batch_size=None):
@@ -88,7 +88,7 @@ class FakeCodes:
 
 
 def labelled(classes=10):
-    return types.SimpleNamespace(num_classes=classes)
+    return types.SimpleNamespace(num_classes=classes, dim=classes, names=None)
 
 
 def random_images(n, channels=1, seed=0, size=SIZE):

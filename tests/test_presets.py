@@ -1,7 +1,7 @@
 """Every packaged preset with real digits.
 
-On every backend each preset reproduces its golden values (test_zoo.py), and the backends agree
-on its codes, pictures, samples and bound (test_backends.py). So each is judged on one of them.
+Each preset reproduces its golden values on every backend (test_zoo.py). The backends
+agree on its codes, pictures, samples and bound (test_backends.py). So each is judged on one.
 """
 
 import keras

@@ -9,7 +9,7 @@ VARIANTS = {
     "dip_vae:i": {"kind": "i"},
     "flow_vae:radial": {"kind": "radial", "flows": 2},
     "iaf_vae:free_bits": {"steps": 1, "hidden_units": 8, "context_dim": 3, "free_bits": 0.5},
-    "info_vae:imq": {"kernel": "imq"},
+    "info_vae:imq": {"kernel": "imq", "lambda_": 10.0},
     "iwae:backward": {"samples": 4, "backward": 2, "likelihood": "bernoulli"},
     "iwae:standard": {"samples": 4, "likelihood": "bernoulli"},
     "joint_vae:relaxed": {"classes": 3, "temperature": 0.5},

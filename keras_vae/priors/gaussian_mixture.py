@@ -35,7 +35,7 @@ class GaussianMixture(Prior):
 
         def weight(name, shape, value):
             def initial(shape, dtype):
-                return ops.broadcast_to(ops.cast(value, dtype), shape)
+                return ops.zeros(shape, dtype) + ops.convert_to_tensor(value, dtype)
 
             return self.add_weight(shape=shape, initializer=initial, trainable=False, name=name)
 

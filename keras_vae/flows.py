@@ -16,6 +16,8 @@ from keras_vae._registry import register
 from keras_vae._types import Tensor
 
 KINDS = ("planar", "radial")
+# Beside ‖w‖² of a planar flow.
+_EPSILON = 1e-12
 
 
 def _dot(a, b):
@@ -26,7 +28,7 @@ class Planar:
     """z' = z + û tanh(wᵀz + b), Rezende & Mohamed 2015.
 
     û = u + (softplus(wᵀu) - 1 - wᵀu) w/‖w‖² keeps wᵀû above -1, which makes the map
-    invertible.
+    invertible. As w may be 0, the division is by ‖w‖² + ε.
 
     Args:
         u, w: arrays `(n, d)`.
@@ -34,16 +36,19 @@ class Planar:
     """
 
     def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
-        along = _dot(w, u)
-        self.constrained = ops.softplus(along) - 1.0
-        self.u = u + (self.constrained - along) * w / (_dot(w, w) + 1e-12)
+        along, positive = _dot(w, u), ops.softplus(_dot(w, u))
+        squared = _dot(w, w) + _EPSILON
+        self.u = u + (positive - 1.0 - along) * w / squared
+        # 1 + wᵀû with that ε, as a sum that loses no digits: the softplus is positive, and the
+        # other term is 0 but for a w near 0.
+        self.slope = _dot(w, w) / squared * positive + _EPSILON / squared * (1.0 + along)
         self.w, self.b = w, b
 
     def __call__(self, z):
         h = ops.tanh(_dot(self.w, z) + self.b)
-        # û·w is `constrained`; in this form rounding cannot make the determinant negative.
-        det = 1.0 + (1.0 - ops.square(h)) * self.constrained
-        return z + self.u * h, ops.squeeze(ops.log(det), -1)
+        # 1 + (1 - h²) wᵀû as a sum of positive terms; softplus(wᵀu) underflows below -100.
+        det = ops.square(h) + (1.0 - ops.square(h)) * self.slope
+        return z + self.u * h, ops.squeeze(ops.log(ops.maximum(det, 1e-30)), -1)
 
     @staticmethod
     def size(d):

@@ -8,6 +8,7 @@ the weight of one code depends neither on the size of the map nor on that of the
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae import _checks, initializers
@@ -152,35 +153,59 @@ class VectorQuantizer(keras.layers.Layer):
         """
         return self._summed(self._counted(codes, weights), codes)
 
-    def adapt_codes(self, features, codes, seed, weights=None):
+    def adapt_codes(self, features, codes, seed, weights=None, pending=None, ended=1):
         """Updates the codebook after a training step, unless it is frozen.
+
+        With `pending` what the features say is summed up over the batches of a step, and the
+        codebook moves at its end: as it would after one batch of them all. Unused codes are
+        then put on features of the last batch.
 
         Args:
             features: `(n, ..., d)`, outputs of the encoder.
             codes: `(n, ...)`, their nearest codes.
             seed: a `SeedGenerator`, for the features that replace unused codes.
             weights: `(n,)`, weights of the examples, or None.
+            pending: what `pending_sums` gave; None where each batch is a step.
+            ended: 1 where the batch ends a step, else 0; a scalar.
         """
         if not self.trainable:
             return
         rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
         counted = self._counted(codes, weights)
         occurrences = self._summed(counted, codes)
-        vectors = ops.convert_to_tensor(self.vectors)
+        total = None
         if self.codebook == "ema":
             total = self._summed(rows * ops.expand_dims(counted, -1), codes)
+        ended = ops.cast(ended, "bool") if pending else None
+        if pending:
+            occurrences, total = (
+                None if new is None else waiting + new
+                for waiting, new in zip(pending, (occurrences, total), strict=True)
+            )
+            for waiting, new in zip(pending, (occurrences, total), strict=True):
+                if waiting is not None:
+                    waiting.assign(ops.where(ended, 0.0, new))
+
+        def assign(variable, value):
+            variable.assign(value if ended is None else ops.where(ended, value, variable))
+
+        vectors = ops.convert_to_tensor(self.vectors)
+        if self.codebook == "ema":
             rate = 1.0 - self.decay
             counts = self.decay * self.counts + rate * occurrences
             sums = self.decay * self.sums + rate * total
-            self.updates.assign(self.updates + 1.0)
-            unbiased = 1.0 - ops.power(self.decay, ops.convert_to_tensor(self.updates))
+            updates = ops.convert_to_tensor(self.updates) + 1.0
+            assign(self.updates, updates)
+            unbiased = 1.0 - ops.power(self.decay, updates)
             seen = ops.expand_dims(counts / unbiased, -1)
             vectors = (sums / unbiased + PSEUDO_COUNT * vectors) / (seen + PSEUDO_COUNT)
         if self.revive_after is not None:
             idle = ops.where(occurrences > 0, 0.0, self.idle + 1.0)
             dead = idle >= self.revive_after
-            self.idle.assign(ops.where(dead, 0.0, idle))
-            place = self._some(rows, seed)
+            if weights is not None:
+                dead = ops.logical_and(dead, ops.sum(counted) > 0.0)
+            assign(self.idle, ops.where(dead, 0.0, idle))
+            place = self._some(rows, seed, None if weights is None else counted)
             column = ops.expand_dims(dead, -1)
             vectors = ops.where(column, place, vectors)
             if self.codebook == "ema":
@@ -188,16 +213,32 @@ class VectorQuantizer(keras.layers.Layer):
                 counts = ops.where(dead, unbiased, counts)
                 sums = ops.where(column, unbiased * place, sums)
         if self.codebook == "ema":
-            self.counts.assign(counts)
-            self.sums.assign(sums)
-        self.vectors.assign(vectors)
+            assign(self.counts, counts)
+            assign(self.sums, sums)
+        if self.codebook == "ema" or self.revive_after is not None:
+            assign(self.vectors, vectors)
 
-    def _some(self, rows, seed):
-        """A random row for each code."""
+    def pending_sums(self):
+        """Variables in which `adapt_codes` sums up over the batches of one step."""
+
+        def zeros(*shape):
+            return keras.Variable(np.zeros(shape, "float32"), trainable=False)
+
+        sums = zeros(self.num_codes, self.latent_dim) if self.codebook == "ema" else None
+        return zeros(self.num_codes), sums
+
+    def _some(self, rows, seed, counted=None):
+        """A random row for each code, of those that count more than 0."""
         number = ops.shape(rows)[0]
         place = noise.uniform((self.num_codes,), seed)
-        place = ops.cast(place * ops.cast(number, "float32"), "int32")
-        return ops.take(rows, ops.minimum(place, number - 1), axis=0)
+        if counted is None:
+            place = ops.cast(place * ops.cast(number, "float32"), "int32")
+            return ops.take(rows, ops.minimum(place, number - 1), axis=0)
+        # The rows that count are 1, 2, ... in their own order; row i is the i-th of them.
+        order = ops.cumsum(ops.cast(counted > 0.0, "int32"))
+        place = ops.cast(place * ops.cast(order[-1], "float32"), "int32")
+        place = ops.minimum(place, order[-1] - 1)
+        return ops.take(rows, ops.searchsorted(order, place + 1), axis=0)
 
     def _counted(self, codes, weights):
         """Weights of the positions: `(positions,)`."""

@@ -20,12 +20,16 @@ class Likelihood(keras.layers.Layer):
             bounds on log p(x) need one.
         depends_on_batch: whether the likelihood of one example depends on the others of
             its batch.
+        takes_weights: whether `log_prob` takes `weigh`: a function from log p(x|z) `(k, n)`
+            to what each counts in what is fitted to the batch, `(k, n)`; None where all are
+            alike.
         missing: whether data may have missing values, marked NaN.
     """
 
     data_range: tuple[float, ...] | None = None
     is_density = True
     depends_on_batch = False
+    takes_weights = False
     missing = False
 
     def __init__(self, **kwargs: Any) -> None:
@@ -62,6 +66,14 @@ class Likelihood(keras.layers.Layer):
             Tensor `(k, n, ...)`.
         """
         raise NotImplementedError
+
+    def best_log_prob(self, x):
+        """The largest log p(x|z) that any decoder outputs could give, of NumPy data.
+
+        Returns:
+            `(n,)` float64, nats; None where it is not known.
+        """
+        return None
 
     def mean(self, outputs):
         """E[x|z], in data space, the shape of `outputs`."""

@@ -53,7 +53,9 @@ def active_units(
     """Which latent dimensions carry information about x.
 
     A unit is active when its posterior mean varies over the data by more than
-    `threshold`: Cov_x(E[z_i|x]) > 0.01, Burda et al. 2016.
+    `threshold`: Cov_x(E[z_i|x]) > 0.01, Burda et al. 2016. E[z|x] of categorical codes
+    are the probabilities of their classes; of posteriors without a mean in closed form
+    (flows, chains) the code that `encode` gives stands for it.
 
     Args:
         model: a `VAE`.
@@ -67,7 +69,7 @@ def active_units(
     Raises:
         ValueError: fewer than two examples.
     """
-    return _active(model.encode(x, condition), threshold)
+    return _active(model.posterior(x, condition).expected, threshold)
 
 
 def _active(means, threshold):
@@ -139,8 +141,10 @@ def collapse_report(
 
     Two symptoms are measured: latent dimensions whose posterior does not vary
     with x, and how much likelihood is lost when every example is decoded from
-    another one's code. A code counts as ignored when that costs
-    less than 1 % of log p(x|z), or 0.1 nats, whichever is more.
+    another one's code. A code counts as ignored when that costs less than 0.1 nats, or
+    less than 1 % of what log p(x|z) falls short of that of a decoder which gives x itself,
+    whichever is more. That share does not depend on the unit of the data, as log p(x|z) of a
+    density does; of binary pixels the best log p(x|z) is 0.
 
     Args:
         model: a `VAE`.
@@ -161,7 +165,7 @@ def collapse_report(
         condition = model.all_labels(x, condition)
     q = model.posterior(x, condition)
     codes = q.center
-    active = _active(codes, threshold)
+    active = _active(q.expected, threshold)
     kl = _mean_kl(model, q, condition)
     total = None
     if model.posterior_layer.has_density:
@@ -169,7 +173,9 @@ def collapse_report(
         total = float(likelihood._kl(model, x, condition, 1, rng).mean())
     own = _mean_log_px(model, x, codes, condition)
     swapped = _mean_log_px(model, x, np.roll(codes, 1, axis=0), condition)
-    if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):
+    best = model.likelihood.best_log_prob(x)
+    missing = 0.0 if best is None else float(np.mean(best)) - own
+    if not active.any() or own - swapped < max(0.1, 0.01 * missing):
         verdict = "collapsed"
     else:
         verdict = "healthy" if active.all() else "partial"

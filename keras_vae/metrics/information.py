@@ -10,6 +10,9 @@ from keras_vae.metrics.likelihood import Estimate, _estimate
 def bits_per_dimension(log_px: Array, dimensions: int, levels: int | None = None) -> Floats | float:
     """Converts nats per example to bits per dimension: -log₂ p(x) / D.
 
+    A density is a probability of levels only if it was measured on dequantised values: see
+    `dequantized`. On the levels themselves it can be as large as one likes.
+
     Args:
         log_px: log p(x) in nats, a number or an array.
         dimensions: D, such as 3072 for 32 × 32 × 3.
@@ -20,11 +23,52 @@ def bits_per_dimension(log_px: Array, dimensions: int, levels: int | None = None
         float64, of the shape of `log_px`.
 
     Raises:
-        ValueError: `dimensions` or `levels` that are not positive integers.
+        ValueError: `dimensions` or `levels` that are not positive integers; with levels, a
+            mean below 0 bits, which no density of dequantised values has.
     """
     _checks.count(dimensions, "dimensions")
     width = 0.0 if levels is None else np.log(_checks.count(levels, "levels"))
-    return -(np.asarray(log_px, "float64") / dimensions - width) / np.log(2)
+    bits = -(np.asarray(log_px, "float64") / dimensions - width) / np.log(2)
+    if levels is not None and bits.mean() < 0.0:
+        raise ValueError(
+            "Fewer than 0 bits: this is a density of the levels themselves, which has no "
+            "bound. Measure log p of dequantised data, "
+            f"`metrics.dequantized(x, {levels})`, and train on such data. "
+            f"Received: a mean of {bits.mean():.2f} bits"
+        )
+    return bits
+
+
+def dequantized(x: Array, levels: int = 256, seed: int = 0) -> Floats:
+    """Levels from 0 to 1 as values that are uniform over the width of their level.
+
+    (k + u) / levels of k = x · (levels - 1), u uniform in [0, 1): then E_u[log p(x + u)] is at
+    most log P(k), and `bits_per_dimension(log_px, d, levels)` is at least the bits of P.
+    Theis, van den Oord & Bethge, "A note on the evaluation of generative models", 2016.
+
+    Args:
+        x: data `(n, ...)` in [0, 1], such as bytes / 255; or the integers k themselves.
+        levels: number of levels, such as 256.
+        seed: int, of u.
+
+    Returns:
+        float32 array of the shape of x, in [0, 1).
+
+    Raises:
+        ValueError: values that are not levels, or outside [0, 1].
+    """
+    _checks.count(levels, "levels", 2)
+    x = np.asarray(x)
+    k = x.astype("float64") * (1.0 if x.dtype.kind in "iu" else levels - 1.0)
+    rounded = np.round(k)
+    if not ((np.abs(k - rounded) < 0.01) & (rounded >= 0) & (rounded < levels)).all():
+        raise ValueError(
+            f"Expected {levels} levels from 0 to 1, or integers from 0 to {levels - 1}. "
+            f"Received: values from {x.min():g} to {x.max():g}"
+        )
+    u = np.random.default_rng(seed).random(x.shape)
+    # float32 rounds the last values below 1 up to it.
+    return np.minimum((rounded + u) / levels, 1.0 - 2.0**-24).astype("float32")
 
 
 def mutual_information(

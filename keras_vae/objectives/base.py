@@ -34,7 +34,8 @@ class Evidence(NamedTuple):
         squared_jacobian: function that gives ‖∂code/∂x‖²_F of each example, `(n,)`;
             see `models.probes.squared_jacobian`.
         hidden: function that gives the values of the encoder's hidden layers; see
-            `models.probes.hidden`.
+            `models.probes.hidden`. They are those of the pass that made the codes where
+            the objective says `reads_hidden`.
         discriminator: function from codes `(..., d)` to log-odds `(...)` that they are
             codes, and not ones with shuffled dimensions; None without one.
         every: the evidence of all samples, without a gradient, where `z` are those drawn
@@ -91,10 +92,17 @@ class Objective:
     Attributes:
         terms: names under which the terms are logged, in order.
         samples: samples of z for each example.
+        needs_densities: whether it uses log q(z|x) of the samples that training draws,
+            which relaxed codes do not have.
+        draws_from_prior: whether its gradient to the prior goes through samples of it.
+        reads_hidden: whether it asks for the values of the encoder's hidden layers.
     """
 
     terms: tuple[str, ...] = ()
     samples: int = 1
+    needs_densities = False
+    draws_from_prior = False
+    reads_hidden = False
 
     def draw(self, evidence, probe):
         """The samples of z that are decoded, and that the gradient goes through.
@@ -110,6 +118,17 @@ class Objective:
             `Evidence` with `z`, `log_qz` and, where `z` are some of many, `every`.
         """
         return evidence
+
+    def sample_shares(self, log_weights):
+        """What each of K samples counts in the slope of the loss by log p(x|z), or None.
+
+        Args:
+            log_weights: log p(x|z) p(z) / q(z|x), `(K, n)`.
+
+        Returns:
+            Tensor `(K, n)`, which sums to 1 over the samples; None where all are alike.
+        """
+        return None
 
     def __call__(self, evidence):
         """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""

@@ -54,6 +54,8 @@ def mmd(z: Tensor, prior_z: Tensor, kernel: str = "imq") -> Tensor:
 class _Matched(Objective):
     """-log p(x|z) + weight · a distance between the batch's codes and the prior's."""
 
+    draws_from_prior = True
+
     def _prior_codes(self, evidence):
         shape = (ops.shape(evidence.z)[1], evidence.p.noise_dim)
         return evidence.p.transform(evidence.normal(shape))

@@ -62,6 +62,7 @@ class Sparse(Objective):
                 _checks.at_least_0("layer_weights", omega) for omega in layer_weights
             ]
         self.weight = _checks.at_least_0("weight", weight)
+        self.reads_hidden = layer_weights is not None
 
     def __call__(self, evidence):
         reconstruction = evidence.reconstruction

@@ -54,6 +54,7 @@ class TotalCorrelation(Objective):
     """
 
     terms = ("reconstruction_loss", "kl_loss", "mi_loss", "tc_loss", "dimension_kl_loss")
+    needs_densities = True
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class DIP(Objective):
     """-log p(x|z) + KL + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², Kumar et al. 2018.
 
     C is the covariance over the batch of the posterior means ("i"), or of the codes,
-    Cov[μ] + E[Σ] ("ii").
+    Cov[μ] + E[Σ] ("ii"), where Σ is the whole covariance of q(z|x).
 
     Args:
         kind: "i" or "ii".
@@ -183,9 +184,11 @@ class DIP(Objective):
         n = ops.cast(ops.shape(centred)[0], "float32")
         covariance = ops.matmul(ops.transpose(centred), centred) / n
         own = ops.sum(ops.square(centred), axis=0) / n
-        squared = ops.sum(ops.square(covariance)) - ops.sum(ops.square(own))
         if self.kind == "ii":
-            own = own + ops.mean(q.variance, axis=0)
+            within = q.mean_covariance()
+            covariance = covariance + within
+            own = own + ops.diagonal(within)
+        squared = ops.sum(ops.square(covariance)) - ops.sum(ops.square(own))
         penalty = self.off_diagonal * squared
         penalty = penalty + self.diagonal * ops.sum(ops.square(own - 1.0))
         reconstruction, kl = evidence.reconstruction, evidence.kl

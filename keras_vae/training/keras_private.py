@@ -64,6 +64,17 @@ def averages(optimizer):
     return list(zip(optimizer._trainable_variables, averaged, strict=True))
 
 
+def ended_a_step(optimizer):
+    """1 where the last batch of an optimizer that accumulates gradients ended a step, else 0.
+
+    Keras counts the batches; its public `iterations` are the steps.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    batches = keras.ops.convert_to_tensor(optimizer._iterations)
+    ended = keras.ops.equal(keras.ops.mod(batches, optimizer.gradient_accumulation_steps), 0)
+    return keras.ops.cast(ended, "int32")
+
+
 def adam_moments(optimizer, variables):
     """Adam's two moments of the variables, `(first, second)`: for a backend's own Adam."""
     places = [optimizer._get_variable_index(v) for v in variables]

@@ -110,21 +110,25 @@ def cvae(
     num_classes: int | None = None,
     condition_dim: int | None = None,
     condition_names: list[str] | None = None,
+    prior: str | priors.Prior | None = None,
+    seed=None,
     **options,
 ) -> VAE:
     """Conditional VAE: -log p(x|z,y) + KL(q(z|x,y) || N(0, I)).
 
     Sohn, Lee & Yan, "Learning Structured Output Representation using Deep
-    Conditional Generative Models", 2015, with the prior N(0, I). Encoder and
-    decoder both see the condition. Fits on `(x, y)`.
+    Conditional Generative Models", 2015, with the prior N(0, I), or with theirs, p(z|y),
+    which is learned. Encoder and decoder both see the condition. Fits on `(x, y)`.
 
     Args: as `vae`, and one of
         num_classes: y are integer labels `(n,)` below this.
         condition_dim: y are vectors `(n, condition_dim)`.
         condition_names: a name for each class or attribute, optional.
+        prior: None for N(0, I); "learned" for a normal p(z|y) whose mean and log-variance
+            a network of the condition gives, `priors.ConditionalNormal`; or a prior layer.
 
     Raises:
-        ValueError: neither or both of `num_classes` and `condition_dim`.
+        ValueError: an unknown prior; neither or both of `num_classes` and `condition_dim`.
     """
     if (num_classes is None) == (condition_dim is None):
         raise ValueError(
@@ -136,4 +140,12 @@ def cvae(
         condition = conditions.Labels(num_classes, condition_names)
     elif condition_dim is not None:
         condition = conditions.Attributes(condition_dim, condition_names)
-    return vae(input_shape, latent_dim, condition=condition, **options)
+    if isinstance(prior, str):
+        if prior != "learned":
+            raise ValueError(
+                f"`prior` must be 'learned', a prior layer, or None. Received: prior={prior!r}"
+            )
+        # The first three seeds are the networks' and the posterior's.
+        *_, own = itertools.islice(initializers.seeds(seed), 4)
+        prior = priors.ConditionalNormal(latent_dim, condition.dim, seed=own)
+    return vae(input_shape, latent_dim, condition=condition, prior=prior, seed=seed, **options)

@@ -35,7 +35,8 @@ class GaussianMixture(Prior):
 
         def weight(name, shape, value):
             def initial(shape, dtype):
-                return ops.zeros(shape, dtype) + ops.convert_to_tensor(value, dtype)
+                # Not broadcast: on PyTorch that is a view, which cannot be assigned to.
+                return ops.zeros(shape, dtype) + ops.cast(value, dtype)
 
             return self.add_weight(shape=shape, initializer=initial, trainable=False, name=name)
 

@@ -1,6 +1,6 @@
 """Every private name of Keras that this package uses, and why.
 
-No other file has one. `tests/test_keras_private.py` tries each of them, so that a new version
+No other file has one. `tests/training/test_keras_private.py` tries each of them, so that a new version
 of Keras fails there first.
 """
 

@@ -1,7 +1,7 @@
 """Every private name of Keras that this package uses, and why.
 
-No other file has one. `tests/test_keras_private.py` tries each of them, so that a new version
-of Keras fails there first.
+No other file has one. `tests/training/test_keras_private.py` tries each of them, so that a new
+version of Keras fails there first.
 """
 
 import operator

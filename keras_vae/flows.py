@@ -39,9 +39,10 @@ class Planar:
         along, positive = _dot(w, u), ops.softplus(_dot(w, u))
         squared = _dot(w, w) + _EPSILON
         self.u = u + (positive - 1.0 - along) * w / squared
-        # 1 + wᵀû with that ε, as a sum that loses no digits: the softplus is positive, and the
-        # other term is 0 but for a w near 0.
-        self.slope = _dot(w, w) / squared * positive + _EPSILON / squared * (1.0 + along)
+        # 1 + wᵀû as a sum that loses no digits: without ε it is the softplus, which is positive,
+        # and ε counts for a w near 0 only.
+        share = _dot(w, w) / squared
+        self.slope = share * positive + (1.0 - share) * (1.0 + along)
         self.w, self.b = w, b
 
     def __call__(self, z):

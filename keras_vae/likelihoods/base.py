@@ -36,13 +36,14 @@ class Likelihood(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
         self.built = True
 
-    def log_prob(self, x, outputs, training=False):
+    def log_prob(self, x, outputs, training=False, **weigh):
         """log p(x|z) in nats.
 
         Args:
             x: data `(n, ...)`.
             outputs: decoder outputs `(k, n, ...)` for k codes per example.
             training: whether running statistics are updated.
+            **weigh: `weigh=`, see `takes_weights`.
 
         Returns:
             Tensor `(k, n)`, float32.
@@ -51,7 +52,7 @@ class Likelihood(keras.layers.Layer):
         # TensorFlow does not know the static size after batches of different shapes.
         k, n = ops.shape(outputs)[:2]
         outputs = ops.reshape(outputs, (k, n, -1))
-        each = self.log_prob_each(ops.reshape(x, (n, -1)), outputs, training)
+        each = self.log_prob_each(ops.reshape(x, (n, -1)), outputs, training, **weigh)
         return ops.sum(each, axis=-1)
 
     def log_prob_each(self, x, outputs, training=False):

@@ -119,20 +119,14 @@ class Normal(Likelihood):
             return ops.log(ops.convert_to_tensor(self.average))
         return ops.convert_to_tensor(np.float32(math.log(self.variance)))
 
-    def log_prob(self, x, outputs, training=False, weigh=None):
-        if weigh is None or self.variance != "optimal" or not training:
-            return super().log_prob(x, outputs, training)
-        k, n = ops.shape(outputs)[:2]
-        mean = ops.reshape(ops.cast(outputs, "float32"), (k, n, -1))
-        x = ops.reshape(x, (n, -1))
-        log_var = ops.log(self._fit_weighted(x, mean, weigh))
-        return ops.sum(distributions.Normal(mean, log_var).log_prob_each(x), axis=-1)
-
-    def log_prob_each(self, x, outputs, training=False):
+    def log_prob_each(self, x, outputs, training=False, weigh=None):
         mean = ops.cast(outputs, "float32")
         log_var = self.log_var()
         if self.variance == "optimal" and training:
-            log_var = ops.log(self._fit_variance(x, mean))
+            fitted = (
+                self._fit_variance(x, mean) if weigh is None else self._fit_weighted(x, mean, weigh)
+            )
+            log_var = ops.log(fitted)
         return distributions.Normal(mean, log_var).log_prob_each(x)
 
     def _fit_variance(self, x, mean):
@@ -148,7 +142,7 @@ class Normal(Likelihood):
         maximisation.
         """
         errors = ops.stop_gradient(ops.mean(ops.square(x - mean), axis=-1))
-        pixels = x.shape[-1]
+        pixels = ops.cast(ops.shape(x)[-1], "float32")
         batch = ops.maximum(ops.mean(errors), self.MIN_VARIANCE)
         for _ in range(_FITTING_STEPS):
             log_px = -0.5 * pixels * (LOG_2PI + ops.log(batch) + errors / batch)

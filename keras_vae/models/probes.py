@@ -5,6 +5,7 @@ import contextlib
 import keras
 from keras import layers, ops
 
+from keras_vae.training import keras_private
 from keras_vae.training.held import held
 from keras_vae.training.noise import uniform
 
@@ -45,13 +46,7 @@ def features_and_hidden(model, inputs, training=False):
 
 @contextlib.contextmanager
 def watched(model):
-    """A context whose list keeps the values of the encoder's hidden layers, pass by pass.
-
-    Nothing is kept, and nothing changes, for an objective that does not read them.
-    """
-    if not model.objective.reads_hidden:
-        yield []
-        return
+    """A context whose list keeps the values of the encoder's hidden layers, pass by pass."""
     model.__dict__["_seen"] = seen = []
     try:
         yield seen
@@ -133,14 +128,27 @@ class Probe:
         return uniform(shape, self._model.seed_generator)
 
     @property
+    def samples_are_tied(self):
+        """Whether the decoder makes samples depend on each other, as batch normalisation does.
+
+        That shows in weights that training moves without a gradient.
+        """
+        layers = _innermost(self._model.decoder)
+        return any(layer.trainable and layer.non_trainable_weights for layer in layers)
+
+    @property
     def samples_are_independent(self):
         """Whether log p(x|z) of a sample depends on no other sample and on no noise.
 
-        Not where the decoder has state in training (batch normalisation, dropout), nor where
+        Not where samples are tied, where the decoder draws noise, as dropout does, nor where
         the likelihood is fitted to its batch.
         """
         model = self._model
-        return not (model.decoder.non_trainable_variables or model.likelihood.depends_on_batch)
+        noise = any(
+            len(layer.non_trainable_variables) > len(layer.non_trainable_weights)
+            for layer in _innermost(model.decoder)
+        )
+        return not (noise or self.samples_are_tied or model.likelihood.depends_on_batch)
 
     def log_px(self, z):
         """log p(x|z) of codes `(K, n, d)` as the next pass will give it, `(K, n)` nats.
@@ -162,3 +170,9 @@ class Probe:
         fixed = map(ops.stop_gradient, self._parameters)
         with held(self._model.posterior_layer.variables, ops.stop_gradient):
             return self._distribution(*fixed).log_prob(z)
+
+
+def _innermost(network):
+    """The layers of a network that consist of no other layers."""
+    every = keras_private.all_layers(network) or [network]
+    return [layer for layer in every if not keras_private.all_layers(layer)]

@@ -201,8 +201,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         """
         # First: a second pass through the encoder drops the losses that the first has added.
         p = self._prior_distribution(condition, training)
-        with probes.watched(self) as seen:
-            parameters = self.infer(x, condition, training)
+        parameters, seen = self._infer_and_keep(x, condition, training)
         distribution = self.posterior_layer.distribution
         if training:
             distribution = functools.partial(self.posterior_layer.training_distribution, self.step)
@@ -230,6 +229,13 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         probe = functools.partial(probes.Probe, self, parameters, distribution, log_px)
         evidence = self.objective.draw(evidence, probe)
         return evidence._replace(log_px=log_px(evidence.z))
+
+    def _infer_and_keep(self, x, condition, training):
+        """Parameters of q(z|x), and the hidden layers of that pass for an objective that asks."""
+        if not self.objective.reads_hidden:
+            return self.infer(x, condition, training), None
+        with probes.watched(self) as seen:
+            return self.infer(x, condition, training), seen
 
     def _prior_distribution(self, condition, training):
         prior = self.prior.training_distribution if training else self.prior.distribution

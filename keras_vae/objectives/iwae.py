@@ -18,18 +18,17 @@ class IWAE(Objective):
     With "dreg" the gradient to the encoder is the doubly reparameterised one of
     Tucker et al. 2019, Σ w̃² ∂log w/∂z ∂z/∂φ, whose signal does not drown as K grows.
     It costs a second pass through the decoder, and needs a posterior whose density
-    is known everywhere. Both passes are in training mode with the same noise: the masks
-    of dropout, the statistics of batch normalisation and a variance fitted to the batch
-    are the same in the weights w̃ and in the gradient, and their state moves once. The
-    estimator takes samples to be independent given the weights of the networks. Batch
-    normalisation in the decoder, and a fitted variance, tie them to each other, which
-    leaves a bias that falls with the number of samples in the batch.
+    is known everywhere. Both passes are in training mode and share their noise: the masks
+    of dropout and a variance fitted to the batch are the same for the weights w̃ and for
+    the gradient, and their state moves once. Batch normalisation in the decoder ties
+    samples to each other, for which the estimator does not hold: the gradient is then
+    the standard one.
 
     With `backward` the gradient Σ w̃ ∇log w is estimated, without bias, as the mean of
     ∇log w over so many samples, drawn by their weights w̃ (section 3 of Burda et al.).
-    All K pass the decoder once, and only those drawn pass it again and back. That needs
-    samples that do not depend on each other: with a decoder that has dropout or batch
-    normalisation, or a variance fitted to the batch, the gradient is that of all K.
+    All K pass the decoder once, and only those drawn pass it again and back. Of a decoder
+    with dropout or batch normalisation, or a variance fitted to the batch, another pass of
+    other samples is another function: the gradient is then that of all K.
 
     Args:
         samples: K, samples of z for each example.
@@ -69,7 +68,8 @@ class IWAE(Objective):
             return evidence
         model = probe()
         backward = self.backward if model.samples_are_independent else None
-        if self.gradient == "standard" and backward is None:
+        dreg = self.gradient == "dreg" and not model.samples_are_tied
+        if not dreg and backward is None:
             return evidence
         fixed = evidence._replace(
             z=ops.stop_gradient(evidence.z), log_qz=ops.stop_gradient(evidence.log_qz)
@@ -83,7 +83,7 @@ class IWAE(Objective):
                 _take(tensor, chosen) for tensor in (evidence.z, evidence.log_qz, weights)
             )
             evidence = evidence._replace(z=z, log_qz=log_qz, every=fixed)
-        if self.gradient == "dreg":
+        if dreg:
             # The same samples, but their gradient is multiplied by w̃ once more, and the
             # density of q has none by its own parameters.
             still = ops.stop_gradient(evidence.z)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_vae import models, posteriors, priors, schedules
+from keras_vae import models, posteriors, priors, schedules, zoo
 from keras_vae.export.signatures import signatures
 from keras_vae.posteriors import largest
 from tests.support import array, reference
@@ -86,6 +86,12 @@ class TestConditionalNormal:
             model.sample(3, condition=[0, 1, 2], seed=1),
             atol=1e-6,
         )
+
+    def test_a_preset(self, model, tmp_path):
+        zoo.save(model, tmp_path / "preset")
+        again = zoo.load(tmp_path / "preset", compile=False)
+        for loaded, saved in zip(again.prior.get_weights(), model.prior.get_weights()):
+            np.testing.assert_array_equal(loaded, saved)
 
     def test_an_exported_sample_takes_noise_and_condition(self, model, rng):
         signature = signatures(model)["sample"]

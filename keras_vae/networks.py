@@ -18,6 +18,8 @@ from keras_vae.layers import Conv2DTranspose, DepthToSpace, FeatureModulation, S
 
 NETWORKS = ("dense", "conv", "residual")
 STAGES = ("blocks", "compact", "strided")
+# Data is so everywhere here, whatever `keras.config.image_data_format()` says.
+LAST = {"data_format": "channels_last"}
 
 
 def build(
@@ -118,7 +120,7 @@ def dense_encoder(
     """Flatten, then a stack of dense layers. See `build`."""
     make = _Layers(seed)
     inputs, condition = _inputs(input_shape, condition_dim, "data")
-    x = _join(layers.Flatten()(inputs[0]), condition)
+    x = _join(layers.Flatten(**LAST)(inputs[0]), condition)
     for width in units:
         x = make.dense(width, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
@@ -169,7 +171,7 @@ def conv_encoder(
         drawn = make.dense(height * width)(condition)
         x = _join(x, layers.Reshape((height, width, 1))(drawn))
     x = make.stages_in(x, units, activation, blocks, condition)
-    x = _join(layers.Flatten()(x), condition)
+    x = _join(layers.Flatten(**LAST)(x), condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
@@ -272,6 +274,7 @@ class _Layers:
         return layers.Conv2D(
             channels,
             3,
+            **LAST,
             padding="same",
             activation=activation,
             kernel_initializer=self.initializer(),
@@ -279,7 +282,7 @@ class _Layers:
 
     def small_convolution(self, channels, activation):
         return layers.Conv2D(
-            channels, 2, activation=activation, kernel_initializer=self.initializer()
+            channels, 2, activation=activation, kernel_initializer=self.initializer(), **LAST
         )
 
     def halved(self, x, channels, activation):
@@ -288,7 +291,7 @@ class _Layers:
             return self.convolution(channels, activation)(SpaceToDepth()(x))
         if self.stages == "compact":
             return self.small_convolution(channels, activation)(
-                layers.ZeroPadding2D(((0, 1), (0, 1)))(SpaceToDepth()(x))
+                layers.ZeroPadding2D(((0, 1), (0, 1)), **LAST)(SpaceToDepth()(x))
             )
         return layers.Conv2D(channels, **self.strided(activation, self.initializer()))(x)
 
@@ -298,7 +301,7 @@ class _Layers:
             return DepthToSpace()(self.convolution(4 * channels, activation)(x))
         if self.stages == "compact":
             # Up looks back where down looked ahead: together they see to both sides.
-            x = layers.ZeroPadding2D(((1, 0), (1, 0)))(x)
+            x = layers.ZeroPadding2D(((1, 0), (1, 0)), **LAST)(x)
             return DepthToSpace()(self.small_convolution(4 * channels, activation)(x))
         initializer = initializers.HeUniform(next(self.seeds), upsampling=2)
         return Conv2DTranspose(channels, **self.strided(activation, initializer))(x)
@@ -308,6 +311,7 @@ class _Layers:
             "kernel_size": 4,
             "strides": 2,
             "padding": "same",
+            **LAST,
             "activation": activation,
             "kernel_initializer": initializer,
         }
@@ -329,7 +333,7 @@ class _Layers:
         """Stages that halve the resolution."""
         padding = _padding(x.shape[1:], len(units))
         if any(sum(pads) for pads in padding):
-            x = layers.ZeroPadding2D(padding)(x)
+            x = layers.ZeroPadding2D(padding, **LAST)(x)
         for channels, count in zip(units, _each_stage(blocks, units), strict=True):
             x = self.halved(x, channels, activation)
             x = self.residual(x, channels, activation, count)
@@ -349,7 +353,7 @@ class _Layers:
             x = self.doubled(x, channels, output_activation if last else activation)
         padding = _padding(input_shape, len(units))
         if any(sum(pads) for pads in padding):
-            x = layers.Cropping2D(padding)(x)
+            x = layers.Cropping2D(padding, **LAST)(x)
         return x
 
 

@@ -21,12 +21,15 @@ class Likelihood(keras.layers.Layer):
         depends_on_batch: whether the likelihood of one example depends on the others of
             its batch.
         missing: whether data may have missing values, marked NaN.
+        takes_logits: whether outputs are logits, so that a decoder must end without a
+            sigmoid or any other activation with bounds.
     """
 
     data_range: tuple[float, ...] | None = None
     is_density = True
     depends_on_batch = False
     missing = False
+    takes_logits = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})

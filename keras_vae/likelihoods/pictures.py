@@ -21,6 +21,7 @@ class PictureLoss(Likelihood):
 
     data_range = (0.0, 1.0)
     is_density = False
+    takes_logits = True
 
     def mean(self, outputs):
         return ops.sigmoid(ops.cast(outputs, "float32"))

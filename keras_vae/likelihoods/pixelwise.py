@@ -18,6 +18,8 @@ from keras_vae.training.noise import uniform
 class Bernoulli(Likelihood):
     """Independent binary pixels; the decoder's outputs are logits.
 
+    So the decoder ends without an activation: a sigmoid would be the second.
+
     Args:
         dynamic: treat grey values as probabilities and draw binary pixels from them in
             each training and evaluation step ("dynamic binarisation", Burda et al. 2016).
@@ -26,6 +28,7 @@ class Bernoulli(Likelihood):
     """
 
     data_range = (0.0, 1.0)
+    takes_logits = True
 
     def __init__(self, dynamic: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -79,14 +82,12 @@ class Normal(Likelihood):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        number = isinstance(variance, (int, float)) and not isinstance(variance, bool)
-        fixed = number and 0.0 < float(variance) < math.inf
-        if variance not in ("learned", "optimal") and not fixed:
+        if variance not in ("learned", "optimal") and not _is_variance(variance):
             raise ValueError(
                 "`variance` must be a positive number, 'learned' or 'optimal'. "
                 f"Received: variance={variance!r}"
             )
-        self.variance = variance
+        self._fixed = variance
         self.depends_on_batch = variance == "optimal"
         self.data_range = None if data_range is None else tuple(data_range)
         if variance == "learned":
@@ -98,6 +99,23 @@ class Normal(Likelihood):
             self.updates = self.add_weight(
                 shape=(), initializer="zeros", trainable=False, name="updates"
             )
+
+    @property
+    def variance(self):
+        """A number, "learned" or "optimal"; a number can be set to another one."""
+        return self._fixed
+
+    @variance.setter
+    def variance(self, variance):
+        if variance == self._fixed:
+            return
+        if not (_is_variance(variance) and _is_variance(self._fixed)):
+            raise ValueError(
+                "A fixed variance can be set to another positive number; for any other change "
+                "set the part: model.likelihood = likelihoods.Normal(...). "
+                f"Received: variance={variance!r} in place of {self._fixed!r}"
+            )
+        self._fixed = variance
 
     def log_var(self):
         """Current log σ² outside training, a float32 scalar."""
@@ -135,6 +153,11 @@ class Normal(Likelihood):
         }
 
 
+def _is_variance(value):
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    return number and not isinstance(value, bool) and 0.0 < float(value) < math.inf
+
+
 @register
 class LogCosh(Likelihood):
     """Pixels whose error t has the density e^(-log cosh(at)/a) / Z, Chen et al. 2019.
@@ -159,14 +182,16 @@ class LogCosh(Likelihood):
             raise ValueError(f"`a` must be a positive number. Received: a={a!r}")
         self.a = a
         self.data_range = None if data_range is None else tuple(data_range)
-        half = 1 / (2 * a)
-        self._log_z = math.lgamma(half) - math.lgamma(half + 0.5) - math.log(a)
-        self._log_z += 0.5 * math.log(math.pi)
+
+    def _log_z(self):
+        half = 1 / (2 * self.a)
+        log_z = math.lgamma(half) - math.lgamma(half + 0.5) - math.log(self.a)
+        return log_z + 0.5 * math.log(math.pi)
 
     def log_prob_each(self, x, outputs, training=False):
         t = ops.abs(x - ops.cast(outputs, "float32"))
         rest = (kernels.softplus(-2.0 * self.a * t) - math.log(2.0)) / self.a
-        return -(t + rest) - self._log_z
+        return -(t + rest) - self._log_z()
 
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
@@ -203,6 +228,10 @@ class Observed(Likelihood):
     @property
     def data_range(self):
         return self.inner.data_range
+
+    @property
+    def takes_logits(self):
+        return self.inner.takes_logits
 
     def log_prob_each(self, x, outputs, training=False):
         known = ops.logical_not(ops.isnan(x))

@@ -73,7 +73,7 @@ class AuxiliaryVAE(VAE):
         self.auxiliary_decoder = auxiliary_decoder
         self.auxiliary_prior = auxiliary_prior
         self.classifier = classifier
-        auxiliary_parts_fit(self)
+        self._check_parts()
         for layer, network in (
             (auxiliary_posterior, auxiliary_encoder),
             (auxiliary_prior, auxiliary_decoder),
@@ -81,8 +81,17 @@ class AuxiliaryVAE(VAE):
             if not layer.built:
                 layer.build(network.output_shape)
 
+    def _networks(self, encoder, decoder, posterior, prior, condition):
+        # What they take besides is checked when all parts are there.
+        return encoder, decoder
+
+    def _replaceable(self):
+        return {*super()._replaceable(), *OTHERS}
+
     def _check_parts(self):
-        """Done when all parts are there."""
+        # First called before all parts are there.
+        if hasattr(self, "classifier"):
+            auxiliary_parts_fit(self)
 
     @property
     def auxiliary_dim(self):

@@ -278,12 +278,15 @@ class Inference:
         return decoded.reshape(n, steps, *self.data_shape)
 
     def _function(self, name):
-        """One compiled function a model, kept; never part of what is saved."""
-        functions = self.__dict__.setdefault("_compiled_functions", {})
-        if name not in functions:
+        """One compiled function per model, kept until it changes; never part of what is saved."""
+        version = self.python_state
+        functions = self.__dict__.get("_compiled_functions")
+        if functions is None or functions[0] != version:
+            functions = self.__dict__["_compiled_functions"] = version, {}
+        if name not in functions[1]:
             function = functools.partial(self._tensor_function(name), self)
-            functions[name] = self.compile_function(function)
-        return functions[name]
+            functions[1][name] = self.compile_function(function)
+        return functions[1][name]
 
     def _tensor_function(self, name):
         return _FUNCTIONS[name]

@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_vae import _atomic
 from keras_vae._types import Array, Model, PathLike
-from keras_vae.zoo import allowed, hub, untrusted
+from keras_vae.zoo import allowed, hub, own, untrusted
 from keras_vae.zoo.description import (
     CONFIG,
     FORMAT,
@@ -80,7 +80,14 @@ def info(name: PathLike) -> Info:
         return Info(_metadata(files, path))
 
 
-def load(name: PathLike, weights: str | None = "pretrained", compile: bool = True) -> Model:
+def load(
+    name: PathLike,
+    weights: str | None = "pretrained",
+    compile: bool = True,
+    *,
+    trusted: bool = False,
+    custom_objects: dict[str, Any] | None = None,
+) -> Model:
     """A model, pretrained, on whatever backend Keras runs.
 
     Nothing in the files is executed, wherever they come from: a configuration may
@@ -95,6 +102,11 @@ def load(name: PathLike, weights: str | None = "pretrained", compile: bool = Tru
             `KERAS_HOME`; with `HF_HUB_OFFLINE=1` only that is used.
         weights: "pretrained", or None for the same architecture, fresh.
         compile: whether `fit` works at once, with Adam at 1e-3.
+        trusted: True for a file of your own, or of whom you trust as you trust a program:
+            its configuration may then name any class, and Keras imports the module of one
+            and runs the code of a `Lambda`.
+        custom_objects: dict of name to class or function of your own that the
+            configuration may name besides; nothing else is let in.
 
     Returns:
         `models.VAE`.
@@ -109,17 +121,19 @@ def load(name: PathLike, weights: str | None = "pretrained", compile: bool = Tru
     """
     if weights not in ("pretrained", None):
         raise ValueError(f"`weights` must be 'pretrained' or None. Received: weights={weights!r}")
+    wall = bool(trusted), own.expanded(custom_objects)
     if _is_archive(name):
         path = _atomic.absolute(name)
         with untrusted.unpacked(path) as files:
             config = _without_optimizers(_read_json(files, CONFIG, path))
-            model = _build_with_weights(config, files, path, weights, slots=True)
+            model = _build_with_weights(config, files, path, weights, wall, slots=True)
     else:
         path = folder(name)
         wanted = [CONFIG] + ([WEIGHTS] if weights else [])
         with _copied(path, METADATA, *wanted) as files:
             _check_hashes(files, path, wanted)
-            model = _build_with_weights(_read_json(files, CONFIG, path), files, path, weights)
+            config = _read_json(files, CONFIG, path)
+            model = _build_with_weights(config, files, path, weights, wall)
     if compile:
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
     return model
@@ -140,12 +154,12 @@ def _copied(path, *names):
     return untrusted.copied(path, names, follow=path.parent in _FOLDERS)
 
 
-def _build_with_weights(config, files, path, weights, slots=False):
+def _build_with_weights(config, files, path, weights, wall, slots=False):
     if not weights:
-        return _build(config, path / CONFIG)
+        return _build(config, path / CONFIG, *wall)
     with _weights_fit(path / WEIGHTS):
         numbers = untrusted.check_weights(files / WEIGHTS, slots)
-    model = _build(config, path / CONFIG, numbers)
+    model = _build(config, path / CONFIG, *wall, numbers)
     with _weights_fit(path / WEIGHTS):
         # Keras loads what it finds; here each number must find its place too.
         model.load_weights(files / WEIGHTS)
@@ -165,7 +179,7 @@ def save(
 ) -> Path:
     """Writes a model as a preset folder that `load` takes back.
 
-    The folder appears whole or not at all; one that was there is kept until
+    With classes of your own in it: `load(path, trusted=True)` or `custom_objects=`. The folder appears whole or not at all; one that was there is kept until
     the new one is complete.
 
     Args:
@@ -181,19 +195,28 @@ def save(
 
     Raises:
         TypeError: not a VAE.
-        ValueError: a part of the model is no class of Keras' or ours.
+        ValueError: a part of the model cannot be written or made again from what is.
         OSError: the folder cannot be written, or holds something that is no
             preset; what was there is still there.
     """
     if not _is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
     target = _atomic.absolute(path)
-    config = _without_optimizers(keras.saving.serialize_keras_object(model))
-    # A compiled model would carry the optimizer's slots in its weights.
-    twin = _build(json.loads(json.dumps(config)), target / CONFIG, model.count_params())
+    try:
+        config = _without_optimizers(keras.saving.serialize_keras_object(model))
+        text = json.dumps(config, indent=1) + "\n"
+    except Exception as error:
+        raise ValueError(
+            "A part of the model cannot be written as a configuration: a class of one's own needs "
+            f"`get_config`. Received: {type(error).__name__}: {error}"
+        ) from error
+    # A compiled model would carry the optimizer's slots in its weights. The caller's own classes
+    # are no stranger's.
+    numbers = model.count_params()
+    twin = _build(json.loads(text), target / CONFIG, True, own.objects(model), numbers)
     twin.set_weights(model.get_weights())
     with _atomic.folder(target, {METADATA, RECIPE}, "preset") as new:
-        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (new / CONFIG).write_text(text, encoding="utf-8")
         _save_weights(twin, new / WEIGHTS)
         if golden is not None:
             np.savez_compressed(new / GOLDEN, **golden_values(model, *golden))
@@ -320,13 +343,16 @@ def _without_optimizers(config):
     return config
 
 
-def _build(config, path, numbers=untrusted.MOST_NUMBERS // 2):
+def _build(config, path, trusted=False, objects=None, numbers=untrusted.MOST_NUMBERS // 2):
     """The model of a configuration, which is checked before anything is made of it."""
-    allowed.check_config(config, path)
+    if not trusted:
+        allowed.check_config(config, path, objects or ())
     try:
         # Some room, as a part may be made twice before it finds its place.
         with untrusted.budget(2 * numbers + 2**16):
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            model = keras.saving.deserialize_keras_object(
+                config, custom_objects=objects, safe_mode=not trusted
+            )
     except untrusted.Exhausted as error:
         raise _no_fit(error, path) from error
     except Exception as error:

@@ -195,7 +195,7 @@ def _write_request(work, model, request, arrays, calibration):
         model = model._with(objective=None)
     request = {**request, **_own_objects(model)}
     try:
-        zoo.save(model, work / "model")
+        zoo.save(model, work / "model", trusted=True)
     except ValueError as error:
         raise ExportError(
             "The conversion runs in a process of its own, to which the model goes as a file. "

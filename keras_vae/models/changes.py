@@ -58,6 +58,11 @@ class PythonState:
             self._watched = self._constants()
         return self.version
 
+    def accept(self):
+        """Takes changes for what the model did itself, in a call of one of the functions."""
+        if self._changed():
+            self._watched = self._constants()
+
     def _changed(self):
         try:
             for attributes, read, before in self._watched:

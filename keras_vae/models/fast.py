@@ -181,6 +181,8 @@ class Chunk:
         resident = self.model._resident
         whole = len(rows) // resident.batch_size
         self.logs, *state = self.run(resident, rows, whole, *state)
+        # A part that counts its calls changes itself, each time.
+        self.model.accept_python_state()
         last = {name: values[-1] for name, values in self.logs.items()}
         return (last, *state) if state else last
 

@@ -139,6 +139,10 @@ class Fitting:
             self.__dict__["_python_state"] = PythonState(self)
         return self.__dict__["_python_state"].current()
 
+    def accept_python_state(self):
+        """Has `python_state` stay what it is, though a function may have changed the model."""
+        self.__dict__["_python_state"].accept()
+
     def make_train_function(self, force=False):
         """Keras' own function of a batch, or of a chunk where the data is on the device."""
         # The function of the last `fit` may be of the other kind.
@@ -292,7 +296,10 @@ class _Batch:
             self.model._trains_what_it_was_compiled_for()
             self.model.make_train_function(force=True)
             return self.model.train_function(*arguments)
-        return self.function(*arguments)
+        results = self.function(*arguments)
+        # A part that counts its calls changes itself, each time.
+        self.model.accept_python_state()
+        return results
 
 
 def check_batch_size(batch_size):

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, distributions
+from keras_vae import _checks
+from keras_vae.distributions import as_numpy
 from keras_vae.models.checks import bound_exists
 from keras_vae.models.probes import squared_jacobian
 from keras_vae.training import kernels
@@ -55,7 +56,7 @@ class Inference:
         """
         x, condition = self._checked(x, condition)
         parameters = self._batched("infer", batch_size, x, condition)
-        return distributions.as_numpy.Arrays(
+        return as_numpy.Arrays(
             self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters))
         )
 
@@ -307,7 +308,9 @@ class Inference:
         parts = [_pad(part, size) for part in parts if part is not None]
         if noise is not None:
             parts.insert(0, noise)
-        return self._function(name)(*parts)
+        results = self._function(name)(*parts)
+        self.accept_python_state()
+        return results
 
     def _padded(self, name, size, parts):
         results = self._begun(name, size, parts)

@@ -21,6 +21,7 @@ _KINDS = {
     "objective": (objectives.Objective, "`objectives.ELBO()`"),
     "condition": (conditions.Condition, "`conditions.Labels(10)`"),
 }
+_CALLED = {"prior": "log_prob", "objective": "__call__", "condition": "encode"}
 # A decoder under a likelihood of logits must reach them: ±5 is a probability of 0.007 or 0.993.
 _LOGIT = 5.0
 _FAR = 50.0
@@ -114,7 +115,9 @@ def checked(name, part):
             f"`{name}` must be an instance, not a class: {example}. Received: {part.__name__}"
         )
     # A class of one's own need not have our base.
-    if {"prior": "distribution", "objective": "terms", "condition": "encode"}[name] in dir(part):
+    if not isinstance(part, (str, bool, int, float, dict, list, tuple)) and callable(
+        getattr(part, _CALLED[name], None)
+    ):
         return part
     raise ValueError(f"`{name}` must be one of ours, such as {example}. Received: {part!r}")
 

@@ -28,6 +28,7 @@ PARTS = (
     "directions",
 )
 
+_UNSET = object()
 _ATTRIBUTES = frozenset({*PARTS, "posterior_layer"} - {"posterior"})
 
 
@@ -116,8 +117,12 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return parts.encoder(encoder, decoder.output_shape[1:], dim), decoder
 
     def __setattr__(self, name, value):
-        # Before there is `trackers`, the constructor is at work.
-        if name in self._replaceable() and "trackers" in self.__dict__:
+        # Before there is `trackers`, the constructor is at work; a subclass sets its own later.
+        if (
+            "trackers" in self.__dict__
+            and name in self._replaceable()
+            and getattr(self, name, _UNSET) is not _UNSET
+        ):
             self._replace(name, value)
         else:
             super().__setattr__(name, value)

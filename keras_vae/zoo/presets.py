@@ -176,10 +176,12 @@ def save(
     metadata: dict[str, Any] | None = None,
     golden: tuple[Array, ...] | None = None,
     files: dict[str, str | bytes] | None = None,
+    *,
+    trusted: bool = False,
 ) -> Path:
     """Writes a model as a preset folder that `load` takes back.
 
-    With classes of your own in it: `load(path, trusted=True)` or `custom_objects=`. The folder appears whole or not at all; one that was there is kept until
+    The folder appears whole or not at all; one that was there is kept until
     the new one is complete.
 
     Args:
@@ -189,13 +191,16 @@ def save(
         golden: `(x,)` or `(x, condition)`, a few inputs whose posterior means,
             reconstructions and log-densities are kept for comparison.
         files: dict of name to bytes or text that go into the folder as well.
+        trusted: True where classes of your own are in the model: the preset is then loaded
+            by `load(path, trusted=True)`, or with `custom_objects=`, where they are.
 
     Returns:
         The path, a `pathlib.Path`.
 
     Raises:
         TypeError: not a VAE.
-        ValueError: a part of the model cannot be written or made again from what is.
+        ValueError: a part of the model is no class of Keras' or ours, and it is not `trusted`;
+            or it cannot be written, or made again from what is.
         OSError: the folder cannot be written, or holds something that is no
             preset; what was there is still there.
     """
@@ -210,9 +215,16 @@ def save(
             "A part of the model cannot be written as a configuration: a class of one's own needs "
             f"`get_config`. Received: {type(error).__name__}: {error}"
         ) from error
-    # A compiled model would carry the optimizer's slots in its weights. The caller's own classes
-    # are no stranger's.
+    if not trusted:
+        try:
+            allowed.check_config(json.loads(text), target / CONFIG)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. To write a preset that only those load who trust it and have its "
+                "classes: zoo.save(model, path, trusted=True)"
+            ) from error
     numbers = model.count_params()
+    # A compiled model would carry the optimizer's slots in its weights.
     twin = _build(json.loads(text), target / CONFIG, True, own.objects(model), numbers)
     twin.set_weights(model.get_weights())
     with _atomic.folder(target, {METADATA, RECIPE}, "preset") as new:

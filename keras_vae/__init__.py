@@ -21,6 +21,7 @@ from keras_vae import (
     priors,
     quantizers,
     schedules,
+    testing,
     zoo,
 )
 from keras_vae._version import __version__
@@ -47,5 +48,6 @@ __all__ = [
     "priors",
     "quantizers",
     "schedules",
+    "testing",
     "zoo",
 ]

@@ -1,4 +1,4 @@
-"""Files and folders that are replaced whole or not at all."""
+"""Atomic replacement of files and folders."""
 
 import contextlib
 import errno
@@ -9,16 +9,16 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: there two processes had better not save to one folder.
+except ImportError:  # Windows has no lock: two processes should not save to one folder.
     fcntl = None
 
 
 @contextlib.contextmanager
 def file(path):
-    """A new file to write, which takes the place of `path` when written.
+    """Yields a new file, which replaces `path` when the block ends without an error.
 
-    It lies in a hidden folder beside `path` and has its name, as some writers
-    choose a format by the ending.
+    It is in a hidden folder beside `path` and has the same name, because some writers
+    choose a format by the suffix.
     """
     path = Path(path)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
@@ -28,15 +28,15 @@ def file(path):
 
 
 def write_text(path, text):
-    """Writes a text file whole or not at all."""
+    """Writes a text file atomically."""
     with file(path) as new:
         new.write_text(text, encoding="utf-8")
 
 
 def reserve(folder, size):
-    """Raises an OSError where a folder's disk has no room for `size` bytes.
+    """Raises an OSError if the disk of a folder has less than `size` bytes free.
 
-    HDF5 does not survive a disk that is full: it ends the process, or says something else.
+    On a full disk HDF5 ends the process, or raises a misleading error.
     """
     free = shutil.disk_usage(folder).free
     if free < size:
@@ -49,10 +49,10 @@ def reserve(folder, size):
 
 @contextlib.contextmanager
 def folder(path, marks, kind):
-    """A new folder to fill, which takes the place of `path` when filled.
+    """Yields a new folder, which replaces `path` when the block ends without an error.
 
-    Only an empty folder, or one that holds one of the files `marks`, which make
-    it a `kind`, is replaced.
+    Only an empty folder is replaced, or one with a file of `marks`, which identify a
+    `kind` of folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path.parent):
@@ -64,7 +64,7 @@ def folder(path, marks, kind):
         new.chmod(0o755)
         old = _previous(path)
         with _locked(path.parent):
-            # Another process may have saved, or died while it did, since the check.
+            # Since the check another process may have saved, or died while saving.
             _recover(path)
             _check_replaceable(path, marks, kind)
             if path.exists():
@@ -82,9 +82,9 @@ def folder(path, marks, kind):
 
 @contextlib.contextmanager
 def _locked(folder):
-    """Waits until no other process is in the middle of replacing something in a folder.
+    """Holds a lock on a folder while something in it is replaced.
 
-    The lock is the folder's own and ends with the process: no file is left behind.
+    The lock is on the folder itself and ends with the process: there is no lock file.
     """
     handle = None
     if fcntl is not None:
@@ -99,7 +99,7 @@ def _locked(folder):
 
 
 def _check_replaceable(path, marks, kind):
-    """Refuses to take the place of anything but what was saved the same way."""
+    """Raises `FileExistsError` if `path` is anything but an earlier save of this kind."""
     if path.is_dir():
         names = {file.name for file in path.iterdir()}
         if not names or names & marks:
@@ -113,7 +113,7 @@ def _check_replaceable(path, marks, kind):
 
 
 def absolute(path):
-    """A path whose last part is a name: "." has none."""
+    """An absolute path: its last part is a name, unlike that of "."."""
     return Path(os.path.abspath(path))
 
 
@@ -122,15 +122,15 @@ def _previous(path):
 
 
 def recover(path):
-    """Puts back what a save was interrupted in the middle of replacing."""
-    # A save that goes on right now has the lock, and is waited for.
+    """Restores the previous folder after an interrupted save."""
+    # A running save holds the lock.
     if _previous(path).is_dir():
         with _locked(path.parent):
             _recover(path)
 
 
 def settled(path):
-    """Whether something is there, once no process is in the middle of replacing it."""
+    """Whether `path` exists; waits while another process replaces it."""
     while True:
         recover(path)
         if path.exists():

@@ -1,4 +1,4 @@
-"""Conditions y: what a conditional model is told beside the data."""
+"""Conditions y of conditional models: labels and attributes."""
 
 import difflib
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from keras_vae._registry import register
 
 
 class Condition:
-    """Base class: how conditions are checked and turned into vectors.
+    """Base class: checks conditions and encodes them as vectors.
 
     Attributes:
-        dim: length of the vector that encoder and decoder see.
-        names: a tuple of names, one for each class or attribute, or None.
-        optional: whether examples may have none.
-        are_labels: whether a condition is one integer, not a vector.
+        dim: length of the vector that is an input of encoder and decoder.
+        names: a tuple of names, one per class or attribute, or None.
+        optional: whether examples may have no condition.
+        are_labels: whether a condition is an integer and not a vector.
     """
 
     optional = False
@@ -32,15 +32,15 @@ class Condition:
         self.names = None if names is None else tuple(names)
 
     def check(self, y, n):
-        """Conditions as a clean array for `n` examples, or a ValueError."""
+        """Returns the conditions of `n` examples as an array; raises `ValueError`."""
         raise NotImplementedError
 
     def encode(self, y):
-        """Vectors `(n, dim)`, float32, from checked conditions."""
+        """Encodes checked conditions as float32 vectors `(n, dim)`."""
         raise NotImplementedError
 
     def index(self, name):
-        """Position of a named class or attribute; near names when unknown."""
+        """Index of a named class or attribute; an error suggests similar names."""
         if self.names is None:
             raise ValueError(
                 "The model's conditions have no names: build it with "
@@ -63,7 +63,7 @@ class Condition:
 
 @register
 class Labels(Condition):
-    """Integer class labels, seen by the networks as one-hot vectors.
+    """Integer class labels; the networks see one-hot vectors.
 
     Args:
         num_classes: number of classes; labels run from 0 to `num_classes - 1`.
@@ -96,8 +96,8 @@ class Labels(Condition):
         return y.astype("int32")
 
     def encode(self, y):
-        # Rows of a table: `one_hot` in an int8 TFLite file writes its ones in one scale
-        # and reads them in another.
+        # Rows of a table, because an int8 TFLite file writes the ones of `one_hot` with one
+        # scale and reads them with another.
         table = ops.eye(self.num_classes, dtype="float32")
         return ops.take(table, ops.cast(ops.reshape(y, (-1,)), "int32"), axis=0)
 
@@ -107,7 +107,7 @@ class Labels(Condition):
 
 @register
 class OptionalLabels(Labels):
-    """Labels that may be missing: -1, whose vector is all zeros.
+    """Labels that may be missing (-1, encoded as zeros).
 
     Args: as `Labels`.
     """
@@ -117,9 +117,8 @@ class OptionalLabels(Labels):
     def check(self, y, n):
         y = np.asarray(y)
         missing = y == -1 if y.dtype.kind in "if" else np.zeros(y.shape, bool)
-        # Those that are there are checked as any labels.
-        found = super().check(np.where(missing, 0, y).astype(y.dtype), n)
-        return np.where(missing.reshape(-1), -1, found).astype("int32")
+        labels = super().check(np.where(missing, 0, y).astype(y.dtype), n)
+        return np.where(missing.reshape(-1), -1, labels).astype("int32")
 
     def encode(self, y):
         table = ops.concatenate(
@@ -130,7 +129,7 @@ class OptionalLabels(Labels):
 
 @register
 class Attributes(Condition):
-    """Vectors of attributes, seen by the networks as they are.
+    """Vectors of attributes, which the networks see unchanged.
 
     Args:
         dim: length of the vectors.

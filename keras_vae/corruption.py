@@ -1,8 +1,8 @@
-"""Corruptions T(x): what a denoising autoencoder sees in place of the data.
+"""Corruptions T(x): the input of a denoising autoencoder in place of x.
 
 A corruption is a function of data and noise: `transform(x, noise)`. In training the
-model's own seed draws the noise; `corrupt(x, seed)` draws it with NumPy, the same on
-every backend, to measure and to show.
+model's seed draws the noise; `corrupt(x, seed)` draws it with NumPy, the same on every
+backend, for evaluation and figures.
 """
 
 import math
@@ -16,26 +16,26 @@ from keras_vae.training import noise
 
 
 class Corruption:
-    """Base class."""
+    """Base class of the corruptions."""
 
-    # Whether noise is standard normal, or uniform in [0, 1).
+    # Whether the noise is standard normal; else uniform in [0, 1).
     normal = False
 
     def transform(self, x, noise):
-        """Data corrupted by noise of its shape, tensors in and out."""
+        """Corrupts data with noise of the same shape; tensors in and out."""
         raise NotImplementedError
 
     def noise(self, shape, seed):
-        """What `transform` takes, from an int or a `keras.random.SeedGenerator`."""
+        """Draws noise for `transform`; `seed`: an int or a `keras.random.SeedGenerator`."""
         draw = noise.normal if self.normal else noise.uniform
         return draw(shape, seed)
 
     def __call__(self, x, seed):
-        """Corrupted data: tensors in and out, inside a training step."""
+        """Corrupts data in a training step; tensors in and out."""
         return self.transform(x, self.noise(ops.shape(x), seed))
 
     def corrupt(self, x, seed=0):
-        """Corrupted data: NumPy in and out, the same on every backend.
+        """Corrupts data; NumPy in and out, the same on every backend.
 
         Args:
             x: data `(n, ...)`.
@@ -55,7 +55,7 @@ class Corruption:
 
 @register
 class Gaussian(Corruption):
-    """x + σ ε: normal noise on every value, which may leave the data's range.
+    """x + σ ε: normal noise on each value; the result may leave the range of the data.
 
     Args:
         stddev: σ, at least 0.
@@ -80,7 +80,7 @@ class Gaussian(Corruption):
 
 @register
 class Masking(Corruption):
-    """Each value is 0 with a probability, and else as it was.
+    """Sets each value to 0 with probability `rate`.
 
     Args:
         rate: the probability, from 0 to 1.
@@ -101,7 +101,7 @@ class Masking(Corruption):
 
 @register
 class SaltAndPepper(Corruption):
-    """Each value is replaced with a probability, by `low` or by `high` equally often.
+    """Replaces each value with probability `rate`, by `low` or by `high` equally often.
 
     Args:
         rate: the probability, from 0 to 1.
@@ -133,11 +133,11 @@ def _probability(rate):
 
 
 def get(identifier: str | Corruption) -> Corruption:
-    """A corruption from its name, itself or its Keras configuration.
+    """A corruption by its name or its Keras configuration.
 
     Args:
         identifier: "gaussian", "masking", "salt_and_pepper", a `Corruption`, or the dict
-            that `keras.saving.serialize_keras_object` makes of one.
+            that `keras.saving.serialize_keras_object` returns for one.
 
     Raises:
         ValueError: unknown name.

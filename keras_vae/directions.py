@@ -1,4 +1,4 @@
-"""Directions of attributes in a latent space that knows nothing of them."""
+"""Directions of attributes in the latent space of an unconditional model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +13,15 @@ from keras_vae.conditions import Attributes
 
 @register
 class Directions(keras.layers.Layer):
-    """One vector for each attribute: the mean code with it minus that without it.
+    """One vector per attribute: the mean code with it minus the mean code without it.
 
     Larsen et al., "Autoencoding beyond Pixels using a Learned Similarity
-    Metric", 2016. Attributes that go together in the data, such as lipstick and
-    make-up, have directions that go together too.
+    Metric", 2016. Attributes that are correlated in the data, such as lipstick and
+    make-up, have similar directions.
 
     Args:
         latent_dim: number of latent dimensions d.
-        names: the k attributes.
+        names: names of the k attributes.
     """
 
     def __init__(self, latent_dim: int, names: Sequence[str], **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class Directions(keras.layers.Layer):
         return self.attributes.names
 
     def fit(self, codes, y):
-        """Finds the directions.
+        """Estimates the directions from codes and attributes.
 
         Args:
             codes: posterior means `(n, d)`.
@@ -67,7 +67,7 @@ class Directions(keras.layers.Layer):
         self.vectors.assign((with_it - without).astype("float32"))
 
     def vector(self, name):
-        """The direction of a named attribute, `(d,)` NumPy; near names when unknown."""
+        """The direction of an attribute, `(d,)` NumPy; an error suggests similar names."""
         return ops.convert_to_numpy(self.vectors)[self.attributes.index(name)]
 
     def get_config(self):

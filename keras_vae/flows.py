@@ -1,7 +1,7 @@
 """Normalizing flows: invertible maps of codes and their log-determinants.
 
-A flow is called with z `(..., d)` and gives where z goes, `(..., d)`, and the
-log-determinant log|det ∂z'/∂z| `(...)`, in nats.
+A flow is a function from z `(..., d)` to z' `(..., d)` and the log-determinant
+log|det ∂z'/∂z| `(...)`, in nats.
 """
 
 import itertools
@@ -16,6 +16,8 @@ from keras_vae._registry import register
 from keras_vae._types import Tensor
 
 KINDS = ("planar", "radial")
+# Beside ‖w‖² of a planar flow.
+_EPSILON = 1e-12
 
 
 def _dot(a, b):
@@ -25,8 +27,8 @@ def _dot(a, b):
 class Planar:
     """z' = z + û tanh(wᵀz + b), Rezende & Mohamed 2015.
 
-    û = u + (softplus(wᵀu) - 1 - wᵀu) w/‖w‖² keeps wᵀû above -1, without which it
-    is not invertible.
+    û = u + (softplus(wᵀu) - 1 - wᵀu) w/‖w‖² keeps wᵀû above -1, which makes the map
+    invertible. As w may be 0, the division is by ‖w‖² + ε.
 
     Args:
         u, w: arrays `(n, d)`.
@@ -34,16 +36,19 @@ class Planar:
     """
 
     def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
-        along = _dot(w, u)
-        self.constrained = ops.softplus(along) - 1.0
-        self.u = u + (self.constrained - along) * w / (_dot(w, w) + 1e-12)
+        along, positive = _dot(w, u), ops.softplus(_dot(w, u))
+        squared = _dot(w, w) + _EPSILON
+        self.u = u + (positive - 1.0 - along) * w / squared
+        # 1 + wᵀû with that ε, as a sum that loses no digits: the softplus is positive, and the
+        # other term is 0 but for a w near 0.
+        self.slope = _dot(w, w) / squared * positive + _EPSILON / squared * (1.0 + along)
         self.w, self.b = w, b
 
     def __call__(self, z):
         h = ops.tanh(_dot(self.w, z) + self.b)
-        # û·w is `constrained`: written so, the determinant is positive to the last bit.
-        det = 1.0 + (1.0 - ops.square(h)) * self.constrained
-        return z + self.u * h, ops.squeeze(ops.log(det), -1)
+        # 1 + (1 - h²) wᵀû as a sum of positive terms; softplus(wᵀu) underflows below -100.
+        det = ops.square(h) + (1.0 - ops.square(h)) * self.slope
+        return z + self.u * h, ops.squeeze(ops.log(ops.maximum(det, 1e-30)), -1)
 
     @staticmethod
     def size(d):
@@ -59,8 +64,8 @@ class Planar:
 class Radial:
     """z' = z + β̂ h (z - c), h = 1 / (α + ‖z - c‖), Rezende & Mohamed 2015.
 
-    α = softplus(a), and β̂ = softplus(b) - α keeps it above -α, without which it is
-    not invertible.
+    α = softplus(a), and β̂ = softplus(b) - α is above -α, which makes the map
+    invertible.
 
     Args:
         center: c, array `(n, d)`.
@@ -96,10 +101,10 @@ class Radial:
 
 @register
 class MADE(keras.layers.Layer):
-    """Masked autoencoder: outputs i depend on inputs before i only.
+    """Masked autoencoder: output i depends only on the inputs before i.
 
     Germain et al., "MADE: Masked Autoencoder for Distribution Estimation", 2015, with
-    one hidden layer and a context that every output sees.
+    one hidden layer and a context, on which all outputs depend.
 
     Args:
         dim: number of inputs d.
@@ -145,10 +150,10 @@ class MADE(keras.layers.Layer):
 
     def call(self, z, context):
         inwards, outwards = self._masks
-        told = ops.matmul(context, self.context_in) + self.bias_in
-        hidden = ops.tanh(ops.matmul(z, self.kernel_in * inwards) + told)
-        told = ops.matmul(context, self.context_out) + self.bias_out
-        out = ops.matmul(hidden, self.kernel_out * outwards) + told
+        shift = ops.matmul(context, self.context_in) + self.bias_in
+        hidden = ops.tanh(ops.matmul(z, self.kernel_in * inwards) + shift)
+        shift = ops.matmul(context, self.context_out) + self.bias_out
+        out = ops.matmul(hidden, self.kernel_out * outwards) + shift
         return tuple(ops.split(out, self.outputs, axis=-1))
 
     def get_config(self):
@@ -163,9 +168,9 @@ class MADE(keras.layers.Layer):
 
 
 class Autoregressive:
-    """z' = σz + (1 - σ)m, (m, σ) = MADE(z, context), then the order reversed.
+    """z' = σz + (1 - σ)m with (m, σ) = MADE(z, context), then a reversal of the order.
 
-    Kingma et al. 2016. Its log-determinant is Σ log σ; the reversal has none.
+    Kingma et al. 2016. The log-determinant is Σ log σ; that of the reversal is 0.
 
     Args:
         made: a `MADE` of two outputs.
@@ -177,7 +182,7 @@ class Autoregressive:
 
     def _parameters(self, z):
         m, s = self.made(z, self.context)
-        # Gates start nearly open, as the paper has them: the flow near the identity.
+        # As in the paper, gates start nearly open: the flow starts near the identity.
         return m, s + 2.0
 
     def __call__(self, z):
@@ -187,7 +192,7 @@ class Autoregressive:
         return ops.flip(gate * z + (1.0 - gate) * m, axis=-1), log_det
 
     def inverse(self, z):
-        """Where z came from, one dimension after another, and log|det| of the way there."""
+        """The inverse, one dimension at a time, and log|det| of the forward map."""
         moved = ops.flip(z, axis=-1)
         z = ops.zeros_like(moved)
         for _ in range(moved.shape[-1]):
@@ -202,13 +207,13 @@ class Coupling(keras.layers.Layer):
     """z' = b z + (1 - b) (z e^s + t), (s, t) = network(b z): an affine coupling layer.
 
     Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017. b keeps
-    every second dimension, from which the network of two hidden ReLU layers scales and
-    shifts the others. log|det| = Σ (1 - b) s, where s stays inside ±`MAX_LOG_SCALE`. It
+    every second dimension; a network of these with two hidden ReLU layers gives scale and
+    shift of the others. log|det| = Σ (1 - b) s, and s is bounded to ±`MAX_LOG_SCALE`. It
     starts as the identity.
 
     Args:
         dim: number of dimensions d.
-        parity: 0 or 1, the first dimension that is kept.
+        parity: 0 or 1, the index of the first dimension that b keeps.
         units: width of the hidden layers.
         seed: int for the initial weights, or None.
 
@@ -247,7 +252,7 @@ class Coupling(keras.layers.Layer):
         return z * ops.exp(log_scale) + shift, ops.sum(log_scale, axis=-1)
 
     def inverse(self, z):
-        """Where z came from, and log|det| of the way there."""
+        """The inverse, and log|det| of the forward map."""
         log_scale, shift = self._scale_and_shift(z)
         return (z - shift) * ops.exp(-log_scale), ops.sum(log_scale, axis=-1)
 

@@ -1,7 +1,7 @@
-"""Initial weights drawn with NumPy: by seed, the same on every backend.
+"""Initial weights drawn with NumPy: equal seeds give equal weights on every backend.
 
-Keras' own draw from the backend: equal seeds differ between backends, and under
-JAX every shape compiles a program of its own, which takes seconds a model.
+Keras' initializers draw on the backend: equal seeds differ between backends, and JAX
+compiles a program per shape, which takes seconds per model.
 """
 
 import random
@@ -18,8 +18,8 @@ class GlorotUniform(keras.initializers.Initializer):
     """Uniform in ±√(6 / (fan_in + fan_out)), Glorot & Bengio 2010.
 
     Args:
-        seed: int; None draws one, which `keras.utils.set_random_seed` decides.
-            Like Keras', an initializer gives the same values at every call.
+        seed: int, or None for one that follows from `keras.utils.set_random_seed`.
+            As in Keras, an initializer returns the same values at each call.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -43,8 +43,8 @@ class HeUniform(GlorotUniform):
 
     Args:
         seed: see `GlorotUniform`.
-        upsampling: stride of a transposed convolution, whose outputs each see one
-            in upsampling² of the kernel's values only; None for other layers.
+        upsampling: stride of a transposed convolution, where each output depends on
+            1 / upsampling² of the kernel; None for other layers.
     """
 
     def __init__(self, seed: int | None = None, upsampling: int | None = None) -> None:
@@ -66,14 +66,14 @@ class HeUniform(GlorotUniform):
 
 
 def seeds(seed):
-    """An endless series of seeds for the layers of a model, or of None."""
+    """An endless iterator of seeds for the layers of a model; of None if `seed` is None."""
     sequence = None if seed is None else np.random.SeedSequence(seed)
     while True:
         yield None if seed is None else int(sequence.spawn(1)[0].generate_state(1)[0])
 
 
 class StandardNormal(keras.initializers.Initializer):
-    """Standard normal numbers, drawn with NumPy: by seed, the same on every backend."""
+    """Standard normal numbers."""
 
     def __init__(self, seed: int | None) -> None:
         self.glorot = GlorotUniform(seed)
@@ -86,7 +86,7 @@ class StandardNormal(keras.initializers.Initializer):
 
 
 class CentredNormal(StandardNormal):
-    """The same, less their mean over the first axis."""
+    """Standard normal numbers minus their mean over the first axis."""
 
     def draw(self, shape):
         drawn = super().draw(shape)

@@ -18,7 +18,7 @@ from keras_vae.training import kernels
 class Sampling(keras.layers.Layer):
     """Reparameterised sample z = mean + exp(log_var / 2) · noise.
 
-    For models that you wire yourself; `VAE` draws through its posterior.
+    For your own Keras models; `models.VAE` samples from its posterior.
 
     Args:
         seed: an int or None.
@@ -42,7 +42,7 @@ class Sampling(keras.layers.Layer):
 
 
 class _Blocks(keras.layers.Layer):
-    """A layer that trades resolution for channels in blocks of size × size."""
+    """Base class: exchanges resolution and channels in blocks of size × size."""
 
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -56,10 +56,10 @@ class _Blocks(keras.layers.Layer):
 class SpaceToDepth(_Blocks):
     """Moves blocks of pixels into channels: `(n, h, w, c)` to `(n, h/s, w/s, s²c)`.
 
-    Followed by an ordinary convolution it is a strided one (a k × k kernel
-    covers the input of a sk × sk kernel of stride s). Gradients of Keras' own
-    transposed convolutions are several times slower under XLA on a CPU; those of
-    stride-1 convolutions are not. Shi et al. 2016.
+    With a following convolution it is a strided convolution (a k × k kernel covers
+    the input of an sk × sk kernel of stride s). Under XLA on a CPU the gradients of
+    Keras' transposed convolutions are several times slower than those of stride-1
+    convolutions. Shi et al. 2016.
 
     Args:
         size: side s of a block; it must divide the height and the width.
@@ -112,11 +112,11 @@ class DepthToSpace(_Blocks):
 
 @register
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras' own layer, faster: on PyTorch, and with JAX on a CPU.
+    """Keras' layer with a faster kernel on PyTorch and on JAX with a CPU.
 
-    Where the kernel's size less the stride is even and the padding is "same", as with
-    4 × 4 and 2; anything else is Keras' in full. JAX on a CPU differentiates it backwards
-    only (`jax.grad`, `jax.jacrev`), not forwards (`jax.jvp`, `jax.jacfwd`).
+    The faster kernel needs padding "same" and an even difference of kernel size and stride,
+    as with 4 × 4 and 2; other cases use Keras' kernel. JAX on a CPU differentiates it in
+    reverse mode only (`jax.grad`, `jax.jacrev`, not `jax.jvp`, `jax.jacfwd`).
     """
 
     def call(self, inputs):
@@ -141,12 +141,11 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 class FeatureModulation(keras.layers.Layer):
     """Feature-wise linear modulation: x · (1 + scale(y)) + shift(y), FiLM.
 
-    Scale and shift are one linear map of the condition and one number for each
-    channel, so that a condition can switch on what a convolution has drawn.
+    Scale and shift are a linear map of the condition, one number per channel.
     Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer",
     2018.
 
-    It starts as the identity: what a condition does is learned, not undone.
+    It starts as the identity.
 
     Call arguments: `[x, y]`, features `(n, h, w, c)` and conditions `(n, k)`.
     Returns `(n, h, w, c)`.
@@ -175,23 +174,21 @@ class FeatureModulation(keras.layers.Layer):
 
 @register
 class Augment(keras.layers.Layer):
-    """Pictures seen a little differently at every call, so that a classifier of
-    them must read what is drawn and not single pixels.
+    """Random augmentation of pictures, differentiable in the pictures.
 
-    Each picture is flipped with probability 1/2, softened, made brighter or
-    darker, and given normal noise, by amounts of its own; the batch is shifted
-    by one random offset. Differentiable in the pictures.
+    Each picture is flipped with probability 1/2, blurred, changed in contrast and given
+    normal noise, by random amounts of its own; the batch is shifted by one random offset.
+    A classifier with it depends on shapes rather than on single pixels.
 
     Args:
         shift: largest offset in pixels.
-        blur: largest share of a picture that is softened with a 5 x 5 binomial
-            filter, 0 to 1.
+        blur: largest weight of the picture after a 5 x 5 binomial filter, 0 to 1.
         contrast: largest relative change of the contrast around mid-grey.
         noise: largest standard deviation of the noise.
         seed: an int or None.
 
-    Call arguments: pictures `(n, h, w, c)` and `training`; without `training`
-    they come back as they are.
+    Call arguments: pictures `(n, h, w, c)` and `training`; without `training` the
+    output is the input.
     """
 
     def __init__(
@@ -219,7 +216,7 @@ class Augment(keras.layers.Layer):
 
         x = ops.where(each(0.0, 1.0) < 0.5, ops.flip(x, axis=2), x)
         if self.blur:
-            # Half of the pictures stay as sharp as they are.
+            # Half of the pictures are not blurred.
             share = self.blur * ops.maximum(each(-1.0, 1.0), 0.0)
             x = x + share * (_softened(x) - x)
         x = 0.5 + (x - 0.5) * each(1.0 - self.contrast, 1.0 + self.contrast)
@@ -254,7 +251,7 @@ class Augment(keras.layers.Layer):
 def _softened(x):
     """x after a 5 x 5 binomial filter."""
     weights = np.array([1, 4, 6, 4, 1], "float32") / 16
-    # One full convolution: slices and sums of as many copies take ten times as long.
+    # One full convolution: sums of shifted slices are ten times slower.
     kernel = np.outer(weights, weights)[:, :, None, None] * np.eye(x.shape[-1], dtype="float32")
     x = ops.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
     kernel = ops.cast(kernel, x.dtype)
@@ -263,14 +260,14 @@ def _softened(x):
 
 @register
 class NormalOf(keras.layers.Layer):
-    """A normal whose parameters a small network makes of other codes.
+    """A normal whose parameters are a small network of other codes.
 
     Args:
-        inputs: dimensions of the codes that it sees.
+        inputs: dimensions of the input codes.
         outputs: dimensions d of the normal.
-        units: widths of its hidden layers.
-        activation: of these.
-        log_var_bound: log-variances stay inside ±this.
+        units: widths of the hidden layers.
+        activation: activation of the hidden layers.
+        log_var_bound: log-variances are bounded to ±this.
         seed: int for the initial weights, or None.
 
     Call arguments: codes `(..., inputs)`. Returns `(mean, log_var)`, each `(..., d)`.
@@ -321,7 +318,7 @@ class NormalOf(keras.layers.Layer):
 
 @register
 class Bottom(keras.layers.Layer):
-    """z₁ of a code (z₁, z₂): all that p(x|z₁) sees.
+    """z₁ of a code (z₁, z₂), the only input of p(x|z₁).
 
     Args:
         size: dimensions of z₁.
@@ -341,13 +338,13 @@ class Bottom(keras.layers.Layer):
         return {**super().get_config(), "size": self.size}
 
 
-def bounded(raw, bound):
+def bounded(raw: Tensor, bound: float) -> Tensor:
     """Bounds `raw` to (-bound, bound), smoothly; the identity near 0.
 
-    A log-variance that can run away overflows in `exp` and takes the weights
-    with it; a hard clip would stop its gradient.
+    An unbounded log-variance can overflow in `exp` and make the weights NaN; a hard clip
+    would stop the gradient.
     """
-    # A file of float16 rounds 1 / bound, and every value by as much: what it is rounded
-    # by is taken off again. (A difference, as a sum of products would be merged.)
+    # A float16 file rounds 1 / bound: the rounding error is subtracted again. (As a
+    # difference, because the converter would merge a sum of products.)
     rounded = float(np.float16(1.0 / bound))
     return bound * ops.tanh(rounded * raw - (rounded - 1.0 / bound) * raw)

@@ -1,9 +1,9 @@
 """Encoders and decoders: ordinary Keras functional models.
 
 An encoder maps data, or `[data, condition]`, to features `(n, f)`; a decoder
-maps codes, or `[codes, condition]`, to outputs in data shape, which the
-likelihood gives their meaning. `units` are widths from the data inwards, for
-the decoder too. Any functional model of that signature can take their place.
+maps codes, or `[codes, condition]`, to outputs in data shape, the parameters of the
+likelihood. `units` are widths from the data inwards, also for the decoder. Any
+functional model with the same inputs and outputs can replace them.
 """
 
 import math
@@ -300,7 +300,7 @@ class _Layers:
         if self.stages == "blocks":
             return DepthToSpace()(self.convolution(4 * channels, activation)(x))
         if self.stages == "compact":
-            # Up looks back where down looked ahead: together they see to both sides.
+            # The padding is opposite to that of `halved`: together they see both sides.
             x = layers.ZeroPadding2D(((1, 0), (1, 0)), **LAST)(x)
             return DepthToSpace()(self.small_convolution(4 * channels, activation)(x))
         initializer = initializers.HeUniform(next(self.seeds), upsampling=2)

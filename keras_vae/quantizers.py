@@ -1,14 +1,14 @@
-"""Quantizers: encoder features to the nearest vectors of a codebook.
+"""Quantizers: map encoder features to the nearest vectors of a codebook.
 
-A quantizer takes the place of the posterior: q(z|x) is one code at every position
-of a map, without any noise. Losses that it takes part in are summed over positions
-and dimensions of the codes, so that neither the size of the map nor that of the
-batch changes what a code costs.
+A quantizer takes the place of the posterior: q(z|x) is one code per position of a map,
+without noise. Its losses are sums over positions and dimensions of the codes, so that
+the weight of one code depends neither on the size of the map nor on that of the batch.
 """
 
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae import _checks, initializers
@@ -17,12 +17,12 @@ from keras_vae._types import Tensor
 from keras_vae.training import kernels, noise
 
 CODEBOOKS = ("ema", "gradient")
-# Observations, at a code's present place, that are added to what it has seen.
+# Count of pseudo-observations at the present value of each code.
 PSEUDO_COUNT = 1e-5
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """exp(entropy) of how often each code is used: from 1 to the number of codes.
+    """exp(entropy) of the frequencies of the codes, from 1 to the number of codes.
 
     Args:
         counts: `(num_codes,)`, not all 0.
@@ -38,36 +38,36 @@ def perplexity(counts: Tensor) -> Tensor:
 def straight_through(features: Tensor, vectors: Tensor) -> Tensor:
     """The vectors, with the gradient of the features.
 
-    van den Oord et al. 2017: what reaches the decoder's input is handed to the
-    encoder's output as it is.
+    van den Oord et al. 2017: the gradient at the decoder's input is copied to the
+    encoder's output.
     """
     return features + ops.stop_gradient(vectors - features)
 
 
 @register
 class VectorQuantizer(keras.layers.Layer):
-    """The nearest of `num_codes` vectors, at every position.
+    """The nearest of `num_codes` vectors at each position.
 
     van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation
     Learning", 2017.
 
-    With `codebook="ema"` the codes are running averages of the features that they
-    stand for (the paper's appendix): N ← γN + (1-γ)n and m ← γm + (1-γ)Σz, both
-    divided by 1 - γ^t, which makes them unbiased from the first step on. Smoothing
-    adds a small count at the code's present place, so that every code stays in the
-    convex hull of the features it has seen and an unused one stays where it is.
-    With "gradient" they are trained by ‖sg(features) - code‖².
+    With `codebook="ema"` the codes are running averages of their features (the paper's
+    appendix): N ← γN + (1-γ)n and m ← γm + (1-γ)Σz, both divided by 1 - γ^t, which
+    makes them unbiased from the first step on. Smoothing adds a small count at the
+    present value of the code: each code stays in the convex hull of its features, and
+    an unused code does not move. With "gradient" the codes are trained by
+    ‖sg(features) - code‖².
 
-    A code that no feature was nearest to for `revive_after` training steps is put on
-    a random feature of the batch. A fresh codebook counts as unused for as long, so
-    it starts on features of the first batch.
+    A code without features for `revive_after` training steps is set to a random feature
+    of the batch. All codes of a new codebook count as unused, so that they start at
+    features of the first batch.
 
     Args:
         num_codes: number of codes K.
         latent_dim: number of dimensions d of a code.
         codebook: "ema" or "gradient".
         decay: γ of the running averages, from 0 up to but not including 1.
-        revive_after: training steps, or None to leave unused codes alone.
+        revive_after: training steps, or None to keep unused codes.
         seed: int for the initial codes, the same on every backend; or None.
 
     Input shape: `(n, ..., d)`. Output: codes `(n, ...)`, int32.
@@ -127,8 +127,8 @@ class VectorQuantizer(keras.layers.Layer):
         """The nearest codes."""
         rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
         vectors = ops.convert_to_tensor(self.vectors)
-        # ‖z - e‖² without ‖z‖², which all codes share. About the codes' centre the
-        # terms that are left are small, and so is what rounding takes from them.
+        # ‖z - e‖² without ‖z‖², which is the same for all codes. Relative to the centre of
+        # the codes the remaining terms are small, and so are their rounding errors.
         centre = ops.mean(vectors, axis=0, keepdims=True)
         rows, vectors = rows - centre, vectors - centre
         half = 0.5 * ops.sum(ops.square(vectors), axis=-1)
@@ -136,7 +136,7 @@ class VectorQuantizer(keras.layers.Layer):
         if training:
             codes = kernels.argmax(nearness)
         else:
-            # Slower; but 8 bits, which `export` makes of an argument of ArgMax, tell few apart.
+            # Slower than argmax; but `export` would quantize the argument of ArgMax to 8 bits.
             codes = ops.cast(ops.top_k(nearness, 1)[1], "int32")
         return ops.reshape(codes, (-1, *features.shape[1:-1]))
 
@@ -145,63 +145,103 @@ class VectorQuantizer(keras.layers.Layer):
         return ops.take(ops.convert_to_tensor(self.vectors), codes, axis=0)
 
     def histogram(self, codes, weights=None):
-        """How often each code occurs: `(num_codes,)`, float32.
+        """Counts of the codes: `(num_codes,)`, float32.
 
         Args:
             codes: `(n, ...)`.
-            weights: `(n,)`, how often each example counts; once by default.
+            weights: `(n,)`, weights of the examples; 1 by default.
         """
         return self._summed(self._counted(codes, weights), codes)
 
-    def adapt_codes(self, features, codes, seed, weights=None):
-        """Moves the codebook after a training step; nothing where it is frozen.
+    def adapt_codes(self, features, codes, seed, weights=None, pending=None, ended=1):
+        """Updates the codebook after a training step, unless it is frozen.
+
+        With `pending` what the features say is summed up over the batches of a step, and the
+        codebook moves at its end: as it would after one batch of them all. Unused codes are
+        then put on features of the last batch.
 
         Args:
-            features: `(n, ..., d)`, what the encoder gave.
+            features: `(n, ..., d)`, outputs of the encoder.
             codes: `(n, ...)`, their nearest codes.
-            seed: a `SeedGenerator`, for which features revive unused codes.
-            weights: `(n,)`, how much each example counts, or None.
+            seed: a `SeedGenerator`, for the features that replace unused codes.
+            weights: `(n,)`, weights of the examples, or None.
+            pending: what `pending_sums` gave; None where each batch is a step.
+            ended: 1 where the batch ends a step, else 0; a scalar.
         """
         if not self.trainable:
             return
         rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
         counted = self._counted(codes, weights)
-        found = self._summed(counted, codes)
-        vectors = ops.convert_to_tensor(self.vectors)
+        occurrences = self._summed(counted, codes)
+        total = None
         if self.codebook == "ema":
             total = self._summed(rows * ops.expand_dims(counted, -1), codes)
+        ended = ops.cast(ended, "bool") if pending else None
+        if pending:
+            occurrences, total = (
+                None if new is None else waiting + new
+                for waiting, new in zip(pending, (occurrences, total), strict=True)
+            )
+            for waiting, new in zip(pending, (occurrences, total), strict=True):
+                if waiting is not None:
+                    waiting.assign(ops.where(ended, 0.0, new))
+
+        def assign(variable, value):
+            variable.assign(value if ended is None else ops.where(ended, value, variable))
+
+        vectors = ops.convert_to_tensor(self.vectors)
+        if self.codebook == "ema":
             rate = 1.0 - self.decay
-            counts = self.decay * self.counts + rate * found
+            counts = self.decay * self.counts + rate * occurrences
             sums = self.decay * self.sums + rate * total
-            self.updates.assign(self.updates + 1.0)
-            unbiased = 1.0 - ops.power(self.decay, ops.convert_to_tensor(self.updates))
+            updates = ops.convert_to_tensor(self.updates) + 1.0
+            assign(self.updates, updates)
+            unbiased = 1.0 - ops.power(self.decay, updates)
             seen = ops.expand_dims(counts / unbiased, -1)
             vectors = (sums / unbiased + PSEUDO_COUNT * vectors) / (seen + PSEUDO_COUNT)
         if self.revive_after is not None:
-            idle = ops.where(found > 0, 0.0, self.idle + 1.0)
+            idle = ops.where(occurrences > 0, 0.0, self.idle + 1.0)
             dead = idle >= self.revive_after
-            self.idle.assign(ops.where(dead, 0.0, idle))
-            place = self._some(rows, seed)
+            if weights is not None:
+                dead = ops.logical_and(dead, ops.sum(counted) > 0.0)
+            assign(self.idle, ops.where(dead, 0.0, idle))
+            place = self._some(rows, seed, None if weights is None else counted)
             column = ops.expand_dims(dead, -1)
             vectors = ops.where(column, place, vectors)
             if self.codebook == "ema":
-                # As if it had seen that one feature.
+                # As if that feature were the only one so far.
                 counts = ops.where(dead, unbiased, counts)
                 sums = ops.where(column, unbiased * place, sums)
         if self.codebook == "ema":
-            self.counts.assign(counts)
-            self.sums.assign(sums)
-        self.vectors.assign(vectors)
+            assign(self.counts, counts)
+            assign(self.sums, sums)
+        if self.codebook == "ema" or self.revive_after is not None:
+            assign(self.vectors, vectors)
 
-    def _some(self, rows, seed):
-        """A random row for each code."""
+    def pending_sums(self):
+        """Variables in which `adapt_codes` sums up over the batches of one step."""
+
+        def zeros(*shape):
+            return keras.Variable(np.zeros(shape, "float32"), trainable=False)
+
+        sums = zeros(self.num_codes, self.latent_dim) if self.codebook == "ema" else None
+        return zeros(self.num_codes), sums
+
+    def _some(self, rows, seed, counted=None):
+        """A random row for each code, of those that count more than 0."""
         number = ops.shape(rows)[0]
         place = noise.uniform((self.num_codes,), seed)
-        place = ops.cast(place * ops.cast(number, "float32"), "int32")
-        return ops.take(rows, ops.minimum(place, number - 1), axis=0)
+        if counted is None:
+            place = ops.cast(place * ops.cast(number, "float32"), "int32")
+            return ops.take(rows, ops.minimum(place, number - 1), axis=0)
+        # The rows that count are 1, 2, ... in their own order; row i is the i-th of them.
+        order = ops.cumsum(ops.cast(counted > 0.0, "int32"))
+        place = ops.cast(place * ops.cast(order[-1], "float32"), "int32")
+        place = ops.minimum(place, order[-1] - 1)
+        return ops.take(rows, ops.searchsorted(order, place + 1), axis=0)
 
     def _counted(self, codes, weights):
-        """How much each position counts: `(positions,)`."""
+        """Weights of the positions: `(positions,)`."""
         ones = ops.ones_like(codes, dtype="float32")
         if weights is not None:
             weights = ops.cast(weights, "float32")

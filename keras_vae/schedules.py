@@ -1,11 +1,13 @@
-"""Numbers that change while a model trains, as functions of its step.
+"""Schedules: numbers that change during training, as functions of the step.
 
-A schedule maps the model's own `step` (an integer tensor, counted in optimizer
-steps) to a float tensor, inside the compiled training step. A Python number
-changed by a callback would be a constant of the compiled program and therefore
-ignored. Outside training a schedule stands at its `final` value, so that
-validation losses of different epochs can be compared.
+A schedule maps the model's `step` (an integer tensor that counts optimizer steps)
+to a float tensor, inside the compiled training step. A Python number changed by a
+callback would be a constant of the compiled program: the change would have no
+effect. Outside training a schedule has its `final` value, so that validation losses
+of different epochs are comparable.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -14,21 +16,21 @@ from keras_vae import _checks
 from keras_vae._registry import register
 
 
-def evaluate(value, step, training):
-    """A number or the value of a schedule: at `step`, or final when not training."""
+def evaluate(value: Any, step: Any, training: bool) -> Any:
+    """The value of a schedule at `step`, or its final value outside training; or a number."""
     if not isinstance(value, Schedule):
         return value
     return value(step) if training else value.final
 
 
-def serialize(value):
-    """A number stays a number; a schedule becomes its Keras configuration."""
+def serialize(value: Any) -> Any:
+    """The Keras configuration of a schedule; a number is returned as it is."""
     if isinstance(value, Schedule):
         return keras.saving.serialize_keras_object(value)
     return value
 
 
-def deserialize(value):
+def deserialize(value: Any) -> Any:
     """Inverse of `serialize`."""
     if isinstance(value, dict):
         return keras.saving.deserialize_keras_object(value)
@@ -49,7 +51,7 @@ class Schedule:
 
     @property
     def final(self):
-        """The value outside training and after the schedule has ended."""
+        """The value outside training and after the end of the schedule."""
         raise NotImplementedError
 
     def __call__(self, step):
@@ -105,8 +107,8 @@ class Exponential(Schedule):
 
     Args:
         start: value at step 0, at least `end`.
-        end: value that it does not fall below.
-        rate: fall of the logarithm in one step, above 0.
+        end: lower bound of the value.
+        rate: decrease of the logarithm per step, above 0.
 
     Raises:
         ValueError: a value that is out of range.
@@ -134,20 +136,20 @@ class Exponential(Schedule):
 
 @register
 class Cyclical(Schedule):
-    """A saw-tooth: rises from `start` to `end`, holds, and starts again.
+    """Cycles that rise from `start` to `end` and then stay at `end`.
 
     Fu et al., "Cyclical Annealing Schedule: A Simple Approach to Mitigating
     KL Vanishing", 2019.
 
     Args:
         start: value at the start of each cycle.
-        end: value held in the rest of each cycle, and after the last one.
+        end: value in the rest of each cycle, and after the last cycle.
         period: length of a cycle in optimizer steps, at least 1.
         cycles: number of cycles, at least 1; afterwards the value is `end`.
-        rise: part of a cycle spent rising, in (0, 1].
+        rise: part of a cycle in which the value rises, in (0, 1].
 
     Raises:
-        ValueError: a length, number or part is out of its range.
+        ValueError: a value is out of range.
     """
 
     def __init__(

@@ -5,13 +5,13 @@ from keras import ops
 
 from keras_vae._types import Array, Floats
 
-# Of five scales, from the finest: Wang, Simoncelli & Bovik 2003.
+# Weights of five scales, from the finest: Wang, Simoncelli & Bovik 2003.
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
 
 
 def scales_of(height, width):
-    """How many of the five scales pictures of a size have: an 11 × 11 window must fit."""
+    """Number of scales, of five, on which an 11 × 11 window fits into the pictures."""
     side = min(height, width)
     return next((k for k in range(len(WEIGHTS), 0, -1) if side // 2 ** (k - 1) >= WINDOW), 0)
 
@@ -37,12 +37,11 @@ def ms_ssim(x: Array, y: Array, max_value: float = 1.0, scales: int | None = Non
         `(n,)` float64, 1 for equal pictures.
 
     Raises:
-        ValueError: shapes that differ, or are none of pictures; not finite; pictures
-            too small for the scales.
+        ValueError: different shapes, not pictures, not finite, or too small for the scales.
     """
     x, y = pairs(x, y)
     weights = scale_weights(x.shape[1], x.shape[2], scales)
-    # A few at a time: ten maps as large as the pictures are in use.
+    # In chunks, because ten maps of the size of the pictures are in memory.
     return np.concatenate(
         [
             _ms_ssim(x[i : i + 256], y[i : i + 256], max_value, weights)
@@ -52,7 +51,7 @@ def ms_ssim(x: Array, y: Array, max_value: float = 1.0, scales: int | None = Non
 
 
 def scale_weights(height, width, scales=None):
-    """The weights of `ms_ssim`'s scales, which sum to 1, or a ValueError."""
+    """Weights of the scales of `ms_ssim`, which sum to 1; raises `ValueError`."""
     fit = scales_of(height, width)
     scales = fit if scales is None else scales
     if not 1 <= scales <= fit:

@@ -1,13 +1,16 @@
 """Run by test_backends.py in each backend: a folder, then tasks such as `save` and `terms`."""
 
+import contextlib
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
-from registry import TINY, data, evidence, make
+from registry import NO_BOUND, ROWS, data, evidence, fixed_uniform, function, make, table
+from variants import VARIANTS
 
 from keras_vae import models, priors, zoo
+from keras_vae.models import probes
 from tools.demo import digits
 
 # Priors that are learned, and labels that are drawn.
@@ -153,9 +156,12 @@ def load(folder):
 
 
 def terms(folder):
-    """Every named term of every model, given weights and noise."""
+    """Every named term of every model, given weights and noise, and one step of training."""
     found = {}
-    for name in TINY:
+    ROWS.update(VARIANTS)
+    # Of the choice of samples whose gradient is taken.
+    probes.uniform = fixed_uniform
+    for name in table():
         model = make(name)
         x, y = data(name)
         rng = np.random.default_rng(0)
@@ -168,7 +174,50 @@ def terms(folder):
             for term, values in {"loss": loss, **named}.items():
                 key = f"{name}.{'training' if training else 'evaluation'}.{term}"
                 found[key] = keras.ops.convert_to_numpy(values)
+        found |= {f"{name}.inference.{k}": v for k, v in inferred(name, model, x, y).items()}
+        found |= {f"{name}.step.{k}": v for k, v in step(model, x, y, noise).items()}
     np.savez(folder / f"{HERE}_terms.npz", **found)
+
+
+def inferred(name, model, x, y):
+    """Codes, pictures and the bound, which draws its noise by NumPy."""
+    found = {"codes": model.encode(x, y), "pictures": model.reconstruct(x, y)}
+    if name not in NO_BOUND and function(name) not in NO_BOUND:
+        found["bound"] = model.log_likelihood(np.round(x[:3]), 5, None if y is None else y[:3])
+    if hasattr(model, "impute"):
+        found["imputed"] = model.impute(x[:3], samples=20, seed=4, verbose=False)
+    z = np.random.default_rng(5).standard_normal((len(x), model.latent_dim), "float32")
+    # Of any code, where the posterior's flows have an inverse.
+    with contextlib.suppress(NotImplementedError):
+        if "categorical" not in name and "joint" not in name and model.posterior_layer.has_density:
+            found["density"] = model.posterior(x, y).log_prob(z)
+    return found
+
+
+def step(model, x, y, noise):
+    """What one compiled step of `fit` logs, and the gradients that it goes down."""
+    original = model.evidence
+
+    def given(x, y=None, training=True, *_):
+        model.evidence = original
+        found = evidence(model, x, y, noise, training)
+        model.evidence = given
+        return found
+
+    model.evidence = given
+    # Without the noise of binarisation.
+    model.likelihood.observe = lambda x, seed: x
+    model.compile(keras.optimizers.SGD(1.0))
+    # A second network of a model draws for itself.
+    rivals = {id(v) for v in getattr(model, "discriminator", model.decoder).variables}
+    rivals -= {id(v) for v in model.decoder.variables}
+    before = {i: w for i, w in enumerate(model.get_weights())}
+    logs = model.fit(x, y, batch_size=len(x), shuffle=False, verbose=0, fast=False).history
+    found = {f"log {k}": np.float64(v[0]) for k, v in logs.items()}
+    for i, variable in enumerate(model.weights):
+        if variable.trainable and id(variable) not in rivals:
+            found[f"gradient {i}"] = before[i] - keras.ops.convert_to_numpy(variable)
+    return found
 
 
 def samples(folder):

@@ -33,13 +33,13 @@ def pytest_collection_modifyitems(config, items):
     backends = os.environ.get("KERAS_VAE_TEST_TURNS", "").split()
     if keras.backend.backend() not in backends:
         return
-    others = [
-        item
-        for item in items
-        if item.get_closest_marker("turns") and turn(item, backends) != keras.backend.backend()
-    ]
+    mine, others = [], []
+    for item in items:
+        divided = item.get_closest_marker("turns") and not item.get_closest_marker("once")
+        other = divided and turn(item, backends) != keras.backend.backend()
+        (others if other else mine).append(item)
     config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if item not in set(others)]
+    items[:] = mine
 
 
 def turn(item, backends):

@@ -126,12 +126,12 @@ def differences(one, other):
     """The largest difference of anything that a run leaves, and where."""
     with np.load(one / "done.npz") as a, np.load(other / "done.npz") as b:
         assert set(a) == set(b), set(a) ^ set(b)
-        found = {}
+        gaps = {}
         for name in a:
             assert a[name].shape == b[name].shape, name
             gap = np.abs(a[name].astype("float64") - b[name].astype("float64"))
-            found[name] = float(gap.max(initial=0.0))
-    return found
+            gaps[name] = float(gap.max(initial=0.0))
+    return gaps
 
 
 def main():
@@ -148,10 +148,10 @@ def main():
     run, compared = folder / "killed", []
     run.mkdir(exist_ok=True)
     for count in killed(run, int(sys.argv[3])):
-        found = differences(folder / "whole", run)
-        worst = max(found, key=found.get)
-        compared.append(found[worst])
-        print(f"after {count} kills: {worst} differs by {found[worst]:g}", flush=True)
+        gaps = differences(folder / "whole", run)
+        worst = max(gaps, key=gaps.get)
+        compared.append(gaps[worst])
+        print(f"after {count} kills: {worst} differs by {gaps[worst]:g}", flush=True)
     print(
         f"{keras.backend.backend()}: {sys.argv[3]} kills, {len(compared)} runs compared, "
         f"worst difference {max(compared):g}"

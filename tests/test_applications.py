@@ -13,6 +13,9 @@ from tools import __main__ as cli
 from tools.applications import applications, uses
 from tools.pages import readme
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 @pytest.mark.once
 class TestCompression:

@@ -12,7 +12,7 @@ from keras_vae import corruption, datasets, metrics, priors, zoo
 from tools.presets import evaluate, recipes
 from tools.presets import train as training
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 NOISE = keras.saving.serialize_keras_object(corruption.Gaussian(0.3))
 KINDS = {

@@ -10,6 +10,9 @@ from keras import ops
 from keras_vae import conditions, metrics, models, zoo
 from keras_vae.models import auxiliary
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 C, D, A = 3, 2, 2
 
 

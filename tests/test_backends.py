@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from registry import TINY
+from registry import NO_BOUND, TINY, function
+from variants import VARIANTS
 
 from keras_vae import zoo
 from tools.checks import testing
 
 BACKENDS = ("tensorflow", "jax", "torch")
+# How many weights of a model have no gradient in its first step.
+# The couplings of a flow prior start as the identity.
+STILL = {"flow_prior_vae": 8}
 CHILD = Path(__file__).with_name("backend_child.py")
 
 pytestmark = [
@@ -50,7 +54,8 @@ def child(backend, folder, *tasks, **settings):
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("backends")
     for backend in BACKENDS:
-        child(backend, folder, "save", "terms", "samples")
+        child(backend, folder, "save", "samples")
+        child(backend, folder, "terms", **testing.QUICK.get(backend, {}))
     return folder
 
 
@@ -88,11 +93,12 @@ def terms(saved):
     return {b: dict(np.load(saved / f"{b}_terms.npz")) for b in BACKENDS}
 
 
-@pytest.mark.parametrize("name", sorted(TINY))
+@pytest.mark.parametrize("name", sorted(TINY | VARIANTS))
 def test_every_term_agrees(terms, name):
     """Of the same weights and the same noise, 1e-5 of each term of each example."""
     first, *others = (
-        {k: v for k, v in terms[b].items() if k.startswith(f"{name}.")} for b in BACKENDS
+        {k: v for k, v in terms[b].items() if k.startswith((f"{name}.training.", f"{name}.eval"))}
+        for b in BACKENDS
     )
     assert {key.split(".")[1] for key in first} == {"training", "evaluation"}
     for other in others:
@@ -100,6 +106,45 @@ def test_every_term_agrees(terms, name):
         for key in first:
             assert first[key].shape == (15,) and np.isfinite(first[key]).all()
             np.testing.assert_allclose(other[key], first[key], rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("name", sorted(TINY | VARIANTS))
+def test_inference_agrees(terms, name):
+    """Codes, pictures and the bound of the same weights."""
+    first, *others = (
+        {k: v for k, v in terms[b].items() if k.startswith(f"{name}.inference.")} for b in BACKENDS
+    )
+    wanted = {"codes", "pictures"} | (set() if function(name) in NO_BOUND else {"bound"})
+    assert wanted <= {key.split(".")[-1] for key in first}
+    for other in others:
+        assert set(first) == set(other)
+        for key in first:
+            np.testing.assert_allclose(other[key], first[key], rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("name", sorted(TINY | VARIANTS))
+def test_one_step_of_training_agrees(terms, name):
+    """Of the same weights and the same noise: what `fit` logs, and the gradient of each weight.
+
+    Each model learns on one backend (test_models.py). By this it learns on all.
+    """
+    first, *others = (
+        {k: v for k, v in terms[b].items() if k.startswith(f"{name}.step.")} for b in BACKENDS
+    )
+    gradients = {key: value for key, value in first.items() if "gradient" in key}
+    assert all(np.isfinite(value).all() for value in first.values())
+    assert f"{name}.step.log loss" in first
+    # None is 0 for each of its weights, but where that is the mathematics.
+    still = [key for key, value in gradients.items() if np.abs(value).max() < 1e-7]
+    assert len(still) <= STILL.get(name, 0), still
+    for other in others:
+        assert set(first) == set(other)
+        for key in set(first) - set(gradients):
+            np.testing.assert_allclose(other[key], first[key], rtol=1e-5, atol=1e-5, err_msg=key)
+        for key, value in gradients.items():
+            # A gradient is the difference of weights, of up to about 1, before and after.
+            scale = 1.0 + np.abs(value).max()
+            np.testing.assert_allclose(other[key], value, rtol=1e-4, atol=3e-6 * scale, err_msg=key)
 
 
 def test_samples_of_learned_priors_agree(saved):

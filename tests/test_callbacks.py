@@ -1,4 +1,4 @@
-"""Going on after an interruption, and stopping at a loss that is no number."""
+"""Going on after an interruption, and stopping at a loss that is not a number."""
 
 import json
 import os
@@ -83,13 +83,13 @@ class TestResume:
         assert not (tmp_path / "whole").exists()
         with pytest.raises(KeyboardInterrupt):
             fit(build(), "other", Interrupt(2, 1))
-        found = build()
-        again = fit(found, "other")
+        resumed = build()
+        again = fit(resumed, "other")
         assert history.epoch == again.epoch == [0, 1, 2]
         assert set(history.history) == set(again.history)
         for name, values in history.history.items():
             np.testing.assert_allclose(again.history[name], values, rtol=1e-6, err_msg=name)
-        assert_same(state_of(whole), state_of(found))
+        assert_same(state_of(whole), state_of(resumed))
         rows = (tmp_path / "log.csv").read_text().splitlines()
         assert rows[0].startswith("epoch,kl_loss,loss") and len(rows) == 4
 
@@ -170,9 +170,9 @@ class TestResume:
             timeout=240,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        found = done.stdout.splitlines()[-1]
-        assert f"{BACKEND}: 3 kills, 1 runs compared, worst difference" in found
-        assert float(found.split()[-1]) <= TOLERANCE, done.stdout
+        summary = done.stdout.splitlines()[-1]
+        assert f"{BACKEND}: 3 kills, 1 runs compared, worst difference" in summary
+        assert float(summary.split()[-1]) <= TOLERANCE, done.stdout
 
 
 def test_averages_are_swapped_in_and_out_to_the_bit(images):

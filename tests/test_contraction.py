@@ -11,6 +11,9 @@ from keras_vae import metrics, objectives, posteriors
 from keras_vae import models as m
 from keras_vae.models import probes
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 def tensor(value):
     return ops.convert_to_tensor(np.asarray(value, "float32"))

@@ -5,6 +5,9 @@ import pytest
 
 from keras_vae import conditions, datasets, metrics
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 NAMES = ("left", "right", "stuck")
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_vae import metrics
-from keras_vae.metrics import dci, disentanglement
+from keras_vae.metrics import disentanglement
+from keras_vae.metrics.dci import _entropies
 
 pytestmark = pytest.mark.once
 
@@ -169,10 +170,10 @@ def test_a_dimension_that_is_not_active_gets_no_vote():
 def test_entropies_of_a_matrix_that_is_known():
     # One dimension serves two factors equally, one serves the third, one nothing.
     matrix = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
-    d, c = dci._entropies(matrix)
+    d, c = _entropies(matrix)
     assert c == pytest.approx(1.0)
     assert d == pytest.approx(0.5 * (1 - np.log(2) / np.log(3)) + 0.5)
-    assert dci._entropies(np.zeros((2, 2))) == (0.0, 0.0)
+    assert _entropies(np.zeros((2, 2))) == (0.0, 0.0)
 
 
 def test_equal_seeds_give_equal_scores():

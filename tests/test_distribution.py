@@ -42,21 +42,21 @@ def one(tmp_path_factory):
     """Weights and losses of one device."""
     path = tmp_path_factory.mktemp("one") / "one.npz"
     finish(start("one", path))
-    found = read(path)
-    assert found["loss"][1] < found["loss"][0] - 0.01, "nothing was trained"
-    return found
+    saved = read(path)
+    assert saved["loss"][1] < saved["loss"][0] - 0.01, "nothing was trained"
+    return saved
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
 
 
-def compare(found, expected, atol=1e-6):
+def compare(saved, expected, atol=1e-6):
     for name, value in expected.items():
         if name != "loss":
-            np.testing.assert_allclose(found[name], value, atol=atol)
+            np.testing.assert_allclose(saved[name], value, atol=atol)
     moved = [np.abs(value).max() for value in expected.values()]
     assert max(moved) > 1e-2
 
@@ -65,9 +65,9 @@ def compare(found, expected, atol=1e-6):
 def test_two_devices_of_one_machine(one, tmp_path):
     flag = "--xla_force_host_platform_device_count=2"
     finish(start("devices", tmp_path / "two.npz", XLA_FLAGS=flag))
-    found = read(tmp_path / "two.npz")
-    compare(found, one)
-    np.testing.assert_allclose(found["loss"], one["loss"], rtol=1e-5)
+    two = read(tmp_path / "two.npz")
+    compare(two, one)
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-5)
 
 
 def test_two_processes(one, tmp_path):

@@ -16,6 +16,9 @@ from tools import explore
 from tools.demo import digits
 from tools.explore import describe
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 COLOURED = (8, 8, 3)
 
 

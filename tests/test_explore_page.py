@@ -136,6 +136,7 @@ NAMES = ["mnist_2d", "mnist_cvae", "mnist_vq", "small"]
 @pytest.mark.once
 @pytest.mark.skipif(not LITERTJS.is_dir(), reason="needs LiteRT.js: see tools/start.py")
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the path")
+@pytest.mark.slow
 class TestInTheBrowser:
     @pytest.fixture(params=NAMES)
     def each(self, request, visits):

@@ -57,6 +57,7 @@ def runner(path, name):
     return litert.Interpreter(str(path)).get_signature_runner(name)
 
 
+@pytest.mark.slow
 class TestTFLite:
     def test_the_file_answers_as_the_model_does(self, model, exported):
         """Asked one by one, by name, apart from the report."""
@@ -210,6 +211,7 @@ def kept_child():
         process.stdin.close()
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("name, format, quantize", variants())
 def test_presets_pass_their_report(name, format, quantize, tmp_path, kept_child, monkeypatch):
@@ -259,6 +261,7 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, kept_child,
 
 @pytest.mark.once
 @pytest.mark.skipif("mnist_conv" not in zoo.list_models(), reason="needs the preset mnist_conv")
+@pytest.mark.slow
 def test_decode_alone_is_small(tmp_path):
     x, _ = digits()
     report = export.tflite(
@@ -269,6 +272,7 @@ def test_decode_alone_is_small(tmp_path):
 
 
 @pytest.mark.once
+@pytest.mark.slow
 class TestOtherModels:
     def test_attributes_any_batch_and_data_without_a_range(self, tmp_path):
         model = models.cvae(
@@ -315,6 +319,8 @@ def quantized():
     return models.vq_vae((28, 28, 1), 8, num_codes=16, units=(4, 8), num_classes=10, seed=0)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 class TestQuantized:
     def test_pictures_become_codes_and_codes_pictures(self, quantized, tmp_path):
         x, y = digits()
@@ -359,6 +365,7 @@ class TestQuantized:
 
 
 @pytest.mark.once
+@pytest.mark.slow
 def test_a_saved_model_needs_neither_keras_nor_keras_vae(model, tmp_path):
     x, y = digits()
     path = tmp_path / "served"
@@ -402,6 +409,7 @@ np.savez("out.npz", one=means[0], all=means[1], image=image)
 
 
 @pytest.mark.once
+@pytest.mark.slow
 def test_onnx_files_answer_as_the_model_does(tmp_path):
     pytest.importorskip("tf2onnx", reason="needs tf2onnx")
     runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
@@ -469,6 +477,7 @@ BAD = {
 }
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_file_never_takes_the_place_of_a_good_one(bad, model, faked, tmp_path):
     quantize, change, message = BAD[bad]
@@ -494,6 +503,7 @@ def test_psnr_is_that_of_the_mean_squared_error():
     assert reports.psnr(4 * x, 4 * x + 0.1, None) == pytest.approx(20 + 20 * np.log10(4), abs=1e-4)
 
 
+@pytest.mark.turns
 class TestErrors:
     def script(self, monkeypatch, tmp_path, text):
         python = tmp_path / "python"
@@ -581,6 +591,7 @@ class TestErrors:
 
 
 @pytest.mark.once
+@pytest.mark.slow
 class TestCommandLine:
     def test_a_keras_file(self, model, tmp_path, capsys, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -604,6 +615,7 @@ class TestCommandLine:
 
 
 @pytest.mark.once
+@pytest.mark.slow
 def test_the_lines_for_python_run(model, exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.tflite").write_bytes(exported[0].read_bytes())
@@ -618,6 +630,8 @@ def test_it_is_part_of_the_library():
     assert keras_vae.export is export
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 class TestAutoencoders:
     def test_a_sparse_code_stays_sparse_in_the_file(self, tmp_path):
         """And nothing samples there: a mixture is drawn in Python."""

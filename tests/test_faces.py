@@ -12,6 +12,9 @@ from tools.judges import attributes
 from tools.presets import evaluate, faces, recipes
 from tools.presets import train as training
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 NAMES = datasets.CELEBA_ATTRIBUTES
 SHAPE = (16, 16, 3)
 RECIPE = {

@@ -137,6 +137,7 @@ class TestTwoOptimizers:
             np.testing.assert_allclose(three - plain, 3 * (one - plain), atol=1e-5)
         assert max(np.abs(one - plain).max() for plain, one, _ in zip(*steps.values())) > 1e-5
 
+    @pytest.mark.slow
     def test_the_log_odds_come_to_be_the_total_correlation(self, rng):
         """Codes of a normal with correlation 0.9: -½ log(1 - 0.81) = 0.83 nats."""
         model = models.factor_vae(

@@ -42,18 +42,18 @@ def state_of(model):
 
 def both(build, *args, **kwargs):
     """History and state after the same `fit` on either way."""
-    found = []
+    runs = []
     for fast in (False, True):
         keras.utils.set_random_seed(1)
         model = build()
         history = model.fit(*args, verbose=0, fast=fast, **kwargs)
         assert isinstance(model.train_function, Chunk) == fast
-        found.append((history, state_of(model)))
-    return found
+        runs.append((history, state_of(model)))
+    return runs
 
 
-def assert_same(found):
-    (slow, before), (fast, after) = found
+def assert_same(runs):
+    (slow, before), (fast, after) = runs
     assert slow.epoch == fast.epoch and list(slow.history) == list(fast.history)
     for name, values in slow.history.items():
         np.testing.assert_allclose(fast.history[name], values, rtol=LOSS, err_msg=name)
@@ -65,9 +65,9 @@ def assert_same(found):
 def test_it_is_the_ordinary_fit(x, two_steps_at_once):
     """Shuffled, a last batch that is not full, several calls per epoch, validation, bytes."""
     build = lambda: tiny(keras.optimizers.SGD(1e-3, momentum=0.9))  # noqa: E731
-    found = both(build, (x > 0.5).astype("uint8"), batch_size=8, epochs=3, validation_data=x[:5])
-    assert_same(found)
-    assert found[1][0].params["steps"] == 5 and len(found[1][0].history["val_loss"]) == 3
+    runs = both(build, (x > 0.5).astype("uint8"), batch_size=8, epochs=3, validation_data=x[:5])
+    assert_same(runs)
+    assert runs[1][0].params["steps"] == 5 and len(runs[1][0].history["val_loss"]) == 3
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the others have no such pipeline")
@@ -118,10 +118,10 @@ def test_long_training_goes_over_to_xla(x, layer, compiled, two_steps_at_once, m
             self.jit_compile = jit_compile
 
         def __call__(self, *arguments):
-            found = self.program(*arguments)
+            outputs = self.program(*arguments)
             if len(arguments) == 3:
                 ran.append(self.jit_compile)
-            return found
+            return outputs
 
     def build():
         model = models.iwae(SHAPE, 2, samples=3, units=(4,), seed=0)
@@ -157,9 +157,9 @@ def test_conditions_weights_and_what_an_optimizer_has(x):
 
 def test_data_for_validation_comes_before_a_split(x):
     """Keras then trains on all rows."""
-    found = both(tiny, x, batch_size=8, validation_split=0.5, validation_data=x[:4])
-    assert_same(found)
-    assert found[1][0].params["steps"] == 5
+    runs = both(tiny, x, batch_size=8, validation_split=0.5, validation_data=x[:4])
+    assert_same(runs)
+    assert runs[1][0].params["steps"] == 5
 
 
 def test_the_order_of_rows_is_that_of_resume(x, two_steps_at_once, tmp_path):
@@ -249,7 +249,7 @@ def test_it_is_chosen_where_it_applies_and_says_why_not(x):
     assert model.why_not_fast(x, batch_size=1, epochs=6) is None
     # 28 of 35 are left for training.
     split = {"batch_size": 1, "epochs": 6, "validation_split": 0.2}
-    assert model.why_not_fast(x, **split).startswith("168 steps do not earn back")
+    assert model.why_not_fast(x, **split).startswith("168 steps are too few")
     assert model.why_not_fast(x, epochs=100) is None
     model.fit(x, verbose=0, batch_size=1, epochs=6, steps_per_epoch=1)
     assert not isinstance(model.train_function, Chunk)
@@ -290,19 +290,26 @@ def test_it_is_chosen_where_it_applies_and_says_why_not(x):
         assert text in model.why_not_fast(x)
 
 
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="Keras' distributions are not TensorFlow's")
+def test_a_distribution_of_keras_rules_it_out(x, monkeypatch):
+    assert tiny().why_not_fast(x, epochs=200) is None
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: "data parallel")
+    assert tiny().why_not_fast(x, epochs=200) == "a `keras.distribution` is set"
+
+
 def test_a_loss_that_is_no_number_is_found_at_its_step(x):
-    found = []
+    messages = []
     for fast in (False, True):
         model = tiny(keras.optimizers.SGD(1e30))
         before = model.get_weights()
         with pytest.raises(FloatingPointError, match="since epoch 1, batch") as caught:
             model.fit(x, batch_size=8, verbose=0, shuffle=False, fast=fast)
-        found.append(str(caught.value).split(". ")[0])
+        messages.append(str(caught.value).split(". ")[0])
         for one, other in zip(before, model.get_weights()):
             np.testing.assert_array_equal(one, other)
         model.compile(keras.optimizers.SGD(1e-3))
         assert np.isfinite(model.fit(x, verbose=0, fast=fast).history["loss"]).all()
-    assert found[0] == found[1]
+    assert messages[0] == messages[1]
 
 
 def test_the_progress_bar_counts_steps(x, two_steps_at_once, capsys):
@@ -314,7 +321,7 @@ def test_the_progress_bar_counts_steps(x, two_steps_at_once, capsys):
 @pytest.mark.skipif(BACKEND == "jax", reason="JAX compiles Keras' own Adam into one pass")
 @pytest.mark.parametrize("network", ["dense", "conv"])
 def test_the_backends_own_adam_is_adam(network, monkeypatch):
-    """Weights and moments after steps with given gradients."""
+    """Weights and moments after steps with the same gradients."""
     if BACKEND == "torch":
         from keras_vae.training import torch as training
     else:
@@ -375,7 +382,7 @@ def test_fused_adam_trains_as_that_of_keras(x, network, monkeypatch):
     from keras_vae.training import torch as training
     from keras_vae.training import torch_replay
 
-    # Each step is to choose anew.
+    # Without replays each step chooses again.
     monkeypatch.setattr(torch_replay, "record", lambda step, arrays: (step(arrays), None))
 
     def build():
@@ -422,8 +429,8 @@ def test_the_benchmark_trains_the_same_network_twice(name):
     latent_dim = encoder[-1][1] // 2
     by_hand = raw_loops.initial((encoder, decoder), shape, latent_dim, attributes)
     model = benchmark.model_of((encoder, decoder), shape, attributes)
-    found = [tuple(v.shape) for v in model.trainable_variables]
-    assert sorted(found) == sorted(v.shape for v in by_hand)
+    shapes = [tuple(v.shape) for v in model.trainable_variables]
+    assert sorted(shapes) == sorted(v.shape for v in by_hand)
 
 
 def test_a_loop_by_hand_of_a_vq_vae_learns(x):

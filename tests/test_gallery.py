@@ -192,6 +192,7 @@ class TestMade:
         assert numbers["vae_gap"] == pytest.approx(gap, abs=0.01)
 
 
+@pytest.mark.slow
 class TestTrained:
     """Figures whose models are trained by the script, with tiny settings."""
 

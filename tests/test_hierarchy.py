@@ -8,6 +8,9 @@ from keras import ops
 
 from keras_vae import distributions, metrics, models, objectives
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 LOG_2PI = np.log(2 * np.pi)
 
 

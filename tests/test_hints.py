@@ -13,6 +13,11 @@ PUBLIC = (
     "conditions corruption datasets directions distributions export flows layers likelihoods "
     "metrics networks objectives plots posteriors priors quantizers schedules zoo"
 ).split()
+# What users call on a model.
+METHODS = (
+    "encode posterior decode reconstruct sample interpolate traverse edit log_likelihood log_px "
+    "fit_sampler"
+).split()
 
 
 def public():
@@ -27,6 +32,8 @@ def public():
             value = getattr(module, n)
             if not n.startswith("_") and (inspect.isfunction(value) or inspect.isclass(value)):
                 yield pytest.param(value, id=f"{name}.{n}")
+    for n in METHODS:
+        yield pytest.param(getattr(keras_vae.models.VAE, n), id=f"models.VAE.{n}")
 
 
 def unhinted(value):

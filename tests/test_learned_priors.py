@@ -10,6 +10,9 @@ from keras import ops
 
 from keras_vae import distributions, flows, likelihoods, metrics, models, objectives, priors, zoo
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 N = 100_000
 
 

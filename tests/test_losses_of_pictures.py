@@ -10,6 +10,9 @@ from registry import features
 
 from keras_vae import likelihoods, metrics, models
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 def tensor(value):
     return ops.convert_to_tensor(np.asarray(value, "float32"))

@@ -8,6 +8,9 @@ from test_vae import linear_gaussian
 
 from keras_vae import metrics, models
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 def with_posterior(model, kernel, mean, log_var):
     """Sets the posterior's projection: mean = x·kernel + mean, fixed log_var."""

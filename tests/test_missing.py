@@ -10,6 +10,9 @@ from keras import ops
 
 from keras_vae import likelihoods, models
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 NAN = np.float32(np.nan)
 
 

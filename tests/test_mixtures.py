@@ -10,6 +10,9 @@ from registry import NO_PRIOR, data, make
 from keras_vae import distributions, metrics, models, priors, zoo
 from keras_vae.export.signatures import signatures
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 def tensor(value):
     return ops.convert_to_tensor(np.asarray(value, "float32"))
@@ -69,6 +72,7 @@ class TestMixture:
             prior.distribution().transform(np.zeros((4, 2)))
 
 
+@pytest.mark.once
 class TestFit:
     @pytest.mark.parametrize("regularization", [0.0, 1e-3, 0.3])
     def test_the_objective_never_falls(self, regularization, rng):

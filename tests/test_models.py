@@ -1,4 +1,8 @@
-"""What every named model has in common, one by one, tiny."""
+"""What every named model has in common, one by one, tiny.
+
+The backends take turns: that they agree on loss, gradient, codes, pictures and bound of each
+model says test_backends.py.
+"""
 
 import keras
 import numpy as np
@@ -7,7 +11,7 @@ from conftest import array
 from keras import ops
 from registry import ELSEWHERE, NO_BOUND, NO_PRIOR, TINY, data, evidence, function, make
 
-from keras_vae import models, zoo
+from keras_vae import models, testing, zoo
 from keras_vae.export.signatures import signatures
 
 
@@ -24,65 +28,47 @@ def trained(request):
     model.compile(keras.optimizers.Adam(1e-2))
     x, y = data(request.param, 65)
     held_out = x[:3] if y is None else (x[:3], y[:3])
-    history = model.fit(
-        x, y, batch_size=32, epochs=60, validation_data=held_out, validation_freq=60, verbose=0,
-        sample_weight=np.linspace(0.5, 1.5, len(x)),
-    ).history  # fmt: skip
-    return request.param, model, x[:15], None if y is None else y[:15], history
+    # What is left to reconstruct falls by a tenth and more of what there was to learn.
+    testing.check_learns(
+        model, x, y, epochs=60, falls_to=0.9, batch_size=32, validation_data=held_out,
+        validation_freq=60, sample_weight=np.linspace(0.5, 1.5, len(x)),
+    )  # fmt: skip
+    return request.param, model, x[:15], None if y is None else y[:15]
 
 
-def test_fit_logs_every_term_and_learns(trained):
-    """What is left to reconstruct falls by a tenth and more of what there was to learn."""
-    name, model, x, y, history = trained
-    terms = {"loss", *model.objective.terms}
-    assert set(history) == terms | {f"val_{term}" for term in terms}
-    assert all(np.isfinite(values).all() for values in history.values())
-    losses = history["reconstruction_loss"]
-    assert losses[-1] < 0.9 * losses[0], losses[:: len(losses) - 1]
+@pytest.mark.turns
+@pytest.mark.slow
+def test_training_changes_the_encoder(trained):
+    name, model, x, y = trained
     # Without hidden layers the posterior's weights are the encoder's.
     part = "encoder" if model.encoder.weights else "posterior_layer"
     before, after = (getattr(m, part).get_weights() for m in (make(name), model))
     assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(before, after))
 
 
-def test_a_batch_of_one(trained):
-    name, model, x, y, _ = trained
-    one = x[:1], None if y is None else y[:1]
-    logs = model.evaluate(*one, verbose=0, return_dict=True)
-    assert np.isfinite(list(logs.values())).all()
-    assert model.encode(x[:1], condition=one[1]).shape == (1, model.latent_dim)
+@pytest.mark.turns
+@pytest.mark.slow
+def test_it_keeps_what_every_model_promises(trained):
+    """All checks that users have too, but that of learning: the fixture has learnt."""
+    name, model, x, y = trained
+    testing.check_model(model, x, y, checks=[c for c in testing.CHECKS if c != "learning"])
 
 
-def test_codes_and_pictures(trained):
-    """Deterministic, in shape and in range; `call` and `reconstruct` skip nothing."""
-    name, model, x, y, _ = trained
-    z = model.encode(x, condition=y)
-    assert z.shape == (len(x), model.latent_dim) and np.isfinite(z).all()
-    np.testing.assert_array_equal(z, model.encode(x, condition=y))
-    rebuilt = model.reconstruct(x, condition=y)
-    np.testing.assert_allclose(rebuilt, model.decode(z, condition=y), atol=1e-6)
-    np.testing.assert_array_equal(rebuilt, model.reconstruct(x, condition=y))
-    given = ops.convert_to_tensor(x)
-    called = model(given if y is None else (given, ops.convert_to_tensor(y)))
-    np.testing.assert_allclose(array(called), rebuilt, atol=1e-5)
-
-
-def test_samples_or_what_is_needed_for_them(trained):
-    name, model, x, y, _ = trained
-    condition = None if y is None else 1
+@pytest.mark.turns
+@pytest.mark.slow
+def test_samples_need_a_prior(trained):
+    name, model, _, _ = trained
+    assert model.can_sample == (name not in NO_PRIOR)
     if name in NO_PRIOR:
         with pytest.raises(ValueError, match=r"model\.fit_sampler\(x\).*Received"):
             model.sample(4, seed=1)
-        return
-    drawn = model.sample(4, condition=condition, seed=1)
-    assert drawn.shape == (4, *x.shape[1:])
-    np.testing.assert_array_equal(drawn, model.sample(4, condition=condition, seed=1))
-    assert np.abs(drawn - model.sample(4, condition=condition, seed=2)).max() > 1e-5
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_codes_are_those_of_the_distribution_that_is_sampled(trained):
     """With next to no noise in its normals a sample is where `encode` says it is."""
-    name, model, x, y, _ = trained
+    name, model, x, y = trained
     if name in ("categorical_vae", "joint_vae"):
         pytest.skip("categorical codes are the most probable ones, not a mean")
     parameters = list(model.infer(ops.convert_to_tensor(x), _tensor(y)))
@@ -96,10 +82,13 @@ def _tensor(y):
     return None if y is None else ops.convert_to_tensor(y)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_the_bound_or_why_there_is_none(trained):
-    name, model, x, y, _ = trained
+    name, model, x, y = trained
     # Black and white: what draws its pixels draws these, whatever the seed.
     x, y = np.round(x[:3]), None if y is None else y[:3]
+    assert model.has_bound == (name not in NO_BOUND)
     if name in NO_BOUND:
         with pytest.raises(ValueError, match=f"{NO_BOUND[name]}.*Received"):
             model.log_likelihood(x, 5, condition=y)
@@ -113,33 +102,28 @@ def test_the_bound_or_why_there_is_none(trained):
     assert (fewer < bound + 0.5).all()
 
 
-def test_files(trained, tmp_path):
-    name, model, x, y, _ = trained
+@pytest.mark.turns
+@pytest.mark.slow
+def test_a_preset(trained, tmp_path):
+    name, model, x, y = trained
     expected = model.reconstruct(x, condition=y)
-    model.save(tmp_path / "m.keras")
-    model.save_weights(tmp_path / "m.weights.h5")
     zoo.save(model, tmp_path / "preset", golden=(x[:2],) if y is None else (x[:2], y[:2]))
-    fresh = make(name, seed=1)
-    fresh.compile("adam")
-    fresh.load_weights(tmp_path / "m.weights.h5")
-    loaded = keras.saving.load_model(tmp_path / "m.keras")
-    for other in (loaded, fresh, zoo.load(tmp_path / "preset")):
-        assert type(other) is type(model)
-        np.testing.assert_array_equal(other.reconstruct(x, condition=y), expected)
-    again = loaded.fit(x[:7], None if y is None else y[:7], verbose=0).history
-    assert np.isfinite(again["loss"]).all()
+    loaded = zoo.load(tmp_path / "preset")
+    assert type(loaded) is type(model)
+    np.testing.assert_array_equal(loaded.reconstruct(x, condition=y), expected)
     # The objective and its schedules came back: the loss of equal noise is the same.
     noise = np.random.default_rng(0).standard_normal((4, len(x), model.noise_dim), "float32")
     losses = [
-        array(m.objective(evidence(m, x, y, noise, training=True))[0])
-        for m in (model, zoo.load(tmp_path / "preset"))
+        array(m.objective(evidence(m, x, y, noise, training=True))[0]) for m in (model, loaded)
     ]
     np.testing.assert_array_equal(*losses)
 
 
+@pytest.mark.turns
+@pytest.mark.slow
 def test_what_is_exported_is_the_model(trained):
     """No signature skips a flow or takes a mean for a code."""
-    name, model, x, y, _ = trained
+    name, model, x, y = trained
     given = {"image": x[:3], "condition": None if y is None else y[:3].astype("int32")}
     rng = np.random.default_rng(0)
     for signature in signatures(model).values():
@@ -155,6 +139,7 @@ def test_what_is_exported_is_the_model(trained):
             np.testing.assert_allclose(array(tensor), expected[key], atol=1e-5)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", sorted(TINY))

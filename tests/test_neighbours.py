@@ -6,6 +6,9 @@ import pytest
 from keras_vae import metrics
 from keras_vae.metrics import information, neighbours
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 once = pytest.mark.once
 
 

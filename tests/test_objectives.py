@@ -11,6 +11,9 @@ from test_vae import linear_gaussian
 from keras_vae import distributions, objectives, posteriors, schedules
 from keras_vae import models as m
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 def tensor(value):
     return ops.convert_to_tensor(np.asarray(value, "float32"))

@@ -6,6 +6,9 @@ from conftest import make_images
 
 from keras_vae import metrics, similarity
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 def noisy(rng, n, shape, scale=0.1):
     x = make_images(rng, n, shape)

@@ -30,6 +30,7 @@ class FakeModel:
     def __init__(self, latent_dim=2, condition=None):
         self.latent_dim = latent_dim
         self.condition = condition
+        self.takes_labels = getattr(condition, "num_classes", None) is not None
         self.calls = []
 
     def encode(self, x, condition=None, batch_size=None):
@@ -87,7 +88,7 @@ class FakeCodes:
 
 
 def labelled(classes=10):
-    return types.SimpleNamespace(num_classes=classes)
+    return types.SimpleNamespace(num_classes=classes, dim=classes, names=None)
 
 
 def random_images(n, channels=1, seed=0, size=SIZE):
@@ -676,6 +677,7 @@ def test_bad_output_is_found_before_the_model_runs():
     assert model.calls == []
 
 
+@pytest.mark.slow
 def test_works_without_matplotlib_until_a_figure_is_drawn():
     code = """
 import sys

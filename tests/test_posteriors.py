@@ -12,6 +12,9 @@ from keras import ops
 from keras_vae import distributions, flows, likelihoods, metrics, models, posteriors, priors
 from keras_vae.schedules import Exponential
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 N = 100_000
 
 

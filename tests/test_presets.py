@@ -1,4 +1,8 @@
-"""Every packaged preset, on this backend, with real digits."""
+"""Every packaged preset with real digits.
+
+Each preset reproduces its golden values on every backend (test_zoo.py). The backends
+agree on its codes, pictures, samples and bound (test_backends.py). So each is judged on one.
+"""
 
 import keras
 import numpy as np
@@ -34,6 +38,7 @@ def data_of(model, n=None):
     return x[:n], (None if model.condition is None else y[:n])
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", MNIST)
 def test_it_knows_digits(name):
     """Reconstructions are nearer to their digit than to any other one."""
@@ -48,6 +53,7 @@ def test_it_knows_digits(name):
     assert np.diag(distances).mean() < error * empty
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", MNIST)
 def test_samples_look_like_digits_more_than_noise_does(name):
     """Samples have the ink of digits, and their pixels are decided."""
@@ -64,6 +70,7 @@ def test_samples_look_like_digits_more_than_noise_does(name):
     assert decided > DECIDED.get(name, 0.75)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MNIST)
 def test_fine_tuning_for_one_epoch_lowers_the_loss(name):
@@ -89,6 +96,7 @@ def test_a_frozen_encoder_stays_bit_identical(name):
     assert (decoder != model.decoder.get_weights()[0]).any()
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", MNIST)
 def test_it_saves_and_comes_back(name, tmp_path):
     model = zoo.load(name)

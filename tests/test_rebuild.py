@@ -5,7 +5,8 @@ import json
 import pytest
 from test_tools import RECIPE
 
-from keras_vae import models, zoo
+from keras_vae import models
+from keras_vae.zoo import presets
 from tools import __main__ as cli
 from tools.pages import readme
 from tools.presets import rebuild, recipes
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.once
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A zoo of three recipes: `b` and `c` are held against `z`."""
-    monkeypatch.setattr(zoo, "_FOLDERS", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(presets, "_FOLDERS", (tmp_path / "none", tmp_path))
     for name, more in (("b", {"baseline": "z"}), ("c", {"compare": "z"}), ("z", {})):
         (tmp_path / name).mkdir()
         recipe = {**RECIPE, "evaluation": {"samples": 5, **more}}

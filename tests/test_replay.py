@@ -1,4 +1,4 @@
-"""PyTorch: steps written down as operators do what the steps do, and only then are used."""
+"""PyTorch: recorded steps do what the steps do, and are replayed only then."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from keras_vae.training import torch_replay
 
 STEPS = 6
-# PyTorch's `one_hot` looks at the numbers that it is given.
+# PyTorch's `one_hot` reads the numbers of its argument.
 READS = {"sparse_autoencoder"}
 
 
@@ -55,23 +55,23 @@ def assert_equal(one, other):
 def test_every_model_is_recorded_and_trains_to_the_same_bits(kind, network, monkeypatch):
     if network == "conv" and ":" in kind:
         pytest.skip("One kind of a function is enough.")
-    found = []
+    runs = []
     for recording in (True, False):
         keras.utils.set_random_seed(0)
         model = make(kind, network)
         x, y = data(kind, 4 * STEPS + 1)
-        found.append(trained(model, x, y, recording, monkeypatch))
-    assert found[0][2] == ([] if kind in READS else [True])
-    assert_equal(*found)
+        runs.append(trained(model, x, y, recording, monkeypatch))
+    assert runs[0][2] == ([] if kind in READS else [True])
+    assert_equal(*runs)
 
 
 def test_codebooks_and_their_revival(monkeypatch):
-    found = []
+    runs = []
     for recording in (True, False):
         model = models.vq_vae(SHAPE, 2, "conv", (4, 8), num_codes=8, prior_channels=4, seed=0)
         x = make_images(np.random.default_rng(0), 4 * STEPS)
-        found.append(trained(model, x, None, recording, monkeypatch, epochs=3))
-    assert_equal(*found)
+        runs.append(trained(model, x, None, recording, monkeypatch, epochs=3))
+    assert_equal(*runs)
 
 
 def layered(*layers):
@@ -82,14 +82,14 @@ def layered(*layers):
 
 
 class Reads(keras.layers.Layer):
-    """Goes by a number of the batch."""
+    """Branches on a number of the batch."""
 
     def call(self, x):
         return x * 2 if float(x.detach().sum()) > 20 else x
 
 
 class Counts(keras.layers.Layer):
-    """Does something else each time, and no operator says so."""
+    """Changes at each call without an operator."""
 
     calls = 0
 
@@ -113,40 +113,40 @@ class DrawsFromTheGlobalGenerator(keras.layers.Layer):
         (DrawsFromTheGlobalGenerator, []),
     ],
 )
-def test_only_what_is_the_same_each_time_is_replayed(layer, tested, monkeypatch):
-    found, x = [], make_images(np.random.default_rng(0), 4 * STEPS)
+def test_only_steps_that_repeat_are_replayed(layer, tested, monkeypatch):
+    runs, x = [], make_images(np.random.default_rng(0), 4 * STEPS)
     for recording in (True, False):
         model = layered(layer(), keras.layers.Dense(4, kernel_initializer="ones"))
         torch.manual_seed(0)
-        found.append(trained(model, x, None, recording, monkeypatch))
-    assert found[0][2] == tested
+        runs.append(trained(model, x, None, recording, monkeypatch))
+    assert runs[0][2] == tested
     if layer is Counts:
-        # The test itself is a call more.
+        # Testing the replay is one more call.
         return
-    assert_equal(*found)
+    assert_equal(*runs)
 
 
 def test_what_was_changed_between_two_fits_is_seen(monkeypatch):
-    x, found = make_images(np.random.default_rng(0), 4 * STEPS), []
+    x, runs = make_images(np.random.default_rng(0), 4 * STEPS), []
     for recording in (True, False):
         model = models.beta_vae(SHAPE, 2, units=(4,), beta=1.0, seed=0)
         trained(model, x, None, recording, monkeypatch)
         model.objective.beta = 50.0
-        found.append(trained(model, x, None, recording, monkeypatch))
-    # The old recording is dropped, and the first test is that of the new one.
-    assert found[0][2] == [True]
-    assert_equal(*found)
+        runs.append(trained(model, x, None, recording, monkeypatch))
+    # The old recording is dropped; the first comparison is that of the new one.
+    assert runs[0][2] == [True]
+    assert_equal(*runs)
 
 
-def test_an_optimizer_is_told_of_a_new_learning_rate(monkeypatch):
-    x, found = make_images(np.random.default_rng(0), 4 * STEPS), []
+def test_a_new_learning_rate_is_used(monkeypatch):
+    x, runs = make_images(np.random.default_rng(0), 4 * STEPS), []
     for recording in (True, False):
         model = models.vae(SHAPE, 2, units=(4,), seed=0)
         trained(model, x, None, recording, monkeypatch)
         model.optimizer.learning_rate = 0.5
-        found.append(trained(model, x, None, recording, monkeypatch))
-    assert found[0][2] == [True]
-    assert_equal(*found)
+        runs.append(trained(model, x, None, recording, monkeypatch))
+    assert runs[0][2] == [True]
+    assert_equal(*runs)
 
 
 @pytest.mark.parametrize("kind", TINY)

@@ -9,6 +9,7 @@ import pytest
 from test_tools import offline  # noqa: F401
 
 from keras_vae import datasets, models, objectives
+from keras_vae.datasets import sprites
 from tools import __main__ as cli
 from tools.papers import reproduce, tables
 from tools.presets import recipes
@@ -427,7 +428,7 @@ class TestDisentanglement:
         return reproduce.disentanglement(model, {"data": "sprites"}, "validation", 1500)
 
     def test_perfect_codes_score_1_and_dead_dimensions_do_not_count(self):
-        _, y = datasets.load("validation", "uint8", 1500)
+        _, y = sprites.load("validation", "uint8", 1500)
         dead = np.random.default_rng(0).normal(size=(1500, 2)) * 1e-3
         found = self.measured(lambda x: np.concatenate([y, dead], axis=1).astype("float32"))
         assert found["MIG"]["value"] > 0.8  # 20 bins of 32 and 40 values

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from keras_vae import datasets
 from keras_vae.datasets import sprites
 
 pytestmark = pytest.mark.once
 
 
 def drawn(shape=0, scale=5, orientation=0, x=16, y=16):
-    return datasets.draw(np.array([[shape, scale, orientation, x, y]]))[0, :, :, 0]
+    return sprites.draw(np.array([[shape, scale, orientation, x, y]]))[0, :, :, 0]
 
 
 def centre(picture):
@@ -68,8 +67,8 @@ def test_symmetries_are_those_of_the_shapes():
 
 
 def test_pictures_are_0_and_1_and_every_row_its_own():
-    factors = datasets.classes(datasets.rows("train", 50))
-    pictures = datasets.draw(factors, "uint8")
+    factors = sprites.classes(sprites.rows("train", 50))
+    pictures = sprites.draw(factors, "uint8")
     assert pictures.shape == (50, 64, 64, 1) and pictures.dtype == np.uint8
     assert set(np.unique(pictures)) == {0, 1}
     for row, picture in zip(factors, pictures):
@@ -78,29 +77,29 @@ def test_pictures_are_0_and_1_and_every_row_its_own():
 
 
 def test_splits_share_nothing_and_are_all():
-    parts = {split: datasets.rows(split) for split in ("train", "validation", "test")}
+    parts = {split: sprites.rows(split) for split in ("train", "validation", "test")}
     assert {k: len(v) for k, v in parts.items()} == {
         "train": 50_000,
         "validation": 10_000,
         "test": 10_000,
     }
-    whole = datasets.rows("train", datasets.TOTAL)
+    whole = sprites.rows("train", sprites.TOTAL)
     np.testing.assert_array_equal(whole[:50_000], parts["train"])
     everything = np.concatenate([whole, parts["validation"], parts["test"]])
-    assert np.array_equal(np.sort(everything), np.arange(datasets.TOTAL))
-    np.testing.assert_array_equal(datasets.rows("test", 7), parts["test"][:7])
+    assert np.array_equal(np.sort(everything), np.arange(sprites.TOTAL))
+    np.testing.assert_array_equal(sprites.rows("test", 7), parts["test"][:7])
 
 
 def test_numbers_and_factors_are_one_to_one():
-    every = datasets.classes(np.arange(datasets.TOTAL))
+    every = sprites.classes(np.arange(sprites.TOTAL))
     assert every[0].tolist() == [0] * 5 and every[-1].tolist() == [2, 5, 39, 31, 31]
     assert every[1].tolist() == [0, 0, 0, 0, 1]
-    assert [len(datasets.VALUES[name]) for name in datasets.NAMES] == list(datasets.SIZES)
+    assert [len(sprites.VALUES[name]) for name in sprites.NAMES] == list(sprites.SIZES)
 
 
 def test_a_split_is_roughly_balanced():
-    _, y = datasets.load("test", "uint8")
-    for column, size in zip(y.T, datasets.SIZES):
+    _, y = sprites.load("test", "uint8")
+    for column, size in zip(y.T, sprites.SIZES):
         share = np.bincount(column, minlength=size) / len(y)
         np.testing.assert_allclose(share, 1 / size, atol=0.015)
 
@@ -116,4 +115,4 @@ def test_a_split_is_roughly_balanced():
 )
 def test_what_are_no_factors_is_refused(factors, message):
     with pytest.raises(ValueError, match=message):
-        datasets.draw(factors)
+        sprites.draw(factors)

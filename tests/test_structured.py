@@ -9,6 +9,9 @@ from keras import ops
 
 from keras_vae import distributions, likelihoods, models, objectives, priors
 
+# The backends agree on what this computes (test_backends.py), so each test runs on one.
+pytestmark = pytest.mark.turns
+
 
 def tensor(value):
     return ops.convert_to_tensor(np.asarray(value, "float32"))

@@ -99,6 +99,7 @@ def test_digits_are_a_labelled_sample_of_the_test_split():
     assert all(rows[image.tobytes()] == label for image, label in zip(x, y))
 
 
+@pytest.mark.slow
 class TestTrain:
     def test_it_writes_a_whole_preset(self, folder):
         training.train(folder)
@@ -226,6 +227,7 @@ VQ_RECIPE = {
 }
 
 
+@pytest.mark.slow
 class TestQuantized:
     @pytest.fixture
     def codes_folder(self, folder):
@@ -296,6 +298,7 @@ class TestQuantized:
         assert found["-log p(pixels, given codes) - log p(codes)"] == pytest.approx(bound, rel=1e-5)
 
 
+@pytest.mark.slow
 class TestEvaluate:
     @pytest.fixture
     def preset(self, folder):
@@ -436,7 +439,7 @@ class TestCommandLine:
         from tools import commands
 
         actions = cli.parser()._subparsers._group_actions[0].choices
-        assert all(callable(getattr(commands, n)) for n in actions if n != "test")
+        assert all(callable(getattr(commands, n)) for n in actions if n not in ("test", "check"))
 
 
 def test_readme_table_stands_between_its_marks():

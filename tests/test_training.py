@@ -59,7 +59,7 @@ def test_one_step_is_plain_gradient_descent(rng):
 
     start = [kernel, bias, weights, out_bias]
     assert loss == pytest.approx(value(*start), rel=1e-5)
-    found = [array(w) for w in model.posterior_layer.get_weights() + model.decoder.get_weights()]
+    trained = [array(w) for w in model.posterior_layer.get_weights() + model.decoder.get_weights()]
     for i, parameter in enumerate(start):
         gradient = np.zeros_like(parameter)
         for index in np.ndindex(parameter.shape):
@@ -70,7 +70,7 @@ def test_one_step_is_plain_gradient_descent(rng):
                 for s in (1, -1)
             )
             gradient[index] = (up - down) / 2e-5
-        np.testing.assert_allclose(found[i], parameter - 0.1 * gradient, atol=2e-5)
+        np.testing.assert_allclose(trained[i], parameter - 0.1 * gradient, atol=2e-5)
 
 
 def test_it_equals_a_plain_compute_loss_override(images):

@@ -93,7 +93,7 @@ class TestKerasFiles:
     @pytest.mark.filterwarnings("ignore:Duplicate name")
     def test_other_archives_are_refused(self, archive, change):
         change(archive)
-        with pytest.raises(ValueError, match="no model as Keras saves it, or it is damaged"):
+        with pytest.raises(ValueError, match="not a model that Keras saved, or it is damaged"):
             zoo.load(archive)
         assert not (archive.parent / "outside.txt").exists()
         assert not (archive.parent.parent / "outside.txt").exists()

@@ -86,17 +86,17 @@ class TestTensorBoardPictures:
         model = tiny()
         model.fit(X, epochs=2, batch_size=8, verbose=0, callbacks=[pictures])
         (path,) = (tmp_path / "pictures").iterdir()
-        found = {}
+        logged = {}
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
                 assert value.metadata.plugin_data.plugin_name == "images"
-                found[value.tag, event.step] = tf.make_ndarray(value.tensor)
-        assert set(found) == {(k, e) for k in ("samples", "reconstructions") for e in (1, 2)}
-        width, height, *drawn = found["samples", 2]
+                logged[value.tag, event.step] = tf.make_ndarray(value.tensor)
+        assert set(logged) == {(k, e) for k in ("samples", "reconstructions") for e in (1, 2)}
+        width, height, *drawn = logged["samples", 2]
         assert (int(width), int(height), len(drawn)) == (SHAPE[1], SHAPE[0], 2)
         greys = [tf.io.decode_png(picture).numpy() for picture in drawn]
         np.testing.assert_array_equal(greys, np.rint(255 * model.sample(2, seed=1)))
-        first = found["reconstructions", 2]
+        first = logged["reconstructions", 2]
         assert int(first[1]) == 2 * SHAPE[0]
         pair = tf.io.decode_png(first[2]).numpy() / 255
         np.testing.assert_allclose(pair[: SHAPE[0]], X[0], atol=0.5 / 255)

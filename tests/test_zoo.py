@@ -17,6 +17,7 @@ import pytest
 from conftest import SHAPE, make_images
 
 from keras_vae import layers, likelihoods, models, posteriors, schedules, zoo
+from keras_vae.zoo import presets
 
 ROOT = Path(__file__).parents[1]
 IMAGES = make_images(np.random.default_rng(1), 6)
@@ -102,11 +103,12 @@ def packaged(original, tmp_path, monkeypatch):
     (root / "only_a_recipe").mkdir()
     (root / "only_a_recipe" / "recipe.json").write_text("{}")
     (root / "a_file").write_text("")
-    monkeypatch.setattr(zoo, "_FOLDERS", (tmp_path / "not there", root))
+    monkeypatch.setattr(presets, "_FOLDERS", (tmp_path / "not there", root))
     return root
 
 
 class TestRoundTrip:
+    @pytest.mark.turns
     @pytest.mark.parametrize("likelihood", VARIANTS)
     @pytest.mark.parametrize("network", ["dense", "conv", "residual"])
     @pytest.mark.parametrize("kind", ["vae", "cvae"])
@@ -225,6 +227,7 @@ class TestRoundTrip:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.once
 class TestNames:
     def test_list_models(self, packaged):
         assert zoo.list_models() == ["celeba_conv", "mnist_conv", "mnist_dense"]
@@ -242,7 +245,7 @@ class TestNames:
         with pytest.raises(ValueError, match="No preset of that name") as caught:
             zoo.load("qqq")
         assert "Did you mean" not in str(caught.value)
-        monkeypatch.setattr(zoo, "_FOLDERS", ())
+        monkeypatch.setattr(presets, "_FOLDERS", ())
         with pytest.raises(ValueError, match="There are: none"):
             zoo.load("mnist_conv")
 
@@ -260,7 +263,7 @@ class TestNames:
             assert zoo.info(path)["description"] == "Local."
         monkeypatch.chdir(here / "my_own")
         assert zoo.info(".")["description"] == zoo.info("../mnist_conv")["description"] == "Local."
-        with pytest.raises(ValueError, match="holds no metadata.json, so it is no preset"):
+        with pytest.raises(ValueError, match="holds no metadata.json, so it is not a preset"):
             zoo.info("..")
 
     def test_info(self, tmp_path):
@@ -421,6 +424,7 @@ class TestPackaged:
     def test_it_reproduces_its_golden_values_on_this_backend(self, name):
         check_golden(zoo.load(name), zoo.folder(name) / "golden.npz")
 
+    @pytest.mark.once
     def test_its_folder_is_complete_and_small(self, name):
         folder = zoo.folder(name)
         files = {p.name: p for p in folder.iterdir()}
@@ -444,6 +448,7 @@ class TestPackaged:
         # Pictures of faces have no empty background.
         assert sum(sizes.values()) <= (3e6 if name.startswith("celeba") else 1e6)
 
+    @pytest.mark.once
     def test_its_metadata_is_right(self, name):
         folder, info = zoo.folder(name), zoo.info(name)
         assert info["name"] == name and info["version"] >= 1
@@ -617,14 +622,14 @@ def evil(canary):
         "__lambda__": lambda_,
         "__lambda__ of ours": {
             **lambda_,
-            "module": "keras_vae.models.model",
+            "module": "keras_vae.models.vae",
             "registered_name": "keras_vae>VAE",
         },
         "__typespec__ of ours": {
             "class_name": "__typespec__",
             "spec_name": "VAE",
             "config": [],
-            "module": "keras_vae.models.model",
+            "module": "keras_vae.models.vae",
             "registered_name": "keras_vae>VAE",
         },
         "TFSMLayer": {
@@ -732,6 +737,7 @@ PLACES = {
 }
 
 
+@pytest.mark.once
 class TestSafety:
     @pytest.fixture
     def canary(self, tmp_path, monkeypatch):
@@ -913,6 +919,7 @@ def child(code, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 class TestFreshProcess:
     def test_importing_it_costs_little_beside_keras(self):
         code = (
@@ -958,7 +965,7 @@ class TestFreshProcess:
         registered, classes = json.loads(child(code, tmp_path).splitlines()[-1])
         assert wanted <= set(registered)
         assert classes.pop("sampling").startswith("keras.")
-        assert classes == dict.fromkeys(set(made) - {"sampling"}, "keras_vae.models.model")
+        assert classes == dict.fromkeys(set(made) - {"sampling"}, "keras_vae.models.vae")
         with np.load(tmp_path / "w.npz") as found:
             for name, model in made.items():
                 for i, weight in enumerate(model.get_weights()):

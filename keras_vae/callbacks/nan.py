@@ -19,7 +19,7 @@ def watched(run):
     stop = StopAtNaN()
     run.callbacks = [*run.callbacks, stop]
     optimizer = run.model.optimizer
-    # Its slots can become NaN too, so they are among what is kept. And on JAX, variables that
+    # Its slots can become NaN too, so they are kept too. And on JAX, variables that
     # the first step creates would be lost with that step.
     if not optimizer.built:
         optimizer.build(run.model.trainable_variables)
@@ -51,7 +51,7 @@ class StopAtNaN(keras.callbacks.Callback):
         # The first bad step: its number, and its losses that are not finite.
         self.bad = None
         self._saved = self._since = None
-        self._lock = threading.Lock()
+        self._guard = threading.Lock()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -70,7 +70,7 @@ class StopAtNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         bad = {k: float(v) for k, v in (logs or {}).items() if not np.isfinite(v)}
         if bad:
-            with self._lock:
+            with self._guard:
                 if self.bad is None or batch < self.bad[0]:
                     self.bad = (batch, bad)
             raise FloatingPointError("The loss is no finite number.")

@@ -1,7 +1,7 @@
 """Arrays from TensorFlow Datasets (TFDS), by name, offline when prepared.
 
-Images come as NumPy arrays, channels last, whatever the Keras backend; the
-order is always the same, so the first `n` images are the same images anywhere.
+Images are NumPy arrays, channels last, on every Keras backend. The order is fixed: the
+first `n` images are the same on every machine.
 """
 
 from keras_vae.datasets.loading import (

@@ -1,7 +1,7 @@
 """Arrays from TensorFlow Datasets (TFDS), by name, offline when prepared.
 
-Images come as NumPy arrays, channels last, whatever the Keras backend; the
-order is always the same, so the first `n` images are the same images anywhere.
+Images are NumPy arrays, channels last, on every Keras backend. The order is fixed: the
+first `n` images are the same on every machine.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ _QUIET_SECONDS = 2.0
 
 
 class Data(NamedTuple):
-    """Images `x` of shape `(n, height, width, channels)` and what is known of them, `y`."""
+    """Images `x` `(n, height, width, channels)` and their labels, attributes or factors `y`."""
 
     x: np.ndarray
     y: np.ndarray | None
@@ -44,10 +44,10 @@ class Data(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What a data set is.
+    """Description of a data set.
 
-    `classes` name integer labels, `attributes` name columns of `y`; `factors` are names
-    and numbers of values of its columns, where they are all that pictures differ in.
+    `classes` are names of integer labels, `attributes` names of the columns of `y`;
+    `factors` are names and numbers of values of the columns, if they determine a picture.
     """
 
     name: str
@@ -132,9 +132,9 @@ _ALL = (
     ),
 )
 _INFOS = {i.name: i for i in _ALL}
-# One in so many of the TFDS train split is held out: 5 000 of MNIST's 60 000.
+# One in this many of the TFDS train split is held out: 5,000 of MNIST's 60,000.
 _HELD_OUT = {"mnist": 12, "fashion_mnist": 12, "cifar10": 10}
-# 0 and 1 however they are read.
+# Data sets of 0 and 1, with both dtypes.
 _BINARY = ("binarized_mnist", "dsprites")
 
 
@@ -150,7 +150,7 @@ def info(name: str) -> Info:
         name: one of `names()`.
 
     Returns:
-        `Info`, a frozen dataclass that prints well: `name`, `version` (of TFDS,
+        `Info`, a frozen dataclass with a readable `str`: `name`, `version` (of TFDS,
         pinned), `shape` (height, width, channels), `splits`, `terms`, `classes`
         (empty where there are no integer labels), `attributes` and `factors` (likewise).
 
@@ -171,10 +171,10 @@ def load(
 ) -> Data:
     """Reads one split of a data set into memory.
 
-    Where TFDS has no validation split, the last part of its train split is the
-    validation split and is not in `"train"`; `info(name).splits` gives the sizes.
+    If TFDS has no validation split, the last part of its train split is the
+    validation split and not part of `"train"`; `info(name).splits` gives the sizes.
     A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
-    drawn, and need neither TFDS nor a download; see `keras_vae.datasets.sprites`.
+    computed without TFDS or a download; see `keras_vae.datasets.sprites`.
 
     Args:
         name: one of `names()`.
@@ -185,7 +185,7 @@ def load(
             all, but 50,000 of the training split of a set with factors.
         data_dir: folder of prepared TFDS data, `<data_dir>/<name>/<version>`. Default:
             the environment variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
-        download: download and prepare with TFDS what is not prepared in `data_dir`.
+        download: whether TFDS may download and prepare data that is not in `data_dir`.
 
     Returns:
         `Data(x, y)`: `x` of shape `(n, height, width, channels)`; `y` int32 labels
@@ -196,7 +196,7 @@ def load(
     Raises:
         ValueError: unknown name or split, bad `dtype` or `limit`.
         ImportError: TFDS is not installed.
-        FileNotFoundError: not prepared, and not to be (or cannot be) downloaded.
+        FileNotFoundError: not prepared, and a download is not allowed or not possible.
         RuntimeError: the download failed, or the prepared files are damaged.
     """
     spec = info(name)
@@ -222,13 +222,13 @@ def load(
 def crop_faces(x: Array, size: int = 64) -> Array:
     """Crops and resizes CelebA's aligned originals, as `celeb_a_64` was made.
 
-    The middle 148 x 148 pixels (from row 35, column 15), each new pixel the mean of
-    the area that it covers. `celeb_a_64` itself was resized with a Lanczos filter
-    and stored as JPEG, so that its pictures are slightly sharper.
+    The crop is the middle 148 x 148 pixels (from row 35, column 15); each new pixel is the
+    mean of the area that it covers. `celeb_a_64` was resized with a Lanczos filter and
+    stored as JPEG: its pictures are slightly sharper.
 
     Args:
         x: pictures `(n, 218, 178, 3)`, uint8 of 0..255 or floats.
-        size: height and width that are wanted, 1 to 148.
+        size: height and width of the result, 1 to 148.
 
     Returns:
         `(n, size, size, 3)`: uint8 for uint8, else float32.
@@ -245,7 +245,7 @@ def crop_faces(x: Array, size: int = 64) -> Array:
         raise ValueError(f"`size` must be an integer from 1 to 148. Received: size={size!r}")
     weights = _area_weights(148, int(size))
     cropped = x[:, 35:183, 15:163].astype("float32")
-    # Rows first, then columns: an area's mean is a mean of means.
+    # Rows first, then columns: the mean over an area is separable.
     small = np.einsum("ih,nhwc->niwc", weights, cropped, optimize=True)
     small = np.einsum("jw,niwc->nijc", weights, small, optimize=True)
     if x.dtype == np.uint8:
@@ -254,7 +254,7 @@ def crop_faces(x: Array, size: int = 64) -> Array:
 
 
 def _area_weights(old, new):
-    """`(new, old)`: how much of each new pixel each old one covers; rows sum to 1."""
+    """`(new, old)`: share of each old pixel in each new one; rows sum to 1."""
     edges = np.arange(new + 1) * (old / new)
     pixel = np.arange(old)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
@@ -280,8 +280,8 @@ def _import_tfds():
     except ImportError as e:
         raise _not_installed(e) from e
     if keras.config.backend() != "tensorflow":
-        # TensorFlow only reads files here: left alone it would claim the whole
-        # memory of the GPU that JAX or PyTorch needs. Too late once it has begun.
+        # TensorFlow only reads files here. By default it would reserve the whole memory of
+        # the GPU, which JAX or PyTorch needs. The setting has no effect after its first use.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     return tf, tfds
@@ -296,7 +296,7 @@ def _not_installed(error):
 
 
 def _builder(tfds, spec, data_dir, download):
-    # TFDS reads the variable once, at its import; a later change must count too.
+    # TFDS reads the variable only at its import; here later changes count too.
     root = data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
     root = tfds.core.Path(root).expanduser()
     folder = root / spec.name / spec.version
@@ -351,8 +351,8 @@ def _read(tf, tfds, builder, spec, split, dtype, limit):
             y = tf.stack([y[key] for key in CELEBA_ATTRIBUTES])
         return example["image"], y
 
-    # A slice makes TFDS skip records before it decodes them; one file at a time,
-    # as the order of interleaved shards would depend on where the slice ends.
+    # With a slice TFDS skips records before it decodes them. One file at a time, because the
+    # order of interleaved shards would depend on the end of the slice.
     images = builder.as_dataset(
         split=f"{source}[{start}:{stop}]",
         shuffle_files=False,
@@ -384,7 +384,7 @@ def _read(tf, tfds, builder, spec, split, dtype, limit):
 
 
 def _part(splits, spec, split):
-    """The TFDS split that a split lies in, its first example and the one after its last."""
+    """The TFDS split that holds a split, its first example and the one after its last."""
     if spec.factors:
         whole = splits["train"].num_examples
         held = min(10_000, whole // 10)

@@ -1,9 +1,9 @@
-"""Sprites: white shapes on black whose five factors are known, drawn from formulas.
+"""Sprites: white shapes on black, computed from five known factors.
 
 The factors are those of dSprites (Matthey et al., "dSprites: Disentanglement testing
-Sprites dataset", 2017), the pictures are not: shapes, sizes and margins are our own, so
-that scores on one are not scores on the other. Every combination of factors is one
-picture of 64 × 64 pixels, 737,280 in all. NumPy only; nothing is random but the split.
+Sprites dataset", 2017), the pictures are not: shapes, sizes and margins differ, so that
+scores on the two data sets are not comparable. Each combination of factors is one picture
+of 64 × 64 pixels, 737,280 in total. NumPy only; only the split is random.
 """
 
 import functools
@@ -15,8 +15,8 @@ SIZES = (3, 6, 40, 32, 32)
 SHAPES = ("square", "ellipse", "heart")
 TOTAL = int(np.prod(SIZES))
 SIDE = 64
-# What each class of a factor stands for: orientations in radians, counterclockwise, the
-# last one step before a full turn; positions from the left and from the top.
+# Values of the classes of each factor: orientations in radians, counterclockwise, up to one
+# step before a full turn; positions from the left and from the top.
 VALUES = {
     "shape": SHAPES,
     "scale": np.linspace(0.5, 1.0, 6),
@@ -25,18 +25,18 @@ VALUES = {
     "y_position": np.linspace(0.0, 1.0, 32),
 }
 HELD_OUT = 10_000
-# Of the training split, where no other number is asked for: 0.8 GB as float32.
+# Default size of the training split: 0.8 GB as float32.
 DEFAULT = 50_000
-# A shape reaches at most so far from its centre, which moves by whole pixels.
+# Largest distance of a shape's pixels from its centre, which moves by whole pixels.
 _REACH = 16
 
 
 def draw(factors, dtype="float32"):
-    """Pictures of given factors.
+    """Draws the pictures of given factors.
 
     Args:
-        factors: classes `(n, 5)`, integers in the order of `NAMES`, each from 0 to less
-            than its number in `SIZES`.
+        factors: classes `(n, 5)`, integers in the order of `NAMES`, from 0 to below the
+            number in `SIZES`.
         dtype: "float32" or "uint8"; 0 and 1 in both.
 
     Returns:
@@ -70,16 +70,16 @@ def draw(factors, dtype="float32"):
 
 @functools.cache
 def _masks():
-    """Every shape, scale and orientation around its centre, `(3, 6, 40, 33, 33)` uint8."""
+    """Masks of all shapes, scales and orientations, `(3, 6, 40, 33, 33)` uint8."""
     offset = np.arange(-_REACH, _REACH + 1.0)
     angle = VALUES["orientation"][:, None, None]
     right, up = offset[None, None, :], -offset[None, :, None]
-    # Pixels in the axes of the turned shape, each divided by the scale.
+    # Coordinates of the pixels in the axes of the rotated shape, divided by the scale.
     u = np.cos(angle) * right + np.sin(angle) * up
     v = np.cos(angle) * up - np.sin(angle) * right
     scale = VALUES["scale"][:, None, None, None]
     u, v = u / scale, v / scale
-    # No edge runs through the centres of pixels, where rounding would decide.
+    # No edge passes through the centre of a pixel, where rounding would decide.
     square = np.maximum(np.abs(u), np.abs(v)) <= 9.25
     ellipse = (u / 12.2) ** 2 + (v / 7.2) ** 2 <= 1
     # The curve (a² + b² - 1)³ = a² b³, its tip below.
@@ -89,15 +89,15 @@ def _masks():
 
 
 def classes(index):
-    """Factors `(n, 5)` int32 of numbers `(n,)` from 0 to 737,279; the last varies fastest."""
+    """Factors `(n, 5)` int32 of indices `(n,)` from 0 to 737,279; the last varies fastest."""
     return np.stack(np.unravel_index(np.asarray(index), SIZES), axis=1).astype("int32")
 
 
 def rows(split, limit=None):
-    """Numbers of the pictures of a split, in its order: a permutation that never changes.
+    """Indices of the pictures of a split, in order: parts of a fixed permutation.
 
-    "test" is its last 10,000, "validation" the 10,000 before; of "train" the first
-    50,000 unless `limit` says how many.
+    "test" is its last 10,000, "validation" the 10,000 before, "train" the rest, by default
+    its first 50,000.
     """
     order = np.random.default_rng(0).permutation(TOTAL)
     first = TOTAL - 2 * HELD_OUT
@@ -112,6 +112,6 @@ def rows(split, limit=None):
 
 
 def load(split, dtype="float32", limit=None):
-    """`(x, y)` of a split: pictures as of `draw` and their factors `(n, 5)` int32."""
+    """`(x, y)` of a split: pictures as in `draw` and their factors `(n, 5)` int32."""
     y = classes(rows(split, limit))
     return draw(y, dtype), y

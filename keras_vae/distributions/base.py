@@ -34,8 +34,24 @@ class Distribution:
         """The value that represents the distribution; the mean by default."""
         return self.mean
 
+    @property
+    def expected(self):
+        """The mean where it has a closed form, else `center`."""
+        return self.mean if hasattr(self, "mean") else self.center
+
+    def mean_covariance(self):
+        """The covariances of n distributions over vectors, averaged: `(d, d)`.
+
+        Raises:
+            NotImplementedError: they have no closed form; use samples.
+        """
+        raise NotImplementedError(
+            "The covariance of this distribution has no closed form: average over samples. "
+            f"Received: {type(self).__name__}"
+        )
+
     def marginals(self):
-        """The distribution of each coordinate by itself; this one, unless said."""
+        """The marginals of the coordinates; the distribution itself by default."""
         return self
 
     @property

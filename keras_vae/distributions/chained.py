@@ -59,6 +59,12 @@ class Chained(Distribution):
         sample = self.first.transform(first)
         return self._joined(sample, self._second(sample).transform(second))
 
+    def transform_and_log_prob(self, noise):
+        first, second = self._parts(ops.cast(noise, "float32"))
+        sample, log_first = self.first.transform_and_log_prob(first)
+        other, log_second = self._second(sample).transform_and_log_prob(second)
+        return self._joined(sample, other), log_first + log_second
+
     def log_prob(self, x):
         first, second = self._parts(ops.cast(x, "float32"))
         return self.first.log_prob(first) + self._second(first).log_prob(second)

@@ -28,10 +28,18 @@ class Normal(Distribution):
         """Turns standard normal `noise` into samples: mean + σ · noise."""
         return self.mean + ops.exp(0.5 * self.log_var) * noise
 
+    def transform_and_log_prob(self, noise):
+        # From the noise: (z - mean) / σ loses digits where σ is small beside the mean.
+        each = -0.5 * (LOG_2PI + self.log_var + ops.square(ops.cast(noise, "float32")))
+        return self.transform(noise), sum_event(each, self.event_ndim)
+
     def log_prob_each(self, x):
         x = ops.cast(x, "float32")
         squared = ops.square(x - self.mean) * ops.exp(-self.log_var)
         return -0.5 * (LOG_2PI + self.log_var + squared)
+
+    def mean_covariance(self):
+        return _diagonal(ops.mean(self.variance + ops.zeros_like(self.mean), axis=0))
 
     def entropy(self):
         """Differential entropy in nats, `(...)`."""
@@ -79,6 +87,13 @@ class MultivariateNormal(Distribution):
     def variance(self):
         """Variance of each coordinate, `(n, d)` or `(d,)`."""
         return ops.sum(ops.square(self.factor), axis=-1)
+
+    def mean_covariance(self):
+        # E[L Lᵀ] as one product: the columns of all factors beside each other.
+        d = self.factor.shape[-1]
+        columns = ops.reshape(ops.transpose(self.factor, (1, 0, 2)), (d, -1))
+        n = ops.cast(ops.shape(self.factor)[0], "float32")
+        return ops.matmul(columns, ops.transpose(columns)) / n
 
     def marginals(self):
         """The marginal of each coordinate, a `Normal`."""
@@ -131,6 +146,11 @@ class MultivariateNormal(Distribution):
         squared = self.variance + ops.square(self.mean - other.mean)
         each = squared * ops.exp(-other.log_var) - 1.0 + other.log_var
         return 0.5 * (ops.sum(each, axis=-1) - self.log_det_covariance())
+
+
+def _diagonal(values):
+    """The diagonal matrix of a vector."""
+    return ops.eye(values.shape[-1], dtype="float32") * values
 
 
 def _times(matrix, vectors):

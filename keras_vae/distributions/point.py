@@ -23,6 +23,10 @@ class Point(Distribution):
     def variance(self):
         return ops.zeros_like(self.mean)
 
+    def mean_covariance(self):
+        d = self.mean.shape[-1]
+        return ops.zeros((d, d), "float32")
+
     def transform(self, noise):
         return self.mean + ops.zeros_like(noise)
 

@@ -34,6 +34,10 @@ class Product(Distribution):
         return ops.concatenate([part.mean for part in self.parts], axis=-1)
 
     @property
+    def expected(self):
+        return ops.concatenate([part.expected for part in self.parts], axis=-1)
+
+    @property
     def center(self):
         return ops.concatenate([part.center for part in self.parts], axis=-1)
 
@@ -41,6 +45,15 @@ class Product(Distribution):
         sizes = [part.noise_dim for part in self.parts]
         pieces = [part.transform(piece) for part, piece in self._split(noise, sizes)]
         return ops.concatenate(pieces, axis=-1)
+
+    def transform_and_log_prob(self, noise):
+        sizes = [part.noise_dim for part in self.parts]
+        drawn = [part.transform_and_log_prob(piece) for part, piece in self._split(noise, sizes)]
+        log_probs = [log_prob for _, log_prob in drawn]
+        # A part without a density leaves the whole without one.
+        known = all(log_prob is not None for log_prob in log_probs)
+        samples = ops.concatenate([sample for sample, _ in drawn], axis=-1)
+        return samples, sum(log_probs) if known else None
 
     def log_prob(self, x):
         sizes = [part.center.shape[-1] for part in self.parts]

@@ -47,9 +47,9 @@ class Transformed(Distribution):
         return self._through(self.base.transform(noise))[0]
 
     def transform_and_log_prob(self, noise):
-        z = self.base.transform(noise)
+        z, log_prob = self.base.transform_and_log_prob(noise)
         moved, log_det = self._through(z)
-        return moved, self.base.log_prob(z) - log_det
+        return moved, log_prob - log_det
 
     def log_prob(self, x):
         """Log-density of `x` in nats, if all flows have an inverse.

@@ -42,24 +42,24 @@ def saved_model(
     Args:
         model: a `models.VAE`, on any backend; or a preset's name, the path of
             a preset folder, or of a `.keras` file.
-        path: folder to write. An export that was there is replaced when the
-            new one is complete and has passed.
-        data: real data `x` or `(x, condition)` to compare on; without it, what
-            the model itself samples.
+        path: folder to write. An older export is replaced after the new one is complete
+            and has passed its comparison.
+        data: real data `x` or `(x, condition)` for the comparison; by default samples
+            of the model.
         signatures: some of "encode", "decode", "reconstruct", "sample"; all by
             default.
-        batch_size: rows of every call; any number by default.
-        verbose: whether the report is printed.
+        batch_size: rows per call; any number by default.
+        verbose: whether to print the report.
 
     Returns:
         `Report`, which was also written to `model.json`.
 
     Raises:
         TypeError: not a VAE.
-        ValueError: a wrong argument, or data that the model does not take.
+        ValueError: a wrong argument, or data that the model does not accept.
         ImportError: TensorFlow is missing.
-        OSError: `path` cannot be written, or holds something that is no export.
-        ExportError: the model cannot be converted, the conversion died, or the
+        OSError: `path` cannot be written, or holds something other than an export.
+        ExportError: the model cannot be converted, the conversion crashed, or the
             result differs from the model by more than 1e-5 · max(1, largest |value|),
             `reconstruct` by a root-mean-square error of more than 1e-5.
     """
@@ -81,33 +81,32 @@ def tflite(
 ) -> Report:
     """Writes a `.tflite` file for phones: builtin operators only.
 
-    `Interpreter(path).get_signature_runner("decode")(z=z)["image"]`. Beside it,
-    in `<path>.json`, stands what an app must know (input range, latent size,
-    names of conditions, shapes, preset version, licence) and the parity report.
+    `Interpreter(path).get_signature_runner("decode")(z=z)["image"]`. The file
+    `<path>.json` holds the data that an app needs (input range, latent size, names of
+    conditions, shapes, preset version, licence) and the parity report.
 
     Args:
         model: see `saved_model`.
-        path: file to write, such as "m.tflite"; an older one is replaced when
-            the new one is complete and has passed.
+        path: file to write, such as "m.tflite". An older one is replaced after the new one
+            is complete and has passed its comparison.
         quantize: None for float32; "float16" (half the size); "dynamic" (int8
             weights, float32 between layers: the smallest and a good default);
             "int8" (int8 throughout, float32 at the ends). Weights of
             convolutions are scaled per channel.
         representative: for "int8", real training data `x` or `(x, condition)`
-            to calibrate on; 100 to 500 examples do.
-        data: real data that was not trained on, to compare on: `x` or
-            `(x, condition)`; by default `representative`, or without it what
-            the model itself samples.
+            for the calibration; 100 to 500 examples are enough.
+        data: real data that was not used in training, `x` or `(x, condition)`, for the
+            comparison; by default `representative`, or else samples of the model.
         signatures: see `saved_model`; a file of "decode" alone is half as large.
-        batch_size: rows of every call; None for any number.
-        verbose: whether the report is printed.
+        batch_size: rows per call; None for any number.
+        verbose: whether to print the report.
 
     Returns:
         `Report`.
 
     Raises:
         ImportError: TensorFlow or ai-edge-litert is missing.
-        ExportError: the model cannot be converted, the conversion died, or the
+        ExportError: the model cannot be converted, the conversion crashed, or the
             file is outside its budget: float32 a largest error of
             1e-5 · max(1, largest |value|) (`reconstruct`: a root-mean-square error
             of 1e-5), float16 a root-mean-square error of 1e-3 in
@@ -137,9 +136,9 @@ def onnx(
     batch_size: int | None = None,
     verbose: bool = True,
 ) -> Report:
-    """Writes a folder of `.onnx` files, one a signature: `decode.onnx`, ...
+    """Writes a folder of `.onnx` files, one per signature: `decode.onnx`, ...
 
-    ONNX files hold one function each, and no name twice: the output of
+    An ONNX file holds one function, and names in it are unique: the output of
     `reconstruct.onnx` is `image_out`. Arguments, result and errors: see
     `saved_model`; needs `pip install "keras-vae[onnx]"`.
     """

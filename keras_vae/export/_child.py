@@ -1,8 +1,8 @@
-"""The child process of an export: TensorFlow, whatever the caller's backend.
+"""The child process of an export, with TensorFlow, whatever the backend of the caller.
 
 `python -m keras_vae.export._child FOLDER` reads `request.json`, a preset and
-arrays from the folder and leaves the exported file, what it answers to the
-arrays, and `answer.json` there. A failure that was understood is an answer too.
+arrays from the folder and writes the exported file, its outputs for the arrays, and
+`answer.json`. A failure with a known cause is an answer too.
 """
 
 import functools
@@ -21,20 +21,20 @@ from keras_vae import zoo
 from keras_vae.export import _graphs
 from keras_vae.export.signatures import signatures
 
-# Rows of one call where the batch is of any size.
+# Rows per call if the batch size is free.
 ROWS = 64
-# How long one call is timed for, seconds, and how many times at most.
+# Duration of the timing of a call in seconds, and its largest number of runs.
 TIMED_SECONDS, TIMED_RUNS = 0.3, 200
-# What the search of the nearest code is made of.
+# Operators of the search for the nearest code.
 FLOAT_OPERATORS = ["FULLY_CONNECTED", "BATCH_MATMUL", "SUB"]
 
 
 class CannotConvert(Exception):
-    """A failure that was understood: its text is for the caller's eyes."""
+    """A failure with a known cause; the caller shows its text."""
 
 
 def main(folder):
-    """Does what the request says; returns nothing, writes `answer.json`."""
+    """Runs the request and writes `answer.json`."""
     folder = Path(folder)
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     try:
@@ -47,7 +47,7 @@ def main(folder):
 
 
 def _answer(folder, request):
-    # The last of these lines says where a process that died was.
+    # After a crash the last of these lines is the phase.
     print("phase: loading the model under TensorFlow", flush=True)
     # What the caller has in memory is no stranger's; of a file the caller's `load` has judged.
     objects = _own_objects(request)
@@ -125,16 +125,16 @@ def _traced(signature, batch_size):
 
 
 def _refuse_randomness(model, functions):
-    """A graph that draws gives each phone another model than the one checked here."""
+    """Raises `CannotConvert` for random operators: the exported model must be deterministic."""
     for name, function in functions.items():
-        found = _graphs.random_operators(function.get_concrete_function())
-        if found:
-            where = _graphs.layers_of(model, found)
+        random = _graphs.random_operators(function.get_concrete_function())
+        if random:
+            where = _graphs.layers_of(model, random)
             raise CannotConvert(
                 f"{where} draws random numbers in `{name}`, which no builtin operator does. Take "
                 "it out of the networks: the VAE draws z between encoder and decoder by itself, "
                 "and the exported `sample` takes its noise as an input. "
-                f"Received: operators {', '.join(sorted(set(found.values())))}"
+                f"Received: operators {', '.join(sorted(set(random.values())))}"
             )
 
 
@@ -180,7 +180,7 @@ def _tflite(path, model, functions, request, calibration):
     if quantize == "int8":
         builtins = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
         converter.representative_dataset = lambda: _one_by_one(calibration, request["batch_size"])
-    # Without this an operator that is not builtin would need the Flex delegate.
+    # Builtin operators only: others would need the Flex delegate.
     converter.target_spec.supported_ops = [builtins]
     try:
         if quantize == "int8" and model.codes_are_integers:
@@ -202,10 +202,10 @@ def _tflite(path, model, functions, request, calibration):
 
 
 def _choosing_in_float(converter):
-    """Full int8 but for the search of the nearest code.
+    """Full int8 except for the search of the nearest code.
 
-    Of 512 codes many are nearer to each other than a step of int8, and the wrong one
-    is a wrong patch of the picture.
+    Of 512 codes many differ by less than a step of int8, and a wrong code is a wrong
+    patch of the picture.
     """
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS)
     return tf.lite.experimental.QuantizationDebugger(
@@ -214,7 +214,7 @@ def _choosing_in_float(converter):
 
 
 def _one_by_one(calibration, batch_size):
-    """What the converter calibrates int8 on, one call at a time."""
+    """The calibration data of int8, one call at a time."""
     for name, arrays in calibration.items():
         for batch, _ in _batches(arrays, batch_size or 1):
             yield name, batch
@@ -233,7 +233,7 @@ def _onnx(path, model, functions, request, calibration):
 
 
 def _batches(arrays, size):
-    """Batches of one size and how many of their rows are new; the last is padded."""
+    """Batches of one size, the last one padded, with their numbers of real rows."""
     n = len(next(iter(arrays.values())))
     for start in range(0, n, size):
         batch = {name: array[start : start + size] for name, array in arrays.items()}

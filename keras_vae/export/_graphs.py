@@ -1,4 +1,4 @@
-"""Reading graphs: which operators they hold, and which layer put them there."""
+"""Operators of graphs, and the layers that they come from."""
 
 import collections
 import re
@@ -11,7 +11,7 @@ _REFUSED = re.compile(r"'tf\.(\w+)' op|Flex(\w+)|^\s*tf\.(\w+) ?\(", re.MULTILIN
 
 
 def _nodes(concrete):
-    """(name, type) of every operator, those of inner functions too."""
+    """(name, type) of each operator, including those of inner functions."""
     graph = concrete.graph.as_graph_def()
     for node in graph.node:
         yield node.name, node.op
@@ -21,7 +21,7 @@ def _nodes(concrete):
 
 
 def count(concrete):
-    """Operators of a TensorFlow graph: dict of type to how many."""
+    """Operators of a TensorFlow graph: dict of type to count."""
     return dict(sorted(collections.Counter(kind for _, kind in _nodes(concrete)).items()))
 
 
@@ -31,25 +31,24 @@ def random_operators(concrete):
 
 
 def layers_of(model, names):
-    """In words, the layers that operators of these names were made by.
+    """The layers of operators with these names, in words.
 
-    Keras opens a name scope for each layer, with a number behind its name from
-    the second call on.
+    Keras opens a name scope per layer, with a numeric suffix from the second call on.
     """
     layers = {layer.name: layer for layer in keras_private.all_layers(model)}
-    found = {}
+    descriptions = {}
     for name in names:
         for scope in reversed(name.split("/")[:-1]):
             layer = layers.get(scope) or layers.get(re.sub(r"_\d+$", "", scope))
             if layer is not None:
-                found[layer.name] = f"the layer '{layer.name}' ({type(layer).__name__})"
+                descriptions[layer.name] = f"the layer '{layer.name}' ({type(layer).__name__})"
                 break
-    text = " and ".join(found.values()) or "the model"
+    text = " and ".join(descriptions.values()) or "the model"
     return text[0].upper() + text[1:]
 
 
 def explain(error, model, functions):
-    """The converter's many lines as one: the operators, their layers, the way out."""
+    """A short error text for that of the converter: operators, their layers, advice."""
     text = str(error)
     refused = {part for match in _REFUSED.findall(text) for part in match if part}
     names = [
@@ -73,16 +72,16 @@ def explain(error, model, functions):
 
 
 def tflite_operators(content):
-    """Operators of every subgraph of a TFLite file.
+    """Operators of all subgraphs of a TFLite file.
 
-    The interpreter's own listing stops at the first subgraph.
+    The listing of the interpreter has the first subgraph only.
 
     Args:
         content: the file's bytes.
 
     Returns:
-        Dict of signature, or subgraph, to a dict of operator name to how many; an
-        operator that is not builtin is called "CUSTOM:" and its name.
+        Dict of signature, or subgraph, to a dict of operator name to count;
+        operators that are not builtin have the name "CUSTOM:..."
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -91,7 +90,7 @@ def tflite_operators(content):
     codes = [
         f"CUSTOM:{code.customCode.decode()}"
         if code.customCode
-        # The older of the two fields has room for 127 operators.
+        # The deprecated field ends at 127.
         else builtin[max(code.builtinCode, code.deprecatedBuiltinCode)]
         for code in model.operatorCodes
     ]

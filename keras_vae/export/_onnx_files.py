@@ -1,4 +1,4 @@
-"""ONNX: one file a signature, run by ONNX Runtime. Imported in the child only."""
+"""ONNX: one file per signature, run by ONNX Runtime. Imported in the child process only."""
 
 import collections
 
@@ -14,7 +14,7 @@ OPSET = 18
 
 @tf_op("Erfc")
 class Erfc:
-    """1 - erf(x), which `gelu` is made of and the converter has no rule for."""
+    """1 - erf(x), a part of `gelu` for which the converter has no rule."""
 
     @classmethod
     def version_9(cls, graph, node, **_):
@@ -28,15 +28,15 @@ class Erfc:
 def convert(path, functions):
     """Writes `<name>.onnx` for each signature into the folder `path`.
 
-    Names in an ONNX graph are unique: an output that is called as an input is
-    has "_out" behind its name.
+    Names in an ONNX graph are unique: an output with the name of an input gets the suffix
+    "_out".
 
     Args:
         functions: dict of name to `tf.function` with an input signature.
 
     Returns:
         `(runners, operators)`: functions from arrays by name to arrays by name,
-        and for each signature a dict of operator to how many.
+        and per signature a dict of operator to count.
     """
     path.mkdir()
     runners, operators = {}, {}
@@ -59,7 +59,7 @@ def convert(path, functions):
 
 
 def _hidden(function):
-    """The function with outputs by names that no input has."""
+    """The function with output names that no input has."""
 
     def call(*tensors):
         return {f"hidden_{key}": value for key, value in function(*tensors).items()}

@@ -5,30 +5,30 @@ import time
 import keras
 import numpy as np
 
-# What may differ from Keras, which figure it is, and how much.
+# Largest allowed differences to Keras: the figure and its limit.
 #   scaled_error: largest difference / max(1, largest |Keras|) of one output, for float32:
 #       the rounding of a sum grows with its terms, and codes are not bounded as pixels are.
-#   rms_error: for float16, where each weight is off by up to 1 in 4096 and the largest of
-#       millions of pixels says little. Also for `reconstruct`: where the decoder is steep it
-#       magnifies the rounding of the code (3e-6 becomes 2e-5 between JAX and TensorFlow);
-#       its two halves are judged by themselves.
+#   rms_error: for float16, where weights have relative errors of up to 1 / 4096 and the
+#       maximum over millions of pixels is not informative. Also for `reconstruct`: a steep
+#       decoder magnifies the rounding of the code (3e-6 becomes 2e-5 between JAX and
+#       TensorFlow); `encode` and `decode` have limits of their own.
 LIMITS = {None: ("scaled_error", 1e-5), "float16": ("rms_error", 1e-3)}
 FIGURES = ("max_error", "scaled_error", "rms_error")
-# The share of choices (integer codes; answers that are others altogether) that float32
-# rounding may make otherwise. With fewer digits codes that are almost as near are chosen
-# more often; what is lost by that is seen in PSNR.
+# The share of choices (integer codes, or outputs that depend on a choice) that float32
+# rounding may change. With fewer digits almost equally near codes are confused more often;
+# PSNR measures the loss.
 CHANGED, OTHER = 1e-3, 1e-3
-# What eight bits may cost: decibels of reconstruction PSNR on real images.
+# Largest loss of reconstruction PSNR on real images by 8 bits, in decibels.
 MAX_LOSS_DB = 0.5
-# How long one Keras call is timed for, seconds, and how many times at most.
+# Duration of the timing of a Keras call in seconds, and its largest number of runs.
 _TIMED_SECONDS, _TIMED_RUNS = 0.3, 100
 
 
 class ExportError(ValueError):
-    """An export that did not succeed; nothing was left behind, nothing replaced.
+    """A failed export. No file was written or replaced.
 
     Attributes:
-        report: the `Report` that is outside the budget, or None.
+        report: the `Report` of an export outside its budget, or None.
     """
 
     def __init__(self, message: str, report: "Report | None" = None) -> None:
@@ -37,7 +37,7 @@ class ExportError(ValueError):
 
 
 class Report(dict):
-    """What was exported and how near it is to Keras: a dict that prints well."""
+    """Description of an export and its differences to Keras: a dict with a readable `str`."""
 
     def __str__(self):
         parity = self["parity"]
@@ -69,9 +69,9 @@ class Report(dict):
 
 
 def inputs(model, signatures, x, condition, seed=0):
-    """What every signature is asked in the comparison.
+    """Inputs of each signature for the comparison.
 
-    Codes are the posterior means of the data; noise is drawn by NumPy.
+    Codes are the posterior means of the data; NumPy draws the noise.
 
     Args:
         model: the caller's model.
@@ -94,35 +94,34 @@ def inputs(model, signatures, x, condition, seed=0):
 
 
 def compare(model, signatures, arrays, results, batch_size):
-    """Errors of every output against the caller's model.
+    """Errors of each output, relative to the caller's model.
 
     Args:
         model: the caller's model, on its own backend.
         signatures: dict of `signatures.Signature`.
         arrays: see `inputs`.
-        results: dict of "signature/output" to what the file answered.
-        batch_size: that the file was made for, or None.
+        results: dict of "signature/output" to an output of the file.
+        batch_size: the batch size of the file, or None.
 
     Returns:
         `(rows, images)`: a list of dicts, and per signature the reconstructions
-        `(exported, expected)` that its answers lead to.
+        `(exported, expected)` of its outputs.
 
     Raises:
-        ExportError: an output is missing, is one too many, has another shape, or
-            is not finite.
+        ExportError: an output is missing, unknown, of another shape, or not finite.
     """
     rows, images = [], {}
     for name, signature in signatures.items():
         expected = signature.reference(**arrays[name])
-        found = {k.split("/")[1]: v for k, v in results.items() if k.split("/")[0] == name}
-        if set(found) != set(expected):
+        answers = {k.split("/")[1]: v for k, v in results.items() if k.split("/")[0] == name}
+        if set(answers) != set(expected):
             raise ExportError(
                 f"The file's signature `{name}` has other outputs than the model. "
-                f"Expected: {sorted(expected)}. Received: {sorted(found)}"
+                f"Expected: {sorted(expected)}. Received: {sorted(answers)}"
             )
         for output, right in expected.items():
-            left = found[output]
-            # Before any subtraction: broadcasting would hide a wrong shape.
+            left = answers[output]
+            # Before the subtraction, where broadcasting would hide a wrong shape.
             if left.shape != right.shape:
                 raise ExportError(
                     f"The file's signature `{name}` answers in another shape. "
@@ -148,29 +147,29 @@ def compare(model, signatures, arrays, results, batch_size):
                     "rms_error": float(np.sqrt(np.mean(error**2))),
                 }
             )
-        images[name] = _reconstructions(model, name, arrays[name], found, expected)
+        images[name] = _reconstructions(model, name, arrays[name], answers, expected)
     return rows, images
 
 
 def _changed(error, right):
-    """The share of integers, or else of examples, that are others altogether."""
+    """The share of integers, or else of examples, that differ by more than rounding."""
     if right.dtype.kind == "i":
         return float(np.mean(error != 0))
     most = np.abs(error).max(axis=tuple(range(1, error.ndim)))
     return float(np.mean(most > OTHER * max(1, np.abs(right).max())))
 
 
-def _reconstructions(model, name, arrays, found, expected):
-    """The pictures of the data that a signature's answers are, or lead to."""
+def _reconstructions(model, name, arrays, answers, expected):
+    """Reconstructions of the data: the outputs of a signature, or their decoding."""
     if name == "encode":
         condition = arrays.get("condition")
-        key = "codes" if "codes" in found else "mean"
-        return tuple(model.decode(answer[key], condition) for answer in (found, expected))
-    return tuple(next(iter(answer.values())) for answer in (found, expected))
+        key = "codes" if "codes" in answers else "mean"
+        return tuple(model.decode(answer[key], condition) for answer in (answers, expected))
+    return tuple(next(iter(answer.values())) for answer in (answers, expected))
 
 
 def psnr(x, reconstructed, data_range):
-    """Peak signal-to-noise ratio in decibels, of the mean squared error of all.
+    """Peak signal-to-noise ratio of all pictures together, in decibels.
 
     Without a `data_range` the peak is the span of x.
     """
@@ -217,7 +216,7 @@ def parity(model, signatures, arrays, results, milliseconds, x, source, batch_si
 
 
 def check(report):
-    """Raises an `ExportError` where a report is outside its budget."""
+    """Raises an `ExportError` if a report is outside its budget."""
     quantize, parity = report["quantize"], report["parity"]
     expected, bad = [], []
     by_picture = set(parity["psnr_db"])

@@ -1,4 +1,4 @@
-"""The one route of every export: preset, child process, comparison, move."""
+"""The steps of all exports: preset, child process, comparison, move."""
 
 import contextlib
 import hashlib
@@ -69,8 +69,8 @@ def run(
     wanted = signatures_of(model, signatures)
     if quantize in ("dynamic", "int8") and set(wanted) == {"sample"}:
         raise ValueError(
-            "The budget of a quantized file is the PSNR of reconstructions, which `sample` alone "
-            f"has not: export 'decode' as well. Received: signatures={signatures!r}"
+            "The budget of a quantized file is the PSNR of reconstructions, and `sample` alone has "
+            f"none: export 'decode' as well. Received: signatures={signatures!r}"
         )
     calibration = _calibration(model, wanted, quantize, representative)
     x, condition, source = _data(model, data, representative, source)
@@ -123,7 +123,7 @@ def _check_installed(format):
 
 
 def _loaded(model):
-    """The model, and what is known of the preset that it comes from."""
+    """The model, and a description of its preset or None."""
     if isinstance(model, VAE):
         return model, None
     if not isinstance(model, (str, Path)):
@@ -149,7 +149,7 @@ def _checked(model, data, name):
     x, condition = _pair(data)
     x = _checks.data(model, x, name)
     if model.codes_are_integers and condition is None:
-        # The condition steers its prior alone, which stays behind.
+        # Only its prior depends on the condition, and the prior is not exported.
         return x, None
     return x, _checks.condition(model, condition, len(x), f"{name}[1]")
 
@@ -168,7 +168,7 @@ def _calibration(model, wanted, quantize, representative):
 
 
 def _data(model, data, representative, source):
-    """Data to compare on, and in words where it is from."""
+    """Data for the comparison, and its source in words."""
     if data is not None:
         return *_checked(model, data, "data"), source or "the caller's"
     if representative is not None:
@@ -227,9 +227,9 @@ def _own_objects(model):
 
 
 def _convert(work, verbose=False):
-    """Runs the child; returns its answer and the arrays that the file gave.
+    """Runs the child; returns its answer and the outputs of the file.
 
-    Says what it is at, as it takes seconds.
+    With `verbose` it prints the phases, because they take seconds.
     """
     status, phase, last = _child(work, verbose)
     answer = work / "answer.json"
@@ -243,10 +243,10 @@ def _convert(work, verbose=False):
 
 
 def _child(work, verbose):
-    """Has a process of its own work in the folder.
+    """Runs the child process in the folder.
 
     Returns:
-        `(status, phase, last)`: its exit status, what it was at, its last words.
+        `(status, phase, last)`: its exit status, its last phase, its last lines of errors.
     """
     command = [sys.executable, "-m", "keras_vae.export._child", str(work)]
     phase, errors = "starting", work / "errors.txt"
@@ -278,13 +278,13 @@ def _environment():
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONPATH": os.pathsep.join(path),
-        # A GPU is the caller's: TensorFlow would claim all of its memory.
+        # TensorFlow would reserve the whole memory of the caller's GPU.
         "CUDA_VISIBLE_DEVICES": "-1",
     }
 
 
 def _obituary(status, phase, last):
-    """How a child died, and what its caller can do."""
+    """The error text for a child that crashed, with advice."""
     how = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
     advice = {
         "starting": "See whether `import tensorflow` works in a fresh Python.",
@@ -297,7 +297,7 @@ def _obituary(status, phase, last):
 
 
 def _about(model, wanted, batch_size):
-    """What an app must know beside the numbers, as JSON."""
+    """Data that an app needs beside the file, as JSON."""
     data_range = model.likelihood.data_range
     condition = None
     if model.condition is not None:
@@ -330,7 +330,7 @@ def _about(model, wanted, batch_size):
 
 @contextlib.contextmanager
 def _replaced(path, is_folder):
-    """`(export, report)`, new places to write; they take the old ones' when all went well."""
+    """Yields `(export, report)`, new paths; they replace the old ones after a success."""
     if is_folder:
         with _atomic.folder(path, {METADATA}, "export") as new:
             yield new, new / METADATA
@@ -344,11 +344,11 @@ def _replaced(path, is_folder):
         yield new, notes
 
 
-def _move(made, new):
-    if made.is_file():
-        shutil.move(made, new)
+def _move(source, new):
+    if source.is_file():
+        shutil.move(source, new)
     else:
-        shutil.copytree(made, new, dirs_exist_ok=True)
+        shutil.copytree(source, new, dirs_exist_ok=True)
 
 
 def _size(path):

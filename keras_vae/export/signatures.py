@@ -1,7 +1,7 @@
-"""What a phone can ask an exported model for: names, shapes, meanings.
+"""Signatures of exported models: names, shapes, meanings.
 
-Written once for every backend: the child process traces `call`, the parity
-report compares with `reference`.
+The same for every backend: the child process traces `call`, the parity report
+compares with `reference`.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ class Signature:
 
     Attributes:
         inputs, outputs: dicts of name to `Tensor`.
-        call: from tensors by input name to a dict of tensors by output name.
-        reference: the same in NumPy through the model's public methods.
-        chooses: whether it chooses on the way, a code, a class, a component or the
-            units to keep: rounding may choose the other of two that are equally near,
-            and all that follows is another.
+        call: function from tensors by input name to a dict of tensors by output name.
+        reference: the same with NumPy arrays and the public methods of the model.
+        chooses: whether it contains a choice (a code, a class, a component, the units to
+            keep): between two almost equal values rounding may choose either, which
+            changes the outputs.
     """
 
     inputs: dict
@@ -42,7 +42,7 @@ class Signature:
 
 
 def data_name(model):
-    """What the data is called in signatures: images are what most models see."""
+    """The name of the data in signatures: "image" for images, else "data"."""
     return "image" if len(model.data_shape) == 3 else "data"
 
 
@@ -51,14 +51,14 @@ def signatures(model, names=None):
 
     Args:
         model: a `models.VAE`.
-        names: some of "encode", "decode", "reconstruct" and "sample"; all that
-            the model has by default.
+        names: some of "encode", "decode", "reconstruct" and "sample"; by default all
+            that the model has.
 
     Returns:
         Dict of name to `Signature`, in the order of `NAMES`.
 
     Raises:
-        ValueError: an unknown name, one that the model has not, or none.
+        ValueError: an unknown name, a signature that the model lacks, or no names.
     """
     every = _quantized(model) if model.codes_are_integers else _continuous(model)
     wanted = every if names is None else (names,) if isinstance(names, str) else tuple(names)
@@ -80,7 +80,7 @@ def _why_no_sample(model):
 
 
 def _data(model):
-    """Data as an input, and means of p(x|z) as an output."""
+    """Specifications of the data as an input and of means of p(x|z) as an output."""
     low_high = model.likelihood.data_range
     span = "any finite numbers" if low_high is None else "in [{:g}, {:g}]".format(*low_high)
     if len(model.data_shape) == 3:
@@ -132,7 +132,7 @@ def _continuous(model):
     q = {"mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep")}
     if model.posterior_layer.is_diagonal_normal:
         q["log_var"] = Tensor(codes, "float32", "log-variance of q(z|x)")
-    # The code to keep of what has no mean in closed form is its centre.
+    # Posteriors without a mean in closed form give their centre.
     parts = {"mean": "center", "log_var": "log_var"}
     condition = {}
     if model.condition is not None:
@@ -142,8 +142,8 @@ def _continuous(model):
         return model.posterior_layer.distribution(*model.infer(inputs[data], condition))
 
     def encode(condition=None, **inputs):
-        found = posterior(condition, inputs)
-        return {name: getattr(found, parts[name]) for name in q}
+        posterior_of_x = posterior(condition, inputs)
+        return {name: getattr(posterior_of_x, parts[name]) for name in q}
 
     def decode(z, condition=None):
         return {data: model.likelihood.mean(model.generate(z, condition))}
@@ -156,8 +156,8 @@ def _continuous(model):
         return decode(_prior(model, condition).transform(noise), condition)
 
     def encode_numpy(condition=None, **inputs):
-        found = model.posterior(inputs[data], condition)
-        return {name: getattr(found, parts[name]) for name in q}
+        posterior_of_x = model.posterior(inputs[data], condition)
+        return {name: getattr(posterior_of_x, parts[name]) for name in q}
 
     def decode_numpy(z, condition=None):
         return {data: model.decode(z, condition)}
@@ -166,7 +166,7 @@ def _continuous(model):
         return {data: model.reconstruct(inputs[data], condition)}
 
     def sample_numpy(noise, condition=None):
-        z = ops.convert_to_numpy(_prior(model, condition).transform(noise))
+        z = ops.convert_to_numpy(_prior(model, condition).transform(ops.convert_to_tensor(noise)))
         return decode_numpy(z, condition)
 
     chooses = model.posterior_layer.chooses

@@ -20,6 +20,9 @@ class Likelihood(keras.layers.Layer):
             bounds on log p(x) need one.
         depends_on_batch: whether the likelihood of one example depends on the others of
             its batch.
+        takes_weights: whether `log_prob` takes `weigh`: a function from log p(x|z) `(k, n)`
+            to what each counts in what is fitted to the batch, `(k, n)`; None where all are
+            alike.
         missing: whether data may have missing values, marked NaN.
         takes_logits: whether outputs are logits, so that a decoder must end without a
             sigmoid or any other activation with bounds.
@@ -28,6 +31,7 @@ class Likelihood(keras.layers.Layer):
     data_range: tuple[float, ...] | None = None
     is_density = True
     depends_on_batch = False
+    takes_weights = False
     missing = False
     takes_logits = False
 
@@ -65,6 +69,14 @@ class Likelihood(keras.layers.Layer):
             Tensor `(k, n, ...)`.
         """
         raise NotImplementedError
+
+    def best_log_prob(self, x):
+        """The largest log p(x|z) that any decoder outputs could give, of NumPy data.
+
+        Returns:
+            `(n,)` float64, nats; None where it is not known.
+        """
+        return None
 
     def mean(self, outputs):
         """E[x|z], in data space, the shape of `outputs`."""

@@ -9,9 +9,13 @@ from keras import ops
 
 from keras_vae import distributions, layers
 from keras_vae._registry import register
+from keras_vae.distributions.base import LOG_2PI
 from keras_vae.likelihoods.base import Likelihood
 from keras_vae.training import kernels
 from keras_vae.training.noise import uniform
+
+# Of expectation maximisation: the weights of the samples move little after the first ones.
+_FITTING_STEPS = 10
 
 
 @register
@@ -36,6 +40,13 @@ class Bernoulli(Likelihood):
 
     def log_prob_each(self, x, outputs, training=False):
         return distributions.Bernoulli(ops.cast(outputs, "float32")).log_prob_each(x)
+
+    def best_log_prob(self, x):
+        # At the logits of x itself: minus its entropy, 0 of binary pixels.
+        x = np.asarray(x, "float64")
+        each = x * np.log(np.where(x > 0.0, x, 1.0))
+        each += (1.0 - x) * np.log(np.where(x < 1.0, 1.0 - x, 1.0))
+        return _summed(each)
 
     def mean(self, outputs):
         return ops.sigmoid(ops.cast(outputs, "float32"))
@@ -63,7 +74,8 @@ class Normal(Likelihood):
         variance: a positive number (fixed σ²); "learned" (one trainable
             scalar log σ²); or "optimal": the variance that maximises the
             likelihood of each training batch, which is its mean squared error
-            (σ-VAE, Rybkin et al. 2021). Outside training "optimal" uses a running
+            (σ-VAE, Rybkin et al. 2021), each example and each of its samples counted by
+            its weight in the loss. Outside training "optimal" uses a running
             average of the training batches, so that a density does not depend on
             its batch.
         data_range: `(low, high)`, the range of valid data; None for any finite numbers.
@@ -88,7 +100,7 @@ class Normal(Likelihood):
                 f"Received: variance={variance!r}"
             )
         self._fixed = variance
-        self.depends_on_batch = variance == "optimal"
+        self.depends_on_batch = self.takes_weights = variance == "optimal"
         self.data_range = None if data_range is None else tuple(data_range)
         if variance == "learned":
             self.raw_log_var = self.add_weight(shape=(), initializer="zeros", name="raw_log_var")
@@ -125,6 +137,15 @@ class Normal(Likelihood):
             return ops.log(ops.convert_to_tensor(self.average))
         return ops.convert_to_tensor(np.float32(math.log(self.variance)))
 
+    def log_prob(self, x, outputs, training=False, weigh=None):
+        if weigh is None or self.variance != "optimal" or not training:
+            return super().log_prob(x, outputs, training)
+        k, n = ops.shape(outputs)[:2]
+        mean = ops.reshape(ops.cast(outputs, "float32"), (k, n, -1))
+        x = ops.reshape(x, (n, -1))
+        log_var = ops.log(self._fit_weighted(x, mean, weigh))
+        return ops.sum(distributions.Normal(mean, log_var).log_prob_each(x), axis=-1)
+
     def log_prob_each(self, x, outputs, training=False):
         mean = ops.cast(outputs, "float32")
         log_var = self.log_var()
@@ -135,12 +156,36 @@ class Normal(Likelihood):
     def _fit_variance(self, x, mean):
         # The gradient by the variance is 0 at its optimum, so that it can be stopped.
         error = ops.stop_gradient(ops.mean(ops.square(x - mean)))
-        batch = ops.maximum(error, self.MIN_VARIANCE)
+        return self._averaged(ops.maximum(error, self.MIN_VARIANCE))
+
+    def _fit_weighted(self, x, mean, weigh):
+        """The variance with which the loss has no slope by it.
+
+        That is the mean squared error, weighted by what each sample counts, which depends on
+        the variance itself where these are importance weights: a few steps of expectation
+        maximisation.
+        """
+        errors = ops.stop_gradient(ops.mean(ops.square(x - mean), axis=-1))
+        pixels = x.shape[-1]
+        batch = ops.maximum(ops.mean(errors), self.MIN_VARIANCE)
+        for _ in range(_FITTING_STEPS):
+            log_px = -0.5 * pixels * (LOG_2PI + ops.log(batch) + errors / batch)
+            weights = ops.stop_gradient(weigh(log_px))
+            error = ops.sum(weights * errors) / ops.maximum(ops.sum(weights), 1e-30)
+            batch = ops.maximum(error, self.MIN_VARIANCE)
+        return self._averaged(batch)
+
+    def _averaged(self, batch):
+        """The variance of a batch, once it has moved the running average."""
         count = ops.convert_to_tensor(self.updates)
         rate = ops.maximum(1.0 / (count + 1.0), 0.01)
         self.average.assign((1.0 - rate) * self.average + rate * batch)
         self.updates.assign(count + 1.0)
         return batch
+
+    def best_log_prob(self, x):
+        log_var = float(ops.convert_to_numpy(self.log_var()))
+        return _summed(np.full(np.shape(x), -0.5 * (math.log(2.0 * math.pi) + log_var)))
 
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
@@ -193,6 +238,9 @@ class LogCosh(Likelihood):
         rest = (kernels.softplus(-2.0 * self.a * t) - math.log(2.0)) / self.a
         return -(t + rest) - self._log_z()
 
+    def best_log_prob(self, x):
+        return _summed(np.full(np.shape(x), -self._log_z()))
+
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
 
@@ -239,6 +287,13 @@ class Observed(Likelihood):
         each = self.inner.log_prob_each(ops.where(known, x, 0.0), outputs, training)
         return ops.where(known, each, 0.0)
 
+    def best_log_prob(self, x):
+        # Each value by itself: those that are missing have none.
+        known = ~np.isnan(x)
+        values = np.where(known, x, 0.0).reshape(-1, 1)
+        each = self.inner.best_log_prob(values)
+        return None if each is None else _summed(np.where(known, each.reshape(np.shape(x)), 0.0))
+
     def mean(self, outputs):
         return self.inner.mean(outputs)
 
@@ -256,6 +311,11 @@ class Observed(Likelihood):
     def from_config(cls, config):
         inner = keras.saving.deserialize_keras_object(config["likelihood"])
         return cls(**{**config, "likelihood": inner})
+
+
+def _summed(each):
+    """Sums over all but the first axis."""
+    return each.reshape(len(each), -1).sum(axis=1)
 
 
 def get(identifier: str | Likelihood) -> Likelihood:

@@ -1,4 +1,4 @@
-"""Measures of trained models: NumPy in, numbers out."""
+"""Metrics of trained models; NumPy arrays in, numbers out."""
 
 from keras_vae.metrics.activity import active_share, squared_jacobian
 from keras_vae.metrics.attributes import AttributeControl, attribute_control, sampled_attributes
@@ -25,7 +25,11 @@ from keras_vae.metrics.disentanglement import (
     row_sampler,
     sap,
 )
-from keras_vae.metrics.information import bits_per_dimension, mutual_information
+from keras_vae.metrics.information import (
+    bits_per_dimension,
+    dequantized,
+    mutual_information,
+)
 from keras_vae.metrics.likelihood import Estimate, elbo, log_likelihood
 from keras_vae.metrics.neighbours import auroc, nearest_labels, precision_recall
 from keras_vae.metrics.pictures import (
@@ -54,6 +58,7 @@ __all__ = [
     "codebook_usage",
     "collapse_report",
     "dci",
+    "dequantized",
     "disentanglement_scores",
     "elbo",
     "factor_vae_score",

@@ -9,22 +9,22 @@ from keras_vae._types import Array, Condition, Floats, Model
 def active_share(
     model: Model, x: Array, condition: Condition = None, threshold: float = 0.1
 ) -> Floats:
-    """The share of the code's units that are active, for each example.
+    """The share of active units of the code, per example.
 
-    A unit is active for an example where |z_j| is more than `threshold` times the
-    largest |z| of that example's code, so that the scale of codes does not matter.
+    Unit j is active for an example if |z_j| is more than `threshold` times the largest |z|
+    of its code, so that the scale of codes does not matter.
 
     Args:
         model: a `VAE`.
         x: data `(n, ...)`.
         condition: conditions of a conditional model.
-        threshold: from 0 (every unit that is not 0 counts) to 1.
+        threshold: from 0 (all units that are not 0 are active) to 1.
 
     Returns:
         `(n,)` float64, from 0 to 1.
 
     Raises:
-        ValueError: a threshold out of range, or what `encode` refuses.
+        ValueError: a threshold out of range, or data that `encode` does not accept.
     """
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"`threshold` must be from 0 to 1. Received: threshold={threshold!r}")
@@ -35,21 +35,22 @@ def active_share(
 def squared_jacobian(
     model: Model, x: Array, condition: Condition = None, batch_size: int = 32
 ) -> Floats:
-    """‖∂code/∂x‖²_F of each example, exact: how much a code moves with the data.
+    """‖∂code/∂x‖²_F of each example, exact: the sensitivity of the code to the data.
 
-    Scaling the code scales it too: divide by the codes' variance to compare models.
+    It depends on the scale of the code: divide by the variance of the codes to compare
+    models.
 
     Args:
         model: a `VAE`.
         x: data `(n, ...)`.
         condition: conditions of a conditional model, held fixed.
-        batch_size: rows a compiled call; each is encoded once for each latent dimension.
+        batch_size: rows per compiled call; each is encoded once per latent dimension.
 
     Returns:
         `(n,)` float64.
 
     Raises:
-        ValueError: what `encode` refuses; codes that are integers.
+        ValueError: data that `encode` does not accept; integer codes.
     """
     if model.codes_are_integers:
         raise ValueError(

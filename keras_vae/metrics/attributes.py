@@ -1,4 +1,4 @@
-"""Do edits do what they are asked, and nothing else?"""
+"""Attribute control: do edits change the attribute that they should, and nothing else?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,16 @@ from keras_vae._types import Array, Floats, Model
 
 @dataclass(frozen=True)
 class AttributeControl:
-    """What `attribute_control` found; k attributes, each switched on and off.
+    """Result of `attribute_control` for k attributes, each switched on and off.
 
     Attributes:
         names: the k attributes that were changed.
-        on: `(k,)`, of the examples without an attribute, the share in which it
-            is read once it has been switched on; NaN where there are none.
-        off: `(k,)`, the same for those that had it, read as absent.
-        counts: `(k, 2)`, how many examples were without and with it.
-        others_changed: `(k,)`, share of the other attributes that are read
+        on: `(k,)`, share of the examples without an attribute in which the judge reads it
+            after it was switched on; NaN without such examples.
+        off: `(k,)`, share of the examples with it in which the judge reads it as absent
+            after it was switched off.
+        counts: `(k, 2)`, numbers of examples without and with it.
+        others_changed: `(k,)`, share of the other attributes that the judge reads
             differently in the edited and in the unedited decoding.
         change: `(k,)`, mean absolute change of a pixel.
         border_mse: `(k,)`, mean squared change at the picture's border.
@@ -34,12 +35,12 @@ class AttributeControl:
 
     @property
     def asked_and_read(self):
-        """Mean over attributes and both directions."""
+        """Mean of `on` and `off` over all attributes."""
         return float(np.nanmean([self.on, self.off]))
 
     @property
     def worst(self):
-        """The smallest share of all directions, and its name."""
+        """The smallest of all shares, and its name."""
         shares = np.concatenate([self.on, self.off])
         where = int(np.nanargmin(shares))
         direction = "on" if where < len(self.names) else "off"
@@ -76,27 +77,25 @@ def attribute_control(
     names: Sequence[str] | None = None,
     border: int = 8,
 ) -> AttributeControl:
-    """Switches each attribute of every example, and reads what came of it.
+    """Switches each attribute of each example and reads the result with a judge.
 
     Examples are encoded with their own attributes and decoded with one changed
-    (`model.edit`, no amplification); what is compared with is the decoding with
-    nothing changed.
+    (`model.edit`, no amplification). The reference is the decoding without a change.
 
     Args:
-        model: a `VAE` whose condition are named `Attributes`.
+        model: a `VAE` whose condition is `conditions.Attributes` with names.
         x: pictures `(n, h, w, c)` in [0, 1].
         y: their attributes `(n, k)` of 0 and 1.
-        read: a judge, from pictures to logits `(n, k)` in NumPy: above 0 an
-            attribute counts as present. It should not have trained the model.
+        read: the judge, a function from pictures to logits `(n, k)` in NumPy; above 0 an
+            attribute is present. The model should not be trained with it.
         names: the attributes to change; all by default.
-        border: pixels at each edge that count as border.
+        border: width of the border in pixels.
 
     Returns:
         `AttributeControl`.
 
     Raises:
-        ValueError: unknown names, attributes that are not 0 and 1, or a border
-            that leaves no middle.
+        ValueError: unknown names, attributes other than 0 and 1, or too wide a border.
     """
     x, y = np.asarray(x), np.asarray(y, "float32")
     names = tuple(model.condition.names if names is None else names)
@@ -142,20 +141,19 @@ def sampled_attributes(
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tuple[Floats, Floats]:
-    """How often samples show the attributes that they were asked to have.
+    """How often samples show the attributes of their condition.
 
     Args:
-        model: a `VAE` whose condition are named `Attributes`.
-        y: what is asked, `(n, k)` of 0 and 1, one sample each: attributes of real
-            examples, as combinations that do not occur were never trained.
+        model: a `VAE` whose condition is `conditions.Attributes` with names.
+        y: conditions `(n, k)` of 0 and 1, one sample each. They should be those of real
+            examples, because other combinations were not in the training data.
         read: see `attribute_control`.
-        names: the attributes that are judged; all by default.
+        names: the attributes to judge; all by default.
         seed: int, of the samples.
 
     Returns:
-        `(shares, balanced)`, each `(len(names),)`: the share of samples read as
-        asked, and the mean of that share where the attribute was asked for and
-        where it was not.
+        `(shares, balanced)`, each `(len(names),)`: the share of samples with the attribute
+        as in y, and the mean of this share over y = 1 and that over y = 0.
     """
     y = np.asarray(y, "float32")
     names = tuple(model.condition.names if names is None else names)

@@ -1,4 +1,4 @@
-"""Do the components of a mixture prior, or any clusters, match labels?"""
+"""Clusters: the components of a mixture prior, and their agreement with labels."""
 
 import numpy as np
 from keras import ops
@@ -10,23 +10,23 @@ from keras_vae._types import Array, Condition, Floats, Model
 def cluster_probabilities(
     model: Model, x: Array, condition: Condition = None, batch_size: int = 256
 ) -> Floats:
-    """Which component of its mixture prior a model takes each example to be of.
+    """Probabilities of the components of a mixture prior for each example.
 
-    q(k|x) ∝ w_k exp(-KL(q(z|x) || component k)): of all distributions of k that do not
-    depend on z the one that comes nearest to p(z, k). Deterministic.
+    q(k|x) ∝ w_k exp(-KL(q(z|x) || component k)): among the distributions of k that do not
+    depend on z, q(z|x) q(k|x) has the smallest KL to p(z, k). Deterministic.
 
     Args:
         model: a `VAE` whose prior is a mixture (`mixture_vae`, `vamp_vae`,
             `structured_vae`) and whose posterior is a diagonal normal.
         x: data `(n, ...)`.
         condition: conditions of a conditional model.
-        batch_size: rows a compiled call.
+        batch_size: rows per compiled call.
 
     Returns:
         `(n, K)` float32, rows that sum to 1.
 
     Raises:
-        ValueError: another prior or posterior, or what `encode` refuses.
+        ValueError: another prior or posterior, or data that `encode` does not accept.
     """
     if not model.prior.is_mixture or not model.posterior_layer.is_diagonal_normal:
         raise ValueError(
@@ -40,11 +40,11 @@ def cluster_probabilities(
 
 
 def clustering_accuracy(clusters: Array, labels: Array) -> float:
-    """The part of examples whose cluster is the one matched with their label.
+    """The share of examples whose cluster matches their label.
 
-    Clusters and labels are matched one to one so that the part is largest (Yang et al.,
-    "Image Clustering Using Local Discriminant Models and Global Integration", 2010);
-    where there are more clusters than labels, the rest of them match none.
+    Clusters and labels are matched one to one so that the share is largest (Yang et al.,
+    "Image Clustering Using Local Discriminant Models and Global Integration", 2010). With
+    more clusters than labels, the remaining clusters match no label.
 
     Args:
         clusters, labels: integers of at least 0, `(n,)` each.
@@ -53,7 +53,7 @@ def clustering_accuracy(clusters: Array, labels: Array) -> float:
         A number from 0 to 1.
 
     Raises:
-        ValueError: no two arrays of equally many such integers.
+        ValueError: other arrays than two of equally many such integers.
     """
     clusters, labels = np.asarray(clusters), np.asarray(labels)
     for values in (clusters, labels):
@@ -71,7 +71,7 @@ def clustering_accuracy(clusters: Array, labels: Array) -> float:
 
 
 def assignment(costs):
-    """Columns, one for each row and each once, whose summed costs are least.
+    """The assignment of columns to rows with the smallest sum of costs.
 
     The Hungarian method with shortest augmenting paths, Jonker & Volgenant 1987.
 
@@ -79,11 +79,11 @@ def assignment(costs):
         costs: array `(n, n)`.
 
     Returns:
-        Integers `(n,)`: the column of every row.
+        Integers `(n,)`: the column of each row.
     """
     costs = np.asarray(costs, "float64")
     n = len(costs)
-    # Column n stands for the row that is being placed.
+    # Column n is a placeholder for the row that is being assigned.
     row_of = np.full(n + 1, -1)
     of_row, of_column = np.zeros(n), np.zeros(n + 1)
     for row in range(n):
@@ -106,16 +106,16 @@ def assignment(costs):
         while column != n:
             row_of[column] = row_of[before[column]]
             column = before[column]
-    found = np.empty(n, int)
-    found[row_of[:n]] = np.arange(n)
-    return found
+    columns = np.empty(n, int)
+    columns[row_of[:n]] = np.arange(n)
+    return columns
 
 
 def normal_total_correlation(mean: Array, variance: Array | None = None) -> float:
     """Total correlation of a normal with the covariance of the codes, in nats.
 
     ½ (Σ_j log C_jj - log det C), C = Cov[mean] + E[diag(variance)] of q(z) = E_x q(z|x).
-    0 where dimensions are uncorrelated; what is not linear between them goes unseen.
+    0 for uncorrelated dimensions; it does not detect nonlinear dependence.
 
     Args:
         mean: posterior means `(n, d)`, more examples than dimensions.

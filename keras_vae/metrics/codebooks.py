@@ -1,4 +1,4 @@
-"""Is a codebook used? For models whose codes are integers."""
+"""Usage of the codebook of models with integer codes."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from keras_vae._types import Array
 
 @dataclass(frozen=True)
 class CodebookUsage:
-    """What `codebook_usage` found.
+    """Result of `codebook_usage`.
 
     Attributes:
         counts: how often each code occurs, `(num_codes,)`.
-        used: part of the codes that occur at all, from 0 to 1.
-        perplexity: exp(entropy) of the codes' shares: as many codes, used equally
-            often, would carry as much.
+        used: share of the codes that occur at all, from 0 to 1.
+        perplexity: exp(entropy) of the frequencies: the number of equally frequent codes
+            with the same entropy.
     """
 
     counts: np.ndarray
@@ -30,7 +30,7 @@ class CodebookUsage:
 
 
 def codebook_usage(codes: Array, num_codes: int) -> CodebookUsage:
-    """How many codes of a codebook occur in data, and how evenly.
+    """How many codes of a codebook occur in the data, and how evenly.
 
     Args:
         codes: integers of any shape, such as `model.encode(x)`.
@@ -40,15 +40,15 @@ def codebook_usage(codes: Array, num_codes: int) -> CodebookUsage:
         `CodebookUsage`.
 
     Raises:
-        TypeError: codes that are no integers.
-        ValueError: none, or one that the codebook has not.
+        TypeError: codes that are not integers.
+        ValueError: no codes, or codes outside the codebook.
     """
     codes = np.asarray(codes)
     if codes.dtype.kind not in "iu":
         raise TypeError(f"`codes` must be integers. Received: dtype {codes.dtype}")
     if codes.size == 0 or codes.min() < 0 or codes.max() >= num_codes:
-        found = f"codes from {codes.min()} to {codes.max()}" if codes.size else "no codes"
-        raise ValueError(f"`codes` must be from 0 to {num_codes - 1}. Received: {found}")
+        received = f"codes from {codes.min()} to {codes.max()}" if codes.size else "no codes"
+        raise ValueError(f"`codes` must be from 0 to {num_codes - 1}. Received: {received}")
     counts = np.bincount(codes.ravel(), minlength=num_codes)
     share = counts[counts > 0] / codes.size
     return CodebookUsage(

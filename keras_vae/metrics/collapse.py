@@ -1,4 +1,4 @@
-"""Is the latent code used? Active units, KL per dimension, posterior collapse."""
+"""Use of the latent code: active units, KL per dimension, posterior collapse."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from keras_vae.metrics import likelihood
 
 
 def kl_per_dimension(model: Model, x: Array, condition: Condition = None) -> Floats:
-    """Mean KL(q(z_i|x) || p(z_i)) of every latent dimension.
+    """Mean KL(q(z_i|x) || p(z_i)) of each latent dimension.
 
     Args:
         model: a `VAE` whose posterior is a diagonal normal and whose prior is a
-            normal; of a full covariance only the marginals count here.
+            normal; a full covariance is reduced to its marginals.
         x: data `(n, ...)`.
         condition: conditions of a conditional model.
 
@@ -22,22 +22,22 @@ def kl_per_dimension(model: Model, x: Array, condition: Condition = None) -> Flo
         `(d,)` float64, nats; its sum is the mean KL if the prior is diagonal.
 
     Raises:
-        ValueError: the divergence is no sum over dimensions: the posterior is a flow, or
-            the prior a mixture or a flow. `metrics.elbo` gives it as a whole.
+        ValueError: the KL is not a sum over dimensions: the posterior is a flow, or the
+            prior a mixture or a flow. `metrics.elbo` returns the whole KL.
     """
-    found = _mean_kl(model, model.posterior(x, condition), condition)
-    if found is None:
+    kl = _mean_kl(model, model.posterior(x, condition), condition)
+    if kl is None:
         raise ValueError(
             "The dimensions of this code have no KL of their own: `metrics.elbo` gives that "
             "of the whole code, where it has a density; `metrics.active_units` says which of "
             f"them are used. Received: posterior={type(model.posterior_layer).__name__}, "
             f"prior={type(model.prior).__name__}"
         )
-    return found
+    return kl
 
 
 def _mean_kl(model, q, condition):
-    """KL per dimension, or None where there is none."""
+    """KL per dimension, or None if it is not a sum over dimensions."""
     if not model.posterior_layer.has_density:
         return None
     p = model.prior_of(condition, len(q.center)).marginals()
@@ -53,7 +53,9 @@ def active_units(
     """Which latent dimensions carry information about x.
 
     A unit is active when its posterior mean varies over the data by more than
-    `threshold`: Cov_x(E[z_i|x]) > 0.01, Burda et al. 2016.
+    `threshold`: Cov_x(E[z_i|x]) > 0.01, Burda et al. 2016. E[z|x] of categorical codes
+    are the probabilities of their classes; of posteriors without a mean in closed form
+    (flows, chains) the code that `encode` gives stands for it.
 
     Args:
         model: a `VAE`.
@@ -67,7 +69,7 @@ def active_units(
     Raises:
         ValueError: fewer than two examples.
     """
-    return _active(model.encode(x, condition), threshold)
+    return _active(model.posterior(x, condition).expected, threshold)
 
 
 def _active(means, threshold):
@@ -78,12 +80,12 @@ def _active(means, threshold):
 
 @dataclass(frozen=True)
 class CollapseReport:
-    """What `collapse_report` found; `str()` says it in words.
+    """Result of `collapse_report`; `str()` describes it in words.
 
     Attributes:
-        kl: KL per dimension, `(d,)` nats; None where dimensions have none of their own.
-        total_kl: mean KL of the whole code, nats; from samples where no closed form is
-            known; None of a code without noise.
+        kl: KL per dimension, `(d,)` nats; None if it is not a sum over dimensions.
+        total_kl: mean KL of the whole code, nats; estimated from samples if there is no
+            closed form; None for a code without noise.
         active: active units, `(d,)` bool.
         own: mean log p(x|z) with each example's own code, nats.
         swapped: the same with another example's code, nats.
@@ -99,7 +101,7 @@ class CollapseReport:
 
     @property
     def used(self):
-        """Nats that the decoder loses when codes are exchanged."""
+        """Decrease of log p(x|z) when codes are exchanged, in nats."""
         return self.own - self.swapped
 
     def __str__(self):
@@ -135,17 +137,19 @@ class CollapseReport:
 def collapse_report(
     model: Model, x: Array, condition: Condition = None, threshold: float = 0.01, seed: int = 0
 ) -> CollapseReport:
-    """Says whether and where a decoder ignores the latent code.
+    """Reports whether a decoder ignores the latent code, and which dimensions.
 
     Two symptoms are measured: latent dimensions whose posterior does not vary
     with x, and how much likelihood is lost when every example is decoded from
-    another one's code. A code counts as ignored when that costs
-    less than 1 % of log p(x|z), or 0.1 nats, whichever is more.
+    another one's code. A code counts as ignored when that costs less than 0.1 nats, or
+    less than 1 % of what log p(x|z) falls short of that of a decoder which gives x itself,
+    whichever is more. That share does not depend on the unit of the data, as log p(x|z) of a
+    density does; of binary pixels the best log p(x|z) is 0.
 
     Args:
         model: a `VAE`.
         x: data `(n, ...)`, at least two examples; a few hundred are enough.
-        condition: conditions of a conditional model, kept with their data.
+        condition: conditions of a conditional model; they are not exchanged.
         threshold: see `active_units`.
         seed: int, for dynamic binarisation, and for a KL from samples.
 
@@ -157,11 +161,11 @@ def collapse_report(
     """
     x = model.likelihood.observe_numpy(np.asarray(x, "float32"), np.random.default_rng(seed))
     if model.condition is not None and model.condition.optional:
-        # Codes are decoded with the labels that they were found with.
+        # Codes are decoded with the labels that they were encoded with.
         condition = model.all_labels(x, condition)
     q = model.posterior(x, condition)
     codes = q.center
-    active = _active(codes, threshold)
+    active = _active(q.expected, threshold)
     kl = _mean_kl(model, q, condition)
     total = None
     if model.posterior_layer.has_density:
@@ -169,7 +173,9 @@ def collapse_report(
         total = float(likelihood._kl(model, x, condition, 1, rng).mean())
     own = _mean_log_px(model, x, codes, condition)
     swapped = _mean_log_px(model, x, np.roll(codes, 1, axis=0), condition)
-    if not active.any() or own - swapped < max(0.1, 0.01 * abs(own)):
+    best = model.likelihood.best_log_prob(x)
+    missing = 0.0 if best is None else float(np.mean(best)) - own
+    if not active.any() or own - swapped < max(0.1, 0.01 * missing):
         verdict = "collapsed"
     else:
         verdict = "healthy" if active.all() else "partial"

@@ -11,15 +11,15 @@ from keras_vae.metrics.disentanglement import Sampler
 
 
 class DCI(NamedTuple):
-    """What `dci` found.
+    """Result of `dci`.
 
     Attributes:
-        disentanglement: 1 where each dimension serves one factor only.
-        completeness: 1 where each factor is served by one dimension only.
-        informativeness: accuracy of the trees, mean over factors; guessing the most
-            frequent value is not 0.
-        importance: `(d, k)` share of each dimension in telling each factor; columns that
-            tell something sum to 1.
+        disentanglement: 1 if each dimension predicts one factor only.
+        completeness: 1 if each factor is predicted by one dimension only.
+        informativeness: accuracy of the forests, mean over factors. Guessing the most
+            frequent value scores above 0.
+        importance: `(d, k)` importance of each dimension for each factor; a column sums to
+            1, or to 0 without any importance.
     """
 
     disentanglement: float
@@ -37,9 +37,9 @@ def dci(
 ) -> DCI:
     """Disentanglement, completeness, informativeness: Eastwood & Williams 2018.
 
-    One random forest for each factor tells its value from the code (scikit-learn's, every
-    split chosen among all dimensions, grown until leaves are pure); R_jk is how much
-    dimension j lowers its impurity. D is 1 minus the entropy of row j's shares, with the
+    For each factor k a random forest predicts its value from the code (scikit-learn's; each
+    split is chosen among all dimensions; trees grow until leaves are pure); R_jk is the
+    decrease of impurity by dimension j. D is 1 minus the entropy of row j's shares, with the
     logarithm to the base k, averaged with the rows' sums as weights; C is 1 minus that of
     column k's shares, to the base d, averaged. Locatello et al. use boosted trees instead,
     whose numbers differ a little.
@@ -47,16 +47,16 @@ def dci(
     Args:
         codes: `(n, d)`.
         factors: `(n, k)`.
-        trees: of each forest.
-        examples: at most so many to learn from, and to score on. With fewer rows than
-            their sum, both are given their share of the rows.
-        seed: int, of the split and of the trees.
+        trees: number of trees per forest.
+        examples: largest numbers of examples for training and for scoring. With fewer rows
+            than their sum, rows are divided in the same ratio.
+        seed: int, of the split and of the forests.
 
     Returns:
         `DCI`.
 
     Raises:
-        ImportError: scikit-learn is not there.
+        ImportError: scikit-learn is not installed.
         ValueError: as `mutual_information_matrix`; fewer than ten examples.
     """
     ensemble = scores.scikit_learn("ensemble", "DCI")
@@ -111,14 +111,14 @@ def disentanglement_scores(
     sampler: Sampler | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
-    """All scores of codes with known factors, each with its defaults.
+    """All disentanglement scores of codes, each with its defaults.
 
     Args:
         codes: `(n, d)`.
         factors: `(n, k)`, of at least two factors.
         categorical: see `sap`.
-        active: `(d,)` bool, dimensions to keep for all scores; all by default.
-        sampler: see `factor_vae_score`; the codes that it draws are cut likewise.
+        active: `(d,)` bool, dimensions to keep in all scores; all by default.
+        sampler: see `factor_vae_score`; `active` applies to its codes too.
         seed: int.
 
     Returns:
@@ -126,7 +126,7 @@ def disentanglement_scores(
         `informativeness`, `factor_vae` and `beta_vae`.
 
     Raises:
-        ImportError: scikit-learn is not there.
+        ImportError: scikit-learn is not installed.
         ValueError: see each score; no dimension is active.
     """
     scores.checked(codes, factors)

@@ -1,10 +1,9 @@
-"""Does each dimension of a code stand for one factor of variation, and the other way round?
+"""Disentanglement scores: does each dimension of a code correspond to one factor?
 
-Every score takes codes `(n, d)`, such as `model.encode(x)`, and the true factors of the
-same examples, `(n, k)`, whose values are classes: integers or not, only equality counts
-unless said otherwise. A dimension that never varies changes no score for the worse.
-Thousands of examples are needed, and scores are compared only for the same number of
-them, the same bins, splits and seeds.
+Each score takes codes `(n, d)`, such as `model.encode(x)`, and the true factors of the
+same examples, `(n, k)`. Values of factors are classes: only their equality matters, unless
+a score says otherwise. A constant dimension does not lower a score. Use thousands of
+examples, and compare scores only for the same number of examples, bins, splits and seeds.
 """
 
 import importlib
@@ -21,24 +20,24 @@ Sampler: TypeAlias = Callable[[np.random.Generator, int, int, int], Array]
 
 
 def mutual_information_matrix(codes: Array, factors: Array, bins: int = 20) -> Floats:
-    """I(z_j; v_k) of every dimension and factor, from counts.
+    """I(z_j; v_k) of each dimension and factor, from counts.
 
-    Each dimension is cut into bins of equal width between its least and its largest
-    value, as Locatello et al. do ("Challenging Common Assumptions in the Unsupervised
+    Each dimension is divided into bins of equal width between its smallest and largest
+    value, as in Locatello et al. ("Challenging Common Assumptions in the Unsupervised
     Learning of Disentangled Representations", 2019). The estimate is biased upwards by
     about (bins - 1)(values - 1) / 2n nats, which matters for few examples.
 
     Args:
         codes: `(n, d)`.
         factors: `(n, k)`.
-        bins: of each dimension.
+        bins: number of bins per dimension.
 
     Returns:
         `(d, k)` float64, nats.
 
     Raises:
-        ValueError: shapes that do not fit, codes that are not finite, or a factor with a
-            single value.
+        ValueError: different numbers of rows, codes that are not finite, or a factor with
+            a single value.
     """
     codes, factors = checked(codes, factors)
     _checks.count(bins, "bins")
@@ -46,7 +45,7 @@ def mutual_information_matrix(codes: Array, factors: Array, bins: int = 20) -> F
 
 
 def _binned(codes, bins):
-    """Bin of each value, `(d, n)`; a dimension that does not vary has one bin."""
+    """Bin of each value, `(d, n)`; a constant dimension has one bin."""
     low, high = codes.min(axis=0), codes.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
     return np.minimum((codes - low) / width * bins, bins - 1).astype("int64").T
@@ -64,12 +63,12 @@ def mig(codes: Array, factors: Array, bins: int = 20) -> float:
     """Mutual information gap, Chen et al. 2018.
 
     The mean over factors of (I(z_a; v) - I(z_b; v)) / H(v), where a and b are the two
-    dimensions that tell most about v. Estimated by `mutual_information_matrix`.
+    dimensions with the largest information about v.
 
-    Args and errors: as there.
+    Args and Raises: as `mutual_information_matrix`.
 
     Returns:
-        float: 1 where each factor is in one dimension of its own; near 0 for noise.
+        float: 1 if each factor is in one dimension of its own; near 0 for noise.
     """
     information = mutual_information_matrix(codes, factors, bins)
     entropy = [_mutual_information(v, v) for v in checked(codes, factors)[1].T]
@@ -77,24 +76,24 @@ def mig(codes: Array, factors: Array, bins: int = 20) -> float:
 
 
 def _gaps(scores):
-    """The largest minus the second largest of each column; nothing is second to one."""
+    """The largest minus the second largest of each column; 0 is second in a single row."""
     ordered = np.sort(np.concatenate([scores, np.zeros((1, scores.shape[1]))]), axis=0)
     return ordered[-1] - ordered[-2]
 
 
 def modularity(codes: Array, factors: Array, bins: int = 20) -> float:
-    """Does each dimension tell about one factor only? Ridgeway & Mozer 2018.
+    """Modularity: does each dimension depend on one factor only? Ridgeway & Mozer 2018.
 
     The mean over dimensions of 1 - Σ_{k≠a} I(z_j; v_k)² / (I(z_j; v_a)² (K - 1)), where a
-    is the factor that z_j tells most about. Dimensions that tell about no factor more than
-    chance would are left out: 2n I, the G statistic, is nowhere four of its standard
-    deviations above its mean for what is independent.
+    is the factor with the largest information. Dimensions without significant information
+    are left out: those whose G statistic, 2n I, is for no factor more than four standard
+    deviations above its mean under independence.
 
-    Args and errors: as `mutual_information_matrix`; there must be two factors.
+    Args and Raises: as `mutual_information_matrix`; there must be two factors.
 
     Returns:
-        float: 1 for dimensions of one factor each, 0 where each tells of all equally or
-        none tells of any.
+        float: 1 if each dimension depends on one factor, 0 if all depend on all factors
+        equally or none depends on any.
     """
     information = mutual_information_matrix(codes, factors, bins)
     codes, factors = checked(codes, factors)
@@ -105,10 +104,10 @@ def modularity(codes: Array, factors: Array, bins: int = 20) -> float:
         )
     cells = np.array([len(np.unique(z)) - 1 for z in _binned(codes, bins)])
     freedom = cells[:, None] * factors.max(axis=0)
-    told = 2 * len(codes) * information > freedom + 4 * np.sqrt(2 * freedom)
-    # A single bin tells nothing, whatever rounding says.
-    told &= freedom > 0
-    squares = np.square(information[told.any(axis=1)])
+    informative = 2 * len(codes) * information > freedom + 4 * np.sqrt(2 * freedom)
+    # A single bin has no information, up to rounding.
+    informative &= freedom > 0
+    squares = np.square(information[informative.any(axis=1)])
     if not len(squares):
         return 0.0
     most = squares.max(axis=1)
@@ -121,11 +120,10 @@ def sap(codes: Array, factors: Array, categorical: Sequence[int] = (), seed: int
 
     Each factor is predicted from each dimension alone; the score is the mean over factors
     of the difference between the best dimension and the second best. An ordered factor's
-    values must be numbers: it is predicted by a line, and scored by R², the squared
-    correlation. A categorical one is predicted as the class with the nearest mean, whose
-    thresholds lie midway between means; it is scored on the half of the examples that the
-    means were not taken of, by balanced accuracy, shifted so that guessing is 0 and
-    knowing is 1 (the paper's guessing is 1 / classes).
+    values must be numbers: a line predicts it, and the score is R², the squared
+    correlation. A categorical factor is predicted as the class with the nearest mean; the
+    score is the balanced accuracy on the other half of the examples, scaled so that
+    guessing scores 0 and perfect prediction 1 (in the paper guessing scores 1 / classes).
 
     Args:
         codes: `(n, d)`.
@@ -137,7 +135,7 @@ def sap(codes: Array, factors: Array, categorical: Sequence[int] = (), seed: int
         float from 0 to 1.
 
     Raises:
-        ValueError: as `mutual_information_matrix`; an index that is no factor.
+        ValueError: as `mutual_information_matrix`; an index that is not one of a factor.
     """
     codes, classes = checked(codes, factors)
     if not set(categorical) <= set(range(classes.shape[1])):
@@ -164,9 +162,9 @@ def _squared_correlation(a, b):
 
 
 def _by_nearest_mean(z, labels, learned, held_out):
-    known = np.unique(labels[learned])
-    means = np.array([z[learned][labels[learned] == c].mean() for c in known])
-    guessed = known[np.abs(z[held_out, None] - means).argmin(axis=1)]
+    present_classes = np.unique(labels[learned])
+    means = np.array([z[learned][labels[learned] == c].mean() for c in present_classes])
+    guessed = present_classes[np.abs(z[held_out, None] - means).argmin(axis=1)]
     right = guessed == labels[held_out]
     present = np.unique(labels[held_out])
     if len(present) < 2:
@@ -179,10 +177,10 @@ def _by_nearest_mean(z, labels, learned, held_out):
 
 
 def row_sampler(codes: Array, factors: Array) -> Sampler:
-    """Draws groups of rows that share the value of one factor.
+    """A sampler of groups of rows that share the value of one factor.
 
-    What the scores of pictures with a fixed factor draw from where every example is encoded
-    once: the value is that of a random example, the rows are any with that value.
+    For data that is encoded once: the value is that of a random example, and the rows are
+    random ones with that value.
 
     Args:
         codes: `(n, d)`.
@@ -206,12 +204,12 @@ def row_sampler(codes: Array, factors: Array) -> Sampler:
 
 
 def grid_sampler(sizes: Sequence[int], encode: Callable[[Array], Array]) -> Sampler:
-    """Draws groups of examples anew, of any combination of factors but a fixed one.
+    """A sampler of groups of new examples with random factors, one of which is fixed.
 
-    The papers' way, for data that can be drawn for given factors.
+    The method of the papers, for data that can be generated from factors.
 
     Args:
-        sizes: how many values each factor has.
+        sizes: number of values of each factor.
         encode: function from factors `(m, k)`, integers from 0, to codes `(m, d)`.
 
     Returns:
@@ -238,24 +236,24 @@ def factor_vae_score(
 ) -> float:
     """FactorVAE's score, Kim & Mnih 2018.
 
-    In a group of examples that share one factor, some dimension varies least compared
-    with its variation over the data. The score is the accuracy with which a majority
-    vote for each dimension tells the factor from it. Guessing scores 1 / k.
+    In a group of examples that share one factor, one dimension has the smallest variance
+    relative to that over the data. The score is the accuracy of a majority vote that
+    predicts the factor from this dimension. Guessing scores 1 / k.
 
     Args:
-        codes: `(n, d)`, whose standard deviations dimensions are divided by.
+        codes: `(n, d)`; dimensions are divided by their standard deviations.
         factors: `(n, k)`.
-        sampler: what groups are drawn by; `row_sampler(codes, factors)` by default, which
-            needs many examples of every value; see also `grid_sampler`.
-        active: `(d,)` bool, dimensions that count, such as `metrics.active_units`; those
-            that vary by default. A collapsed one would be taken as the one that varies
-            least by chance alone.
-        groups: how many vote, and how many are scored.
-        size: examples of a group, at least 2.
+        sampler: draws the groups; `row_sampler(codes, factors)` by default, which needs many
+            examples of each value; see also `grid_sampler`.
+        active: `(d,)` bool, dimensions to use, such as `metrics.active_units`; by default
+            those that vary. A collapsed dimension would have the smallest variance by
+            chance.
+        groups: numbers of groups for the vote and for the score.
+        size: examples per group, at least 2.
         seed: int.
 
     Returns:
-        float from 0 to 1; 0 where no dimension is active.
+        float from 0 to 1; 0 if no dimension is active.
 
     Raises:
         ValueError: as `mutual_information_matrix`; a size that is too small.
@@ -272,15 +270,15 @@ def factor_vae_score(
     rng, k = np.random.default_rng(seed), factors.shape[1]
 
     def counted(n):
-        """How often a dimension varied least while a factor was fixed, `(d, k)`."""
-        found = np.zeros((codes.shape[1], k), "int64")
+        """How often a dimension varied least while a factor was fixed: `(d, k)`."""
+        least = np.zeros((codes.shape[1], k), "int64")
         for factor, m in enumerate(rng.multinomial(n, np.full(k, 1 / k))):
             for part in _parts(m, size):
                 variances = np.var(sampler(rng, factor, part, size), axis=1, dtype="float64")
                 relative = np.full_like(variances, np.inf)
                 relative[:, used] = variances[:, used] / np.square(scale[used])
-                found[:, factor] += np.bincount(relative.argmin(axis=1), minlength=len(found))
-        return found
+                least[:, factor] += np.bincount(relative.argmin(axis=1), minlength=len(least))
+        return least
 
     votes, scored = (counted(n) for n in groups)
     return float(scored[np.arange(len(votes)), votes.argmax(axis=1)].sum() / scored.sum())
@@ -302,7 +300,7 @@ def beta_vae_score(
     Guessing scores 1 / k.
 
     Args:
-        codes: `(n, d)`, whose standard deviations dimensions are divided by.
+        codes: `(n, d)`; dimensions are divided by their standard deviations.
         factors: `(n, k)`.
         sampler: as of `factor_vae_score`.
         groups: how many means the classifier learns from, and on how many it is scored.

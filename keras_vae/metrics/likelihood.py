@@ -1,4 +1,4 @@
-"""How well a model explains data: bounds on log p(x), in nats."""
+"""Bounds on log p(x), in nats."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ class Estimate(NamedTuple):
 
     Attributes:
         mean: the mean, in nats.
-        standard_error: of that mean over the examples; 0 for one example.
+        standard_error: standard error of the mean over examples; 0 for one example.
         n: number of examples.
-        samples: samples of z for each example.
+        samples: samples of z per example.
     """
 
     mean: float
@@ -49,12 +49,12 @@ def log_likelihood(
         model: a `VAE`.
         x: data `(n, ...)`.
         condition: conditions of a conditional model.
-        samples: K, samples of z for each example.
+        samples: K, samples of z per example.
         seed: int, for the noise and for dynamic binarisation.
         verbose: as in `VAE.log_likelihood`.
 
     Returns:
-        `Estimate`; the negative of its mean is what papers call NLL.
+        `Estimate`; papers report the negative of its mean as NLL.
     """
     values = model.log_likelihood(
         x, samples=samples, condition=condition, seed=seed, verbose=verbose
@@ -74,8 +74,8 @@ def elbo(
 
     Its terms: `reconstruction` is E_q[log p(x|z)] and `kl` the divergence.
 
-    Args: as `log_likelihood`; the bound is averaged over `samples` of z, and so is a
-        divergence without a closed form.
+    Args: as `log_likelihood`; the bound, and a KL without a closed form, are averages over
+        `samples` of z.
 
     Returns:
         dict of `Estimate`: `elbo`, `reconstruction`, `kl`.

@@ -1,4 +1,4 @@
-"""What near examples tell: labels, whether samples look real, and what is unusual."""
+"""Nearest neighbours: labels, precision and recall of samples; AUROC."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ _ROWS = 500
 
 
 def nearest_labels(codes: Array, labels: Array, queries: Array, k: int = 5) -> Array:
-    """Labels that the k nearest codes have most often, by Euclidean distance.
+    """The most frequent label among the k nearest codes, by Euclidean distance.
 
-    Among labels that are equally frequent it is that of the nearest code.
+    Ties are resolved by the nearest code.
 
     Args:
         codes: `(n, d)` with known labels, such as those of the training split.
@@ -24,7 +24,7 @@ def nearest_labels(codes: Array, labels: Array, queries: Array, k: int = 5) -> A
         `(m,)` integers.
 
     Raises:
-        ValueError: shapes or labels that do not fit; more neighbours than codes.
+        ValueError: wrong shapes or labels; more neighbours than codes.
     """
     codes, queries, labels = np.asarray(codes), np.asarray(queries), np.asarray(labels)
     if codes.ndim != 2 or queries.ndim != 2 or codes.shape[1] != queries.shape[1]:
@@ -39,7 +39,7 @@ def nearest_labels(codes: Array, labels: Array, queries: Array, k: int = 5) -> A
         )
     if _checks.count(k, "k") > len(codes):
         raise ValueError(f"There are {len(codes)} codes to be near. Received: k={k}")
-    found = []
+    nearest = []
     for start in range(0, len(queries), _ROWS):
         distances = _squared_distances(queries[start : start + _ROWS], codes)
         near = np.argpartition(distances, k - 1, axis=1)[:, :k]
@@ -48,11 +48,11 @@ def nearest_labels(codes: Array, labels: Array, queries: Array, k: int = 5) -> A
         rows = np.arange(len(voters))[:, None]
         votes = np.zeros((len(voters), labels.max() + 1))
         np.add.at(votes, (rows, voters), 1.0)
-        # Less than a vote, so that it decides between equals only.
+        # Less than one vote, so that it only resolves ties.
         nearness = np.zeros_like(votes)
         np.maximum.at(nearness, (rows, voters), np.arange(k, 0, -1.0) / (k + 1))
-        found.append((votes + nearness).argmax(axis=1))
-    return np.concatenate(found)
+        nearest.append((votes + nearness).argmax(axis=1))
+    return np.concatenate(nearest)
 
 
 def precision_recall(
@@ -62,25 +62,25 @@ def precision_recall(
     k: int = 3,
     batch_size: int = 250,
 ) -> tuple[float, float]:
-    """How many samples look like data, and how much of the data samples look like.
+    """Precision and recall of samples: the shares of samples near data, of data near samples.
 
     Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative
-    Models", 2019. A point is near a set if it lies within the distance of some member to
-    that member's k-th nearest fellow. Precision is the share of samples near the data,
-    recall the share of data near the samples. Compare them only for the same features, k
-    and numbers of examples.
+    Models", 2019. A point is near a set if its distance to some member is at most the
+    distance of this member to its k-th nearest member. Precision is the share of samples
+    near the data, recall the share of data near the samples. Compare them only for the
+    same features, k and numbers of examples.
 
     Args:
         real, generated: data `(n, ...)` and `(m, ...)`, or features `(n, f)`, `(m, f)`.
-        features: as of `frechet_distance`.
+        features: as in `frechet_distance`.
         k: neighbours.
-        batch_size: examples a call of `features`.
+        batch_size: examples per call of `features`.
 
     Returns:
         `(precision, recall)`, floats from 0 to 1.
 
     Raises:
-        ValueError: not more than k examples; features of different numbers, of another
+        ValueError: at most k examples; different numbers of features, features of another
             shape, or not finite.
     """
     real, generated = both_features(real, generated, features, batch_size)
@@ -92,7 +92,7 @@ def precision_recall(
 
 
 def _share_near(members, points, k):
-    """The share of points within some member's distance to its k-th nearest fellow."""
+    """The share of points that are near `members`, see `precision_recall`."""
     near = np.zeros(len(points), bool)
     for start in range(0, len(members), _ROWS):
         part = members[start : start + _ROWS]
@@ -112,8 +112,8 @@ def _squared_distances(a, b):
 def auroc(scores: Array, positive: Array) -> float:
     """Area under the receiver operating characteristic.
 
-    The probability that a positive example scores more than a negative one, equal scores
-    counting half: 0.5 for scores that tell nothing.
+    The probability that a positive example has a larger score than a negative one, where
+    equal scores count half: 0.5 for uninformative scores.
 
     Args:
         scores: `(n,)`.
@@ -123,7 +123,7 @@ def auroc(scores: Array, positive: Array) -> float:
         float from 0 to 1.
 
     Raises:
-        ValueError: shapes that do not fit, NaN, or one kind of examples only.
+        ValueError: different shapes, NaN, or only positive or only negative examples.
     """
     scores, positive = np.asarray(scores, "float64"), np.asarray(positive, bool)
     if scores.ndim != 1 or scores.shape != positive.shape or np.isnan(scores).any():

@@ -1,4 +1,4 @@
-"""Measures of pictures: one by one (PSNR), and as sets (Fréchet, kernel distance)."""
+"""Metrics of pairs of pictures (PSNR) and of sets (Fréchet and kernel distance)."""
 
 import warnings
 from typing import NamedTuple
@@ -17,10 +17,10 @@ def psnr(x: Array, y: Array, max_value: float = 1.0) -> Floats:
         max_value: the largest value that a pixel can have.
 
     Returns:
-        `(n,)` float64, dB; infinite where two pictures are equal.
+        `(n,)` float64, dB; infinite for equal pictures.
 
     Raises:
-        ValueError: shapes that differ, or are none of pictures; not finite.
+        ValueError: different shapes, not pictures, or not finite.
     """
     x, y = similarity.pairs(x, y)
     error = np.square(x - y).mean(axis=(1, 2, 3))
@@ -29,24 +29,24 @@ def psnr(x: Array, y: Array, max_value: float = 1.0) -> Floats:
 
 
 def frechet_distance(x: Array, y: Array, features: Features = None, batch_size: int = 250) -> float:
-    """Fréchet distance between two sets, of normals fitted to their features.
+    """Fréchet distance between normals fitted to the features of two sets.
 
     ‖μ_x - μ_y‖² + tr(C_x + C_y - 2 (C_x C_y)^{1/2}), Heusel et al. 2017 (FID, when the
     features are InceptionV3's). Compare it only for the same features and numbers of
-    examples: it is biased upwards by few examples.
+    examples: few examples bias it upwards.
 
     Args:
         x, y: data `(n, ...)` and `(m, ...)`, or features `(n, f)` and `(m, f)`.
         features: a Keras model or a function from a batch to features `(batch, f)`;
-            None where x and y are features already.
-        batch_size: examples a call.
+            None if x and y are features already.
+        batch_size: examples per call.
 
     Returns:
         float, at least 0.
 
     Raises:
-        ValueError: not more examples than features, whose covariance would be
-            singular; features of another shape, or not finite.
+        ValueError: not more examples than features (a singular covariance); features of
+            another shape, or not finite.
     """
     (mean_x, cov_x), (mean_y, cov_y) = (
         _moments(data, features, batch_size, name) for data, name in ((x, "x"), (y, "y"))
@@ -71,13 +71,13 @@ def _root(covariance):
 
 
 class KernelDistance(NamedTuple):
-    """What `kernel_distance` found.
+    """Result of `kernel_distance`.
 
     Attributes:
-        mean: over subsets.
+        mean: mean over subsets.
         deviation: standard deviation over subsets.
-        subsets: how many.
-        subset_size: examples of each.
+        subsets: number of subsets.
+        subset_size: examples per subset.
     """
 
     mean: float
@@ -95,27 +95,27 @@ def kernel_distance(
     seed: int = 0,
     batch_size: int = 250,
 ) -> KernelDistance:
-    """Squared maximum mean discrepancy of two sets' features, without bias.
+    """Unbiased squared maximum mean discrepancy of the features of two sets.
 
     Bińkowski et al., "Demystifying MMD GANs", 2018 (KID, when the features are
     InceptionV3's): the kernel is (aᵀb / f + 1)³ for f features, the estimate is the mean
-    over random subsets, drawn without replacement. Unlike the Fréchet distance it is not
-    larger for fewer examples, and can be a little below 0 for equal sets.
+    over random subsets, drawn without replacement. Unlike the Fréchet distance it has no
+    bias for few examples, and it may be slightly negative.
 
     Args:
         x, y: data `(n, ...)` and `(m, ...)`, or features `(n, f)` and `(m, f)`.
-        features: as of `frechet_distance`.
-        subsets: how many.
-        subset_size: examples of each; all of the smaller set, if it has fewer.
+        features: as in `frechet_distance`.
+        subsets: number of subsets.
+        subset_size: examples per subset, at most the size of the smaller set.
         seed: int, of the subsets.
-        batch_size: examples a call.
+        batch_size: examples per call.
 
     Returns:
         `KernelDistance`.
 
     Raises:
-        ValueError: fewer than two examples or no subset; features of different numbers,
-            of another shape, or not finite.
+        ValueError: fewer than two examples or no subset; different numbers of features,
+            features of another shape, or not finite.
     """
     x, y = both_features(x, y, features, batch_size)
     size = min(subset_size, len(x), len(y))
@@ -126,14 +126,14 @@ def kernel_distance(
             f"subsets={subsets}"
         )
     rng = np.random.default_rng(seed)
-    found = []
+    values = []
     for _ in range(subsets):
         a, b = (z[rng.choice(len(z), size, replace=False)] for z in (x, y))
         within = [
             (k.sum() - np.trace(k)) / (size * (size - 1)) for k in (_cubic(a, a), _cubic(b, b))
         ]
-        found.append(sum(within) - 2 * _cubic(a, b).mean())
-    return KernelDistance(float(np.mean(found)), float(np.std(found)), subsets, size)
+        values.append(sum(within) - 2 * _cubic(a, b).mean())
+    return KernelDistance(float(np.mean(values)), float(np.std(values)), subsets, size)
 
 
 def _cubic(a, b):
@@ -144,7 +144,7 @@ def _moments(data, features, batch_size, name):
     """Mean `(f,)` and covariance `(f, f)` of the features of data, streamed."""
     count, shift, total, outer = 0, None, 0.0, 0.0
     for batch in _feature_batches(data, features, batch_size, name):
-        # About a value near the mean, squares do not drown the variance.
+        # Relative to a value near the mean, for an accurate variance.
         shift = batch.mean(axis=0) if shift is None else shift
         batch = batch - shift
         count += len(batch)
@@ -169,13 +169,13 @@ def _moments(data, features, batch_size, name):
 
 def both_features(x, y, features, batch_size):
     """Features `(n, f)` and `(m, f)` of two sets, or a ValueError."""
-    found = []
+    values = []
     for data, name in ((x, "x"), (y, "y")):
         batches = list(_feature_batches(data, features, batch_size, name))
         if not batches:
             raise ValueError(f"`{name}` must hold at least one example. Received: none")
-        found.append(np.concatenate(batches))
-    x, y = found
+        values.append(np.concatenate(batches))
+    x, y = values
     if x.shape[1] != y.shape[1]:
         raise ValueError(
             "Both sets must have the same features. "

@@ -7,7 +7,7 @@ from keras import ops
 from keras_vae import _checks, distributions, objectives
 from keras_vae._registry import register
 from keras_vae.models.checks import auxiliary_parts_fit
-from keras_vae.models.vae import VAE
+from keras_vae.models.vae import VAE, _weights_of
 
 OTHERS = (
     "auxiliary_encoder",
@@ -99,11 +99,11 @@ class AuxiliaryVAE(VAE):
         return self.auxiliary_posterior.latent_dim
 
     @property
-    def has_auxiliary(self):
+    def has_auxiliary(self) -> bool:
         return True
 
     @property
-    def classifies(self):
+    def classifies(self) -> bool:
         return self.classifier is not None
 
     @property
@@ -229,7 +229,7 @@ class AuxiliaryVAE(VAE):
     def _decoded(self, z, y, training):
         return self.decoder(z if y is None else [z, y], training=training)
 
-    def evidence(self, x, condition=None, training=False, noise=None):
+    def evidence(self, x, condition=None, training=False, noise=None, sample_weight=None):
         """One forward pass: everything that the objective may ask for.
 
         Args: as `VAE.evidence`, with
@@ -270,7 +270,11 @@ class AuxiliaryVAE(VAE):
         features = self.auxiliary_decoder([rows, _beside(z, y)], training=training)
         log_pa = self.auxiliary_prior.distribution(*self.auxiliary_prior(features)).log_prob(a)
         outputs = ops.expand_dims(self._decoded(z, y, training), 0)
-        log_px = self.likelihood.log_prob(rows, outputs, training=training)
+        weigh = {}
+        if sample_weight is not None:
+            # Only a likelihood of a model without labels is fitted to its batch.
+            weigh = {"weigh": _weights_of(ops.tile(sample_weight, (count,)))}
+        log_px = self.likelihood.log_prob(rows, outputs, training=training, **weigh)
         return objectives.AuxiliaryEvidence(
             x=x,
             z=ops.reshape(z, (*shape, self.latent_dim)),

@@ -9,6 +9,12 @@ def parts_fit(model):
             "Posterior and prior must have the same number of latent dimensions. "
             f"Received: {posterior.latent_dim} and {prior.latent_dim}"
         )
+    dim = None if model.condition is None else model.condition.dim
+    if getattr(prior, "condition_dim", dim) not in (None, dim):
+        raise ValueError(
+            "The prior must take the model's conditions. "
+            f"Received: condition_dim={prior.condition_dim} and {dim}"
+        )
     for part, first in (("encoder", None), ("decoder", (posterior.latent_dim,))):
         network = getattr(model, part)
         shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
@@ -27,6 +33,7 @@ def parts_fit(model):
                 f"Received: {shapes[1]}"
             )
     _same_data_shape(model)
+    _objective_fits(model)
 
 
 def quantized_parts_fit(model):
@@ -87,6 +94,24 @@ def auxiliary_parts_fit(model):
         if found != shapes:
             raise ValueError(f"The {part} must take inputs of shapes {shapes}. Received: {found}")
     _same_data_shape(model)
+
+
+def _objective_fits(model):
+    objective, posterior, prior = model.objective, model.posterior_layer, model.prior
+    if objective.needs_densities and posterior.relaxes:
+        raise ValueError(
+            "Training draws relaxed codes of categorical variables, whose density this "
+            "objective would take for that of one-hot codes: what it minimises would be no "
+            "bound. Use `objectives.ELBO`, whose KL has a closed form. Received: "
+            f"objective={type(objective).__name__}, posterior={type(posterior).__name__}"
+        )
+    if objective.draws_from_prior and not prior.samples_have_gradient and prior.trainable_variables:
+        raise ValueError(
+            "Samples of a mixture have no gradient by its weights, so that this objective "
+            "would train its means and variances only. Use an objective of densities, such as "
+            "`objectives.ELBO`, or set `prior.trainable = False` first. Received: "
+            f"objective={type(objective).__name__}, prior={type(prior).__name__}"
+        )
 
 
 def bound_exists(model):

@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae import layers, objectives
-from keras_vae.models.vae import PARTS, VAE
+from keras_vae.models.vae import PARTS, VAE, accumulation
 from keras_vae.networks import LAST
 
 TERMS = (
@@ -121,9 +121,23 @@ class ControlledVAE(VAE):
         self.augment = layers.Augment(blur=0.0, seed=seed)
         self.adversary = _adversary(self.latent_dim, c)
         self.critic = _critic(self.data_shape, c)
-        self.rivals_optimizer = keras.optimizers.Adam(rivals_learning_rate, beta_1=0.5)
-        self.rivals_optimizer.build(self.rivals)
+        self.rivals_learning_rate = rivals_learning_rate
+        self.rivals_optimizer = None
+        self._make_optimizer()
         self.trackers += [keras.metrics.Mean(name=t) for t in TERMS]
+
+    def _ready_to_train(self):
+        super()._ready_to_train()
+        self._make_optimizer(accumulation(self.optimizer))
+
+    def _make_optimizer(self, together=None):
+        """Makes the rivals' optimizer, which takes a step when the model's takes one."""
+        if self.rivals_optimizer is None or accumulation(self.rivals_optimizer) != together:
+            optimizer = keras.optimizers.Adam(
+                self.rivals_learning_rate, beta_1=0.5, gradient_accumulation_steps=together
+            )
+            optimizer.build(self.rivals)
+            self.rivals_optimizer = optimizer
 
     @property
     def rivals(self):
@@ -163,7 +177,7 @@ class ControlledVAE(VAE):
             self.trainable_variables,
         )
         self.minimize(lambda: (self._rivalry(y, *seen), ()), self.rivals_optimizer, self.rivals)
-        self.step.assign(self.step + 1)
+        self.step.assign(self.step + self._stepped())
         return self._log(loss, terms, x, None)
 
     def assess(self, x, y=None, sample_weight=None):

@@ -30,7 +30,7 @@ class DenoisingAutoencoder(VAE):
         self.corruption = corruptions.get(corruption)
 
     @property
-    def denoises(self):
+    def denoises(self) -> bool:
         return True
 
     def infer(self, x, condition=None, training=False):

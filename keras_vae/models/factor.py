@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vae import initializers, objectives
 from keras_vae._registry import register
-from keras_vae.models.vae import PARTS, VAE, _mean, _one_each
+from keras_vae.models.vae import PARTS, VAE, _mean, _one_each, accumulation
 
 
 def permuted(z, noise):
@@ -29,7 +29,8 @@ class FactorVAE(VAE):
     discriminator takes one of its own, with its own Adam: it tells codes of one half of
     the batch from codes of the other half whose dimensions are shuffled. (The paper
     draws two batches; here the VAE learns from both halves.) No gradient of either
-    reaches the other's weights.
+    reaches the other's weights. Where the optimizer accumulates gradients over batches, the
+    discriminator's does as well.
 
     Args:
         discriminator: model from codes `(n, d)` to a logit `(n, 1)` of being a code and
@@ -81,8 +82,8 @@ class FactorVAE(VAE):
         parts = {name: self._part(name) for name in PARTS}
         return VAE(**{**parts, "objective": objectives.ELBO()}, seed=self.seed, name="vae")
 
-    def evidence(self, x, condition=None, training=False, noise=None):
-        found = super().evidence(x, condition, training, noise)
+    def evidence(self, x, condition=None, training=False, noise=None, **weights):
+        found = super().evidence(x, condition, training, noise, **weights)
         return found._replace(discriminator=self.logits)
 
     def logits(self, z):
@@ -95,7 +96,9 @@ class FactorVAE(VAE):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
 
         def loss_and_codes():
-            evidence = self.evidence(x, self._condition_of(y), training=True)
+            evidence = self.evidence(
+                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight)
+            )
             losses, terms = self.objective(evidence)
             return _mean(losses, sample_weight) + sum(self.losses), (terms, evidence.z[0])
 
@@ -107,7 +110,7 @@ class FactorVAE(VAE):
             self.discriminator_optimizer,
             self.discriminator.trainable_variables,
         )
-        self.step.assign(self.step + 1)
+        self.step.assign(self.step + self._stepped())
         return self._log(loss, terms, x, sample_weight)
 
     def discriminator_loss(self, z, noise):
@@ -139,8 +142,13 @@ class FactorVAE(VAE):
         self._make_optimizer()
 
     def _make_optimizer(self):
-        if self.discriminator_optimizer is None:
-            optimizer = keras.optimizers.Adam(self.discriminator_learning_rate, 0.5, 0.9)
+        together = accumulation(self.optimizer)
+        if self.discriminator_optimizer is None or (
+            accumulation(self.discriminator_optimizer) != together
+        ):
+            optimizer = keras.optimizers.Adam(
+                self.discriminator_learning_rate, 0.5, 0.9, gradient_accumulation_steps=together
+            )
             optimizer.build(self.discriminator.trainable_variables)
             self.discriminator_optimizer = optimizer
 

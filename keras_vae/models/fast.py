@@ -69,7 +69,7 @@ def why_not(run):
     if model.steps_per_execution != 1:
         return "the model is compiled with `steps_per_execution`"
     if keras_private.has_compiled_metrics(model):
-        return "the model is compiled with `metrics`, which see what `predict` gives"
+        return "the model is compiled with `metrics`, which need the outputs of each batch"
     return chunks.why_no_chunks(model)
 
 
@@ -77,7 +77,7 @@ def too_few(run):
     """Why chunks would not pay, or None, where `why_not` is None."""
     steps = run.epochs * -(-run.training_rows // (run.batch_size or 32))
     if steps < EARNED_BACK:
-        return f"{steps} steps do not earn back what compiling many at once takes"
+        return f"{steps} steps are too few: compiling many at once costs more than it saves"
 
 
 def steps_at_once(model):
@@ -147,13 +147,13 @@ class Resident:
     """Data on the device.
 
     Args:
-        arrays: `(x, y, sample_weight)`, where y and what follows may be None.
+        arrays: `(x, y, sample_weight)`, where the last one or two may be None.
         batch_size: rows per step.
         steps: most steps per chunk.
     """
 
     def __init__(self, arrays, batch_size, steps):
-        # As Keras packs a batch: nothing from the first None on.
+        # As Keras packs a batch: up to the first None.
         arrays = itertools.takewhile(lambda a: a is not None, arrays)
         self.arrays = tuple(ops.convert_to_tensor(_single(a)) for a in arrays)
         self.batch_size, self.steps = batch_size, steps
@@ -203,7 +203,7 @@ class _Chunks(keras.callbacks.CallbackList):
 
 
 def _per_batch(callback):
-    """Whether a callback has to be called after every single step."""
+    """Whether a callback has to be called at each step."""
     base = keras.callbacks.Callback
     if isinstance(callback, (StopAtNaN, keras.callbacks.ProgbarLogger)):
         return False

@@ -89,7 +89,7 @@ class Fitting:
         # Chosen first, as it may refuse, and on the arrays: `Resume` makes batches of them.
         fast = fast_path.chosen(run, fast)
         resume.begin(run)
-        # Innermost: an error's first consequence is that the weights are given back.
+        # `weights_kept` is the innermost: the other two read the weights after an error.
         with nan.watched(run), fast_path.kept_on_device(run, fast), weights_kept(self):
             return keras.Model.fit(self, **run.arguments)
 
@@ -181,7 +181,7 @@ class Fitting:
         if loss is not None:
             raise ValueError(
                 "The model's objective is its loss: compile it without `loss`. "
-                "Another objective is given when the model is built. "
+                "Choose another objective when you build the model. "
                 f"Received: loss={loss!r}"
             )
         keras_private.drop_compiled_loss(self)

@@ -1,38 +1,40 @@
-"""What a trained model is asked for: NumPy in, NumPy out, compiled, batched."""
+"""Inference methods of models: NumPy in, NumPy out, compiled, in batches."""
 
 import functools
 import time
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_vae import _checks
-from keras_vae.distributions import as_numpy
+from keras_vae._types import Array, Condition, Floats
+from keras_vae.distributions.as_numpy import Arrays
 from keras_vae.models.checks import bound_exists
 from keras_vae.models.probes import squared_jacobian
 from keras_vae.training import kernels
 
-# Rows of one decoder call when many samples of z are scored: large enough to
-# hide the dispatch, small enough to stay in the cache.
+# Rows per decoder call when many samples of z are scored: large enough to hide the
+# dispatch, small enough for the cache.
 ROWS = 1000
 
 
 class Inference:
-    """Methods of `VAE` that use a model and never change it."""
+    """Methods of `VAE` that use a model without changing it."""
 
-    def encode(self, x, condition=None, batch_size=256):
-        """Codes: the posterior's means.
+    def encode(self, x: Array, condition: Condition = None, batch_size: int = 256) -> Array:
+        """Codes: the means of the posterior.
 
-        Of a posterior without a mean in closed form it is what stands for it: through
-        flows, where they send the mean of the first normal; of categorical variables,
-        the most probable class of each, one-hot.
+        Posteriors without a mean in closed form give their `center`: with flows the image
+        of the mean of the normal, for categorical variables the most probable classes,
+        one-hot.
 
         Args:
             x: data `(n, ...)`.
             condition: labels `(n,)` or attributes `(n, c)` of a conditional
                 model.
-            batch_size: rows a compiled call.
+            batch_size: rows per compiled call.
 
         Returns:
             `(n, d)` float32, the same at every call.
@@ -43,30 +45,27 @@ class Inference:
         x, condition = self._checked(x, condition)
         return self._batched("center", batch_size, x, condition)
 
-    def posterior(self, x, condition=None, batch_size=256):
+    def posterior(self, x: Array, condition: Condition = None, batch_size: int = 256) -> Arrays:
         """The distribution q(z|x).
 
         Returns:
-            A distribution with `.mean`, `.log_var`, `.log_prob(z)`,
-            `.sample(k, seed)`, `.kl(model.prior)`, ... which gives NumPy
-            arrays; `sample` is `(k, n, d)`, the others `(n, ...)`. Which of them
-            there are depends on the posterior.
+            A distribution with `.mean`, `.log_var`, `.log_prob(z)`, `.sample(k, seed)`,
+            `.kl(model.prior)`, ..., as far as the posterior has them. They return NumPy
+            arrays: `sample` `(k, n, d)`, the others `(n, ...)`.
 
         Args and errors: see `encode`.
         """
         x, condition = self._checked(x, condition)
         parameters = self._batched("infer", batch_size, x, condition)
-        return as_numpy.Arrays(
-            self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters))
-        )
+        return Arrays(self.posterior_layer.distribution(*map(ops.convert_to_tensor, parameters)))
 
-    def decode(self, z, condition=None, batch_size=256):
+    def decode(self, z: Array, condition: Condition = None, batch_size: int = 256) -> Array:
         """Means of p(x|z) in data space.
 
         Args:
             z: codes `(n, d)`.
             condition: see `encode`.
-            batch_size: rows a compiled call.
+            batch_size: rows per compiled call.
 
         Returns:
             `(n, ...)` float32.
@@ -75,7 +74,7 @@ class Inference:
         condition = _checks.condition(self, condition, len(z))
         return self._batched("render", batch_size, z, condition)
 
-    def reconstruct(self, x, condition=None, batch_size=256):
+    def reconstruct(self, x: Array, condition: Condition = None, batch_size: int = 256) -> Array:
         """The code of x, decoded: `(n, ...)` float32, deterministic.
 
         Args and errors: see `encode`.
@@ -83,14 +82,16 @@ class Inference:
         x, condition = self._checked(x, condition)
         return self._batched("rebuild", batch_size, x, condition)
 
-    def sample(self, n, condition=None, seed=None, batch_size=256):
+    def sample(
+        self, n: int, condition: Condition = None, seed: int | None = None, batch_size: int = 256
+    ) -> Array:
         """New data: codes from the prior, decoded to means.
 
         Args:
-            n: how many.
+            n: number of examples.
             condition: labels or attributes, one for all or one for each.
             seed: int; the same samples on every backend for the same weights.
-            batch_size: rows a compiled call.
+            batch_size: rows per compiled call.
 
         Returns:
             `(n, ...)` float32.
@@ -101,7 +102,14 @@ class Inference:
         z = self.prior.sample(n, np.random.default_rng(seed), encoded)
         return self.decode(z, condition, batch_size)
 
-    def interpolate(self, x_a, x_b, steps=8, condition=None, batch_size=256):
+    def interpolate(
+        self,
+        x_a: Array,
+        x_b: Array,
+        steps: int = 8,
+        condition: Condition = None,
+        batch_size: int = 256,
+    ) -> Array:
         """Data on the straight line between the codes of two examples.
 
         Args:
@@ -125,7 +133,14 @@ class Inference:
         t = np.linspace(0.0, 1.0, steps, dtype="float32")[None, :, None]
         return self._decode_grid(a[:, None] * (1 - t) + b[:, None] * t, condition, batch_size)
 
-    def traverse(self, x, dim, values=None, condition=None, batch_size=256):
+    def traverse(
+        self,
+        x: Array,
+        dim: int,
+        values: Array | None = None,
+        condition: Condition = None,
+        batch_size: int = 256,
+    ) -> Array:
         """Data whose code differs from x's in one dimension only.
 
         Args:
@@ -153,7 +168,9 @@ class Inference:
         z[:, :, dim] = values
         return self._decode_grid(z, condition, batch_size)
 
-    def edit(self, x, condition=None, batch_size=256, **changes):
+    def edit(
+        self, x: Array, condition: Condition = None, batch_size: int = 256, **changes: Any
+    ) -> Array:
         """x as it would be with other attributes.
 
         Encodes x with its own condition and decodes with the changed one. An
@@ -162,51 +179,57 @@ class Inference:
 
         Args:
             x: data `(n, ...)`.
-            condition: the attributes that x has, `(n, c)`; None for an
+            condition: the attributes of x, `(n, c)`; None for an
                 unconditional model.
-            **changes: attribute name = a number, or one for each example;
-                every other attribute stays as given.
+            **changes: attribute name = a number, or one per example;
+                the other attributes do not change.
 
         Returns:
             `(n, ...)` float32.
 
         Raises:
-            ValueError: the model has no attributes, or not one of that name, or
-                the values are neither one number nor one for each example.
+            ValueError: the model has no attributes or none of that name, or the
+                values are neither one number nor one per example.
         """
-        x, condition = self._checked(x, condition)
-        named = self.directions if condition is None else self.condition
-        if named is None or (condition is not None and condition.ndim != 2):
+        x, attributes = self._checked(x, condition)
+        named = self.directions if attributes is None else self.condition
+        if named is None or (attributes is not None and attributes.ndim != 2):
             raise ValueError(
-                "`edit` changes attributes, which this model has not. To decode with "
+                "This model has no named attributes to edit. To decode with "
                 "another label: decode(encode(x, condition=y), condition=y_new). "
                 f"Received: changes={sorted(changes)}"
             )
-        z = self.encode(x, condition, batch_size)
-        changed = None if condition is None else condition.copy()
+        z = self.encode(x, attributes, batch_size)
+        changed: Any = None if attributes is None else attributes.copy()
         for name, value in changes.items():
             value = _checks.value(name, value, len(x))
-            if condition is None:
+            if attributes is None:
                 z = z + np.reshape(value, (-1, 1)) * self.directions.vector(name)
             else:
                 changed[:, self.condition.index(name)] = value
         return self.decode(z, changed, batch_size)
 
     def log_likelihood(
-        self, x, samples=5000, condition=None, seed=0, batch_size=None, verbose="auto"
-    ):
+        self,
+        x: Array,
+        samples: int = 5000,
+        condition: Condition = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+        verbose: bool | str = "auto",
+    ) -> Floats:
         """Importance-weighted lower bound on log p(x), Burda et al. 2016.
 
-        log 1/K Σ p(x|z) p(z) / q(z|x), z from q: rises with K to log p(x).
-        Streams over the samples, so that memory does not grow with K. Data of
-        a dynamically binarised model is binarised first, with `seed`.
+        log 1/K Σ p(x|z) p(z) / q(z|x) with z from q; it increases with K to log p(x).
+        Samples are streamed: memory does not grow with K. Models with dynamic
+        binarisation binarise the data first, with `seed`.
 
         Args:
             x: data `(n, ...)`.
-            samples: K, samples of z for each example.
+            samples: K, samples of z per example.
             condition: see `encode`.
             seed: int; the same noise on every backend.
-            batch_size: decoder rows a compiled call; 1000 by default, and 2000 on JAX, with
+            batch_size: decoder rows per compiled call; 1000 by default, and 2000 on JAX, with
                 the same noise.
             verbose: a progress bar: True, False, or "auto" (after 2 seconds).
 
@@ -214,8 +237,8 @@ class Inference:
             `(n,)` float64, nats.
 
         Raises:
-            ValueError: the model has no such bound: codes without noise have no
-                density, nor have losses that are no likelihood; or bad data.
+            ValueError: the model has no bound, because its codes have no noise or its
+                loss is not a likelihood; or invalid data.
         """
         bound_exists(self)
         x, condition = self._checked(x, condition)
@@ -229,7 +252,7 @@ class Inference:
     def _scored(self, name, x, samples, condition, seed, batch_size, verbose):
         """Runs a compiled function over chunks of checked examples and their samples.
 
-        Yields the slice of examples and a tuple of what the function gives for them.
+        Yields the slice of the examples and a tuple of the function's results for them.
         """
         samples = _checks.count(samples, "samples")
         rows = ROWS if batch_size is None else _checks.count(batch_size, "batch_size")
@@ -238,7 +261,7 @@ class Inference:
         chunk = min(samples, rows, 100)
         images = max(1, min(rows // chunk, len(x)))
         if batch_size is None:
-            # More samples of as few images: their noise is what two calls would have had.
+            # More samples per image; the noise is the same as in separate calls.
             chunk = min(samples, chunk * kernels.CALLS_IN_ONE)
         progress, running = _Progress(len(x), verbose), None
         for start in range(0, len(x), images):
@@ -248,14 +271,16 @@ class Inference:
                 k = min(chunk, samples - done)
                 noise = rng.standard_normal((k, images, self.noise_dim), "float32")
                 new = self._begun(name, images, (batch, y), noise), start, len(batch)
-                # One behind: JAX computes while the noise of the next is drawn.
+                # One call behind: JAX computes while NumPy draws the next noise.
                 if running is not None:
                     yield _scores(*running)
                 running = new
             progress.update(min(start + images, len(x)))
         yield _scores(*running)
 
-    def log_px(self, x, z, condition=None, batch_size=256):
+    def log_px(
+        self, x: Array, z: Array, condition: Condition = None, batch_size: int = 256
+    ) -> Array:
         """log p(x|z) of each example with its own code: `(n,)` float32, nats.
 
         Args:

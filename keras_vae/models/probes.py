@@ -1,8 +1,11 @@
 """What an objective may ask of a model: hidden activations, the squared Jacobian of the code."""
 
+import contextlib
+
 import keras
 from keras import layers, ops
 
+from keras_vae.training.held import held
 from keras_vae.training.noise import uniform
 
 
@@ -11,14 +14,49 @@ def hidden_layers(encoder):
     return [layer for layer in encoder.layers if layer.weights and hasattr(layer, "activation")]
 
 
-def hidden(model, x, condition=None, training=False):
-    """What an encoder's hidden layers give for data: a list of tensors `(n, ...)`."""
-    outputs = [layer.output for layer in hidden_layers(model.encoder)]
-    if not outputs:
-        return []
-    seen = keras.Model(model.encoder.inputs, outputs)
+def hidden(model, x, condition=None, training=False, seen=None):
+    """What an encoder's hidden layers give for data: a list of tensors `(n, ...)`.
+
+    Args:
+        model: a `VAE`.
+        x, condition, training: as `VAE.evidence`.
+        seen: what the pass that made the codes has kept, see `watched`; where it kept
+            nothing, the encoder runs once more.
+    """
+    if not seen:
+        _, values = features_and_hidden(model, model._with_condition(x, condition), training)
+        return values
+    return seen[-1]
+
+
+def features_and_hidden(model, inputs, training=False):
+    """The encoder's features, and the values of its hidden layers, of one pass."""
+    encoder = model.encoder
+    known, watching = model.__dict__.get("_watching", (None, None))
+    if known is not encoder:
+        outputs = [layer.output for layer in hidden_layers(encoder)]
+        watching = keras.Model(encoder.inputs, [encoder.output, *outputs])
+        # In `__dict__`, because Keras would track, and save, a second encoder.
+        model.__dict__["_watching"] = encoder, watching
     # A model of one output gives it bare.
-    return keras.tree.flatten(seen(model._with_condition(x, condition), training=training))
+    features, *values = keras.tree.flatten(watching(inputs, training=training))
+    return features, values
+
+
+@contextlib.contextmanager
+def watched(model):
+    """A context whose list keeps the values of the encoder's hidden layers, pass by pass.
+
+    Nothing is kept, and nothing changes, for an objective that does not read them.
+    """
+    if not model.objective.reads_hidden:
+        yield []
+        return
+    model.__dict__["_seen"] = seen = []
+    try:
+        yield seen
+    finally:
+        del model.__dict__["_seen"]
 
 
 # Layers that only move numbers about.
@@ -82,21 +120,45 @@ class Probe:
         x: data `(n, ...)`, float32.
         condition: see `VAE.evidence`.
         parameters: what `infer` gave for the batch.
+        distribution: function that gives q(z|x) of such parameters.
+        log_px: function that gives log p(x|z) of codes, in the mode of the batch.
     """
 
-    def __init__(self, model, x, condition, parameters):
-        self._model, self._x = model, x
-        self._condition, self._parameters = condition, parameters
+    def __init__(self, model, parameters, distribution, log_px):
+        self._model, self._parameters = model, parameters
+        self._distribution, self._log_px = distribution, log_px
 
     def uniform(self, shape):
         """Uniform numbers in [0, 1) from the model's own generator."""
         return uniform(shape, self._model.seed_generator)
 
-    def log_px(self, z):
-        """log p(x|z) of codes `(K, n, d)` in inference mode, `(K, n)` nats."""
-        return self._model._log_px(self._x, z, self._condition, training=False)
+    @property
+    def samples_are_independent(self):
+        """Whether log p(x|z) of a sample depends on no other sample and on no noise.
 
-    def fixed_posterior(self):
-        """q(z|x), a distribution whose parameters have no gradient."""
+        Not where the decoder has state in training (batch normalisation, dropout), nor where
+        the likelihood is fitted to its batch.
+        """
+        model = self._model
+        return not (model.decoder.non_trainable_variables or model.likelihood.depends_on_batch)
+
+    def log_px(self, z):
+        """log p(x|z) of codes `(K, n, d)` as the next pass will give it, `(K, n)` nats.
+
+        In the mode of the batch, with the noise and the state that the next pass will find:
+        nothing changes here.
+        """
+        if self.samples_are_independent:
+            return self._log_px(z)
+        with held(self._model.variables):
+            return self._log_px(z)
+
+    def fixed_log_prob(self, z):
+        """log q(z|x), which has a gradient by z only.
+
+        A posterior may have weights besides those that made its parameters: the networks of
+        an inverse autoregressive flow, or the layer above of a chained posterior.
+        """
         fixed = map(ops.stop_gradient, self._parameters)
-        return self._model.posterior_layer.distribution(*fixed)
+        with held(self._model.posterior_layer.variables, ops.stop_gradient):
+            return self._distribution(*fixed).log_prob(z)

@@ -1,4 +1,4 @@
-"""`Run`: what Keras' `fit` will be given."""
+"""`Run`: the arguments of one call of Keras' `fit`."""
 
 import dataclasses
 from typing import Any
@@ -69,7 +69,7 @@ class Run:
         return int(len(self.x) * (1.0 - self.validation_split)) if self.splits else len(self.x)
 
     def split_validation(self):
-        """Does what Keras does with `validation_split`, which works for arrays only."""
+        """Splits the arrays as Keras does, which cannot split batches or row numbers."""
         if self.splits:
             n, arrays = self.training_rows, (self.x, self.y, self.sample_weight)
             self.validation_data = tuple(None if a is None else a[n:] for a in arrays)

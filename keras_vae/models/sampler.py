@@ -1,9 +1,12 @@
 """`fit_sampler`: a prior for models that sample badly, or not at all."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 from keras_vae import _checks, priors
+from keras_vae._types import Array, Condition
 
 KINDS = ("gmm", "normal")
 
@@ -11,7 +14,15 @@ KINDS = ("gmm", "normal")
 class Sampling:
     """Methods of `VAE` that fit a prior to the codes of data."""
 
-    def fit_sampler(self, x, kind="gmm", y=None, components=10, seed=0, batch_size=256):
+    def fit_sampler(
+        self,
+        x: Array,
+        kind: str = "gmm",
+        y: Condition = None,
+        components: int = 10,
+        seed: int = 0,
+        batch_size: int = 256,
+    ) -> Any:
         """Gives the model a prior fitted to the codes of data, to sample from.
 
         Ghosh et al., "From Variational to Deterministic Autoencoders", 2020 (ex-post
@@ -34,9 +45,9 @@ class Sampling:
             The model itself.
 
         Raises:
-            ValueError: unknown kind; "gmm" for a conditional model; a model whose prior
-                is trained; too few data, or what `encode` refuses. Nothing has changed
-                then.
+            ValueError: unknown kind; "gmm" for a conditional model, "normal" for codes
+                that are a choice, such as one-hot vectors; a model whose prior is trained;
+                too few data, or what `encode` refuses. Nothing has changed then.
         """
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
@@ -53,7 +64,18 @@ class Sampling:
         return self
 
     def _fitted_normal(self, x, y, batch_size):
+        if self.codes_are_integers or self.posterior_layer.relaxes:
+            raise ValueError(
+                "A normal prior cannot be fitted to codes that are a choice of classes or of "
+                f"vectors. Received: {type(self.posterior_layer).__name__}"
+            )
         q = self.posterior(x, y, batch_size)
+        try:
+            mean, covariance = q.mean, q.mean_covariance()
+        except (AttributeError, NotImplementedError):
+            # Flows and chains have no moments in closed form: a sample of each example has
+            # those of all codes in the mean.
+            mean, covariance = self._drawn(q, 0), None
         dim = None if self.condition is None else self.condition.dim
         prior = priors.LinearNormal(self.latent_dim, dim)
         encoded = None
@@ -61,8 +83,13 @@ class Sampling:
             encoded = ops.convert_to_numpy(
                 self.condition.encode(_checks.condition(self, y, len(x)))
             )
-        prior.fit(q.mean, q.variance, encoded)
+        prior.fit(mean, covariance, encoded)
         return prior
+
+    def _drawn(self, q, seed):
+        """A sample of each example's q(z|x), `(n, d)`."""
+        noise = np.random.default_rng(seed).standard_normal((1, *q.center.shape), "float32")
+        return q.transform(noise)[0]
 
     def _fitted_mixture(self, x, y, components, seed, batch_size):
         if self.condition is not None:
@@ -75,8 +102,7 @@ class Sampling:
         z = q.center
         if self.posterior_layer.has_density:
             # The decoder's inputs are the codes with their noise.
-            noise = np.random.default_rng(seed).standard_normal((1, *z.shape), "float32")
-            z = q.transform(noise)[0]
+            z = self._drawn(q, seed)
         if len(z) < max(components, self.latent_dim + 1):
             raise ValueError(
                 f"A mixture of {components} normals in {self.latent_dim} dimensions needs more "

@@ -107,6 +107,9 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         self.trackers = [keras.metrics.Mean(name=t) for t in self.objective.terms]
         self.built = True
 
+    # What `probes.watched` keeps of a pass through the encoder, while it does.
+    _seen = None
+
     def _check_parts(self):
         parts_fit(self)
 
@@ -183,42 +186,42 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return self.posterior_layer.latent_dim
 
     @property
-    def codes_are_integers(self):
+    def codes_are_integers(self) -> bool:
         """Whether codes are maps of integers `(n, h, w)`, not vectors `(n, latent_dim)`."""
         return False
 
     @property
-    def can_sample(self):
+    def can_sample(self) -> bool:
         """Whether there is a prior to draw codes from; see `fit_sampler`."""
         return self.prior.can_sample
 
     @property
-    def has_bound(self):
+    def has_bound(self) -> bool:
         """Whether there is a bound on log p(x): `log_likelihood` raises otherwise."""
         return self.posterior_layer.has_density and self.likelihood.is_density
 
     @property
-    def has_auxiliary(self):
+    def has_auxiliary(self) -> bool:
         """Whether there are latent variables besides z, which the bound sums over too."""
         return False
 
     @property
-    def classifies(self):
+    def classifies(self) -> bool:
         """Whether the model has `classify`, which gives the probability of each label."""
         return False
 
     @property
-    def denoises(self):
+    def denoises(self) -> bool:
         """Whether the model has `denoise` and a `corruption` that it was trained with."""
         return False
 
     @property
-    def takes_labels(self):
+    def takes_labels(self) -> bool:
         """Whether conditions are integer labels `(n,)`."""
         return self.condition is not None and self.condition.are_labels
 
     @property
-    def takes_attributes(self):
+    def takes_attributes(self) -> bool:
         """Whether conditions are vectors of attributes `(n, c)`."""
         return self.condition is not None and not self.condition.are_labels
 
@@ -238,9 +241,14 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
 
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|x), tensors in and out."""
-        return self.posterior_layer(
-            self.encoder(self._with_condition(x, condition), training=training)
-        )
+        return self.posterior_layer(self._features(self._with_condition(x, condition), training))
+
+    def _features(self, inputs, training):
+        if self._seen is None:
+            return self.encoder(inputs, training=training)
+        features, values = probes.features_and_hidden(self, inputs, training)
+        self._seen.append(values)
+        return features
 
     def generate(self, z, condition=None, training=False):
         """Decoder outputs of codes, tensors in and out."""
@@ -251,7 +259,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             return tensor
         return [tensor, self.condition.encode(condition)]
 
-    def evidence(self, x, condition=None, training=False, noise=None):
+    def evidence(self, x, condition=None, training=False, noise=None, sample_weight=None):
         """One forward pass: everything that an objective may ask for.
 
         Args:
@@ -260,16 +268,20 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             training: passed to the networks, the likelihood and schedules.
             noise: standard normal, `(K, n, d)`, to use in place of random draws, or
                 None.
+            sample_weight: `(n,)`, what each example counts in what a likelihood fits to its
+                batch; None where all are alike.
 
         Returns:
             `objectives.Evidence`.
         """
-        parameters = self.infer(x, condition, training)
+        # First: a second pass through the encoder drops the losses that the first has added.
+        p = self._prior_distribution(condition, training)
+        with probes.watched(self) as seen:
+            parameters = self.infer(x, condition, training)
+        distribution = self.posterior_layer.distribution
         if training:
-            q = self.posterior_layer.training_distribution(self.step, *parameters)
-        else:
-            q = self.posterior_layer.distribution(*parameters)
-        p = self.prior.distribution(self._encoded(condition))
+            distribution = functools.partial(self.posterior_layer.training_distribution, self.step)
+        q = distribution(*parameters)
         if noise is None:
             noise = q.noise(self.objective.samples, self.seed_generator)
         z, log_qz = q.transform_and_log_prob(ops.convert_to_tensor(noise))
@@ -284,11 +296,19 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             training=training,
             normal=self._normal,
             squared_jacobian=functools.partial(probes.squared_jacobian, self, x, condition),
-            hidden=functools.partial(probes.hidden, self, x, condition, training),
+            hidden=functools.partial(probes.hidden, self, x, condition, training, seen),
         )
-        probe = functools.partial(probes.Probe, self, x, condition, parameters)
+        log_px = functools.partial(self._log_px, x, condition=condition, training=training)
+        weigh = self._weigh(evidence, sample_weight)
+        if weigh is not None:
+            log_px = functools.partial(log_px, weigh=weigh)
+        probe = functools.partial(probes.Probe, self, parameters, distribution, log_px)
         evidence = self.objective.draw(evidence, probe)
-        return evidence._replace(log_px=self._log_px(x, evidence.z, condition, training))
+        return evidence._replace(log_px=log_px(evidence.z))
+
+    def _prior_distribution(self, condition, training):
+        prior = self.prior.training_distribution if training else self.prior.distribution
+        return prior(self._encoded(condition))
 
     def prior_of(self, condition=None, n=1):
         """p(z), or p(z|y) of `n` conditions: a distribution of tensors.
@@ -304,9 +324,28 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
     def _encoded(self, condition):
         return None if self.condition is None else self.condition.encode(condition)
 
-    def _log_px(self, x, z, condition, training):
+    def _log_px(self, x, z, condition, training, **weigh):
         outputs = self._outputs(z, condition, training)
-        return self.likelihood.log_prob(x, outputs, training=training)
+        return self.likelihood.log_prob(x, outputs, training=training, **weigh)
+
+    def _fitted_by(self, sample_weight):
+        """The argument of `evidence` with which a likelihood is fitted to weighted examples."""
+        used = sample_weight is not None and self.likelihood.takes_weights
+        return {"sample_weight": sample_weight} if used else {}
+
+    def _weigh(self, evidence, sample_weight):
+        """What samples count where a likelihood is fitted to them, see `Likelihood`; or None."""
+        if not evidence.training or not self.likelihood.takes_weights or evidence.log_qz is None:
+            return _weights_of(sample_weight)
+        ratio = ops.stop_gradient(evidence.log_ratio)
+        if self.objective.sample_shares(ratio) is None:
+            return _weights_of(sample_weight)
+
+        def weigh(log_px):
+            shares = self.objective.sample_shares(log_px - ratio)
+            return shares if sample_weight is None else shares * ops.cast(sample_weight, "float32")
+
+        return weigh
 
     def _outputs(self, z, condition=None, training=False):
         """Decoder outputs `(K, n, ...)` of K codes `(K, n, d)` of each example."""
@@ -323,14 +362,22 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
 
         def loss_and_terms():
-            evidence = self.evidence(x, self._condition_of(y), training=True)
+            evidence = self.evidence(
+                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight)
+            )
             losses, terms = self.objective(evidence)
             loss = _mean(losses, sample_weight)
             return loss + sum(self.losses), terms
 
         loss, terms = self.minimize(loss_and_terms, self.optimizer, self.trainable_variables)
-        self.step.assign(self.step + 1)
+        self.step.assign(self.step + self._stepped())
         return self._log(loss, terms, x, sample_weight)
+
+    def _stepped(self):
+        """1 where the batch has ended an optimizer step, 0 where its gradient waits for others."""
+        if accumulation(self.optimizer) is None:
+            return 1
+        return keras_private.ended_a_step(self.optimizer)
 
     def assess(self, x, y=None, sample_weight=None):
         """The losses of a batch, nothing changed; runs inside `evaluate`."""
@@ -355,7 +402,9 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         """The same parts with a normal prior fitted to the codes of data.
 
         The prior is `priors.LinearNormal`: its mean depends linearly on the
-        condition, if there is one; its covariance is full. Nothing is trained.
+        condition, if there is one; its covariance is full. Nothing is trained. Of a
+        posterior without moments in closed form (flows, chains) one sample of each example
+        is fitted.
 
         Args:
             x: data `(n, ...)`; thousands, as the covariance has d² numbers.
@@ -366,7 +415,8 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
             A new model that shares encoder, decoder, posterior and likelihood.
 
         Raises:
-            ValueError: too few data, or what `encode` refuses.
+            ValueError: too few data; codes that are a choice, such as one-hot vectors; or
+                what `encode` refuses.
         """
         return self._with(prior=self._fitted_normal(x, y, batch_size))
 
@@ -440,9 +490,22 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return cls(**own, **config)
 
 
+def accumulation(optimizer):
+    """Batches per optimizer step, or None for one."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return getattr(optimizer, "gradient_accumulation_steps", None)
+
+
 def _one_each(sample_weight):
     # Keras hands over columns (n, 1), which would broadcast against losses (n,).
     return None if sample_weight is None else ops.reshape(sample_weight, (-1,))
+
+
+def _weights_of(sample_weight):
+    """The `weigh` of a likelihood by which samples count as their examples do, or None."""
+    if sample_weight is None:
+        return None
+    return lambda log_px: ops.cast(sample_weight, "float32") + ops.zeros_like(log_px)
 
 
 def _mean(losses, sample_weight):

@@ -8,7 +8,7 @@ from keras_vae._registry import register
 from keras_vae.models import fitting
 from keras_vae.models import parts as parts_of_users
 from keras_vae.models.checks import quantized_parts_fit
-from keras_vae.models.vae import VAE, _mean, _one_each
+from keras_vae.models.vae import VAE, _mean, _one_each, _weights_of, accumulation
 from keras_vae.models.vq_inference import CodeInference
 from keras_vae.training import TrainStep, keras_private
 
@@ -63,15 +63,32 @@ class VQVAE(CodeInference, VAE):
         shape = decoder.output_shape[1:]
         return parts_of_users.encoder(encoder, shape, flat=False), decoder
 
+    # Sums over the batches of one optimizer step, where gradients are accumulated.
+    _pending = None
+
     def _check_parts(self):
         quantized_parts_fit(self)
 
+    def _ready_to_train(self):
+        super()._ready_to_train()
+        if accumulation(self.optimizer) is None:
+            self.__dict__.pop("_pending", None)
+        elif self._pending is None:
+            # In `__dict__`, because Keras would save what it tracks.
+            self.__dict__["_pending"] = self.quantizer.pending_sums()
+
     @property
-    def codes_are_integers(self):
+    def non_trainable_variables(self):
+        # What a step may change besides: JAX hands it over and takes it back.
+        pending = [v for v in self._pending or () if v is not None]
+        return [*super().non_trainable_variables, *pending]
+
+    @property
+    def codes_are_integers(self) -> bool:
         return True
 
     @property
-    def has_bound(self):
+    def has_bound(self) -> bool:
         return self.likelihood.is_density
 
     @property
@@ -102,7 +119,7 @@ class VQVAE(CodeInference, VAE):
         """Decoder outputs of codes `(n, h, w)`, tensors in and out."""
         return self.decoder(self.quantizer.lookup(z), training=training)
 
-    def evidence(self, x, condition=None, training=False, noise=None):
+    def evidence(self, x, condition=None, training=False, noise=None, sample_weight=None):
         """One forward pass: everything that the objective may ask for.
 
         Args: as `VAE.evidence`; there is no noise.
@@ -115,6 +132,7 @@ class VQVAE(CodeInference, VAE):
         vectors = self.quantizer.lookup(codes)
         passed = quantizers.straight_through(features, vectors)
         outputs = ops.expand_dims(self.decoder(passed, training=training), 0)
+        weigh = {} if sample_weight is None else {"weigh": _weights_of(sample_weight)}
         return objectives.QuantizedEvidence(
             x=x,
             codes=codes,
@@ -122,7 +140,7 @@ class VQVAE(CodeInference, VAE):
             vectors=vectors,
             learned=self.quantizer.codebook == "gradient",
             perplexity=quantizers.perplexity(self.quantizer.histogram(codes)),
-            log_px=self.likelihood.log_prob(x, outputs, training=training)[0],
+            log_px=self.likelihood.log_prob(x, outputs, training=training, **weigh)[0],
             log_pc=self.prior.log_prob(codes, self._encoded(condition)),
             step=self.step,
             training=training,
@@ -134,7 +152,9 @@ class VQVAE(CodeInference, VAE):
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
 
         def loss_and_more():
-            evidence = self.evidence(x, self._condition_of(y), training=True)
+            evidence = self.evidence(
+                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight)
+            )
             losses, terms = self.objective(evidence)
             loss = _mean(losses, sample_weight)
             found = ops.stop_gradient(evidence.features), evidence.codes
@@ -144,8 +164,11 @@ class VQVAE(CodeInference, VAE):
             loss_and_more, self.optimizer, self.trainable_variables
         )
         # Only now: the gradient was taken at the codebook that chose the codes.
-        self.quantizer.adapt_codes(*found, self.seed_generator, sample_weight)
-        self.step.assign(self.step + 1)
+        stepped = self._stepped()
+        self.quantizer.adapt_codes(
+            *found, self.seed_generator, sample_weight, self._pending, stepped
+        )
+        self.step.assign(self.step + stepped)
         return self._log(loss, terms, x, sample_weight)
 
     def call(self, inputs, training=False):

@@ -1,49 +1,44 @@
-"""Objectives: evidence in, a loss for every example and its named terms out.
+"""Objectives: evidence in, a loss per example and its named terms out.
 
-`Evidence` holds what a forward pass has found out about a batch. An objective
-is a function of it with a configuration; it names its `terms` and the number
-of `samples` of z that it wants for each example. Losses are nats, summed over
-pixels and latent dimensions.
+`Evidence` holds the results of a forward pass over a batch. An objective is a
+function of the evidence with a configuration; it names its `terms` and the number
+of `samples` of z per example. Losses are nats, summed over pixels and latent
+dimensions.
 """
 
-from keras_vae.objectives.auxiliary import Auxiliary, AuxiliaryEvidence
-from keras_vae.objectives.base import Evidence, Objective
-from keras_vae.objectives.contraction import Contractive
-from keras_vae.objectives.elbo import ELBO, Capacity, Reconstruction
-from keras_vae.objectives.iwae import IWAE
-from keras_vae.objectives.matching import MMD, SlicedWasserstein, mmd, sliced_wasserstein
-from keras_vae.objectives.mean_field import MixtureELBO, local_mean_field
-from keras_vae.objectives.quantized import Quantized, QuantizedEvidence
-from keras_vae.objectives.sparsity import PENALTIES, Sparse
-from keras_vae.objectives.total_correlation import (
-    DIP,
-    DensityRatio,
-    TotalCorrelation,
-    stratified_log_weights,
-)
+# ruff: noqa: F403
 
-__all__ = [
-    "Auxiliary",
-    "AuxiliaryEvidence",
-    "Capacity",
-    "Contractive",
-    "DIP",
-    "DensityRatio",
-    "ELBO",
-    "Evidence",
-    "IWAE",
-    "MMD",
-    "MixtureELBO",
-    "Objective",
-    "PENALTIES",
-    "Quantized",
-    "QuantizedEvidence",
-    "Reconstruction",
-    "SlicedWasserstein",
-    "Sparse",
-    "TotalCorrelation",
-    "local_mean_field",
-    "mmd",
-    "sliced_wasserstein",
-    "stratified_log_weights",
-]
+from keras_vae.objectives import (
+    auxiliary,
+    base,
+    contraction,
+    elbo,
+    iwae,
+    matching,
+    mean_field,
+    quantized,
+    sparsity,
+    total_correlation,
+)
+from keras_vae.objectives.auxiliary import *
+from keras_vae.objectives.base import *
+from keras_vae.objectives.contraction import *
+from keras_vae.objectives.elbo import *
+from keras_vae.objectives.iwae import *
+from keras_vae.objectives.matching import *
+from keras_vae.objectives.mean_field import *
+from keras_vae.objectives.quantized import *
+from keras_vae.objectives.sparsity import *
+from keras_vae.objectives.total_correlation import *
+
+__all__: list[str] = []
+__all__ += auxiliary.__all__
+__all__ += base.__all__
+__all__ += contraction.__all__
+__all__ += elbo.__all__
+__all__ += iwae.__all__
+__all__ += matching.__all__
+__all__ += mean_field.__all__
+__all__ += quantized.__all__
+__all__ += sparsity.__all__
+__all__ += total_correlation.__all__

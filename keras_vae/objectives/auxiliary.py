@@ -1,4 +1,4 @@
-"""What an auxiliary deep generative model finds out about a batch, and its objective."""
+"""The evidence and the objective of an auxiliary deep generative model."""
 
 import math
 from typing import NamedTuple
@@ -9,23 +9,25 @@ from keras_vae import _checks, schedules
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective, weight_or_schedule
 
+__all__ = ["Auxiliary", "AuxiliaryEvidence"]
+
 
 class AuxiliaryEvidence(NamedTuple):
     """One forward pass of an `AuxiliaryVAE`. K samples, n examples, C classes.
 
-    Every example is passed through as each class in turn; without classes C is 1.
+    Each example is evaluated for all C classes; without classes C is 1.
 
     Attributes:
-        x: what was observed, `(n, ...)`.
+        x: the data, `(n, ...)`.
         z: samples of q(z|a,x,y), `(K, n, C, d)`.
-        known: one-hot labels `(n, C)`, rows of zeros where there is none.
+        known: one-hot labels `(n, C)`; rows of zeros for unlabelled examples.
         log_qy: log q(y|a,x), `(K, n, C)`.
         log_px: log p(x|y,z), `(K, n, C)`.
-        kl_z: KL(q(z|a,x,y) || p(z)), `(K, n, C)`; exact where a closed form is known.
+        kl_z: KL(q(z|a,x,y) || p(z)), `(K, n, C)`; exact if it has a closed form.
         log_ratio_z: log q(z|a,x,y) - log p(z), `(K, n, C)`.
         log_ratio_a: log q(a|x) - log p(a|x,y,z), `(K, n, C)`.
         step: training step, an integer scalar.
-        training: whether schedules run.
+        training: whether schedules use `step`, or else their final values.
     """
 
     x: object
@@ -41,7 +43,7 @@ class AuxiliaryEvidence(NamedTuple):
 
     @property
     def labelled(self):
-        """1 where the label is known, 0 elsewhere: `(n,)`."""
+        """1 for labelled examples, else 0: `(n,)`."""
         return ops.sum(self.known, axis=-1)
 
     @property
@@ -50,31 +52,31 @@ class AuxiliaryEvidence(NamedTuple):
 
     @property
     def weights(self):
-        """What each class counts: the label where it is known, q(y|a,x) elsewhere."""
+        """Weights of the classes: the one-hot label if there is one, else q(y|a,x)."""
         unknown = ops.expand_dims(1.0 - self.labelled, -1)
         return self.known + unknown * ops.exp(self.log_qy)
 
     def expected(self, values):
-        """Mean of `(K, n, C)` over samples and, with their weights, classes: `(n,)`."""
+        """Mean of `(K, n, C)` over samples and, by `weights`, over classes: `(n,)`."""
         return ops.mean(ops.sum(self.weights * values, axis=-1), axis=0)
 
     @property
     def label(self):
-        """KL to p(y) = 1/C of what is believed of y: of a known label log C, `(n,)`."""
+        """KL(q(y|a,x) || p(y)) with p(y) = 1/C, `(n,)`; log C for a labelled example."""
         believed = self.expected((1.0 - ops.expand_dims(self.labelled, -1)) * self.log_qy)
         return believed + math.log(self.classes)
 
     @property
     def classification(self):
-        """-log q(y|a,x) of known labels, 0 of unknown ones: `(n,)`."""
+        """-log q(y|a,x) of labelled examples, else 0: `(n,)`."""
         return -ops.mean(ops.sum(self.known * self.log_qy, axis=-1), axis=0)
 
     @property
     def log_weights(self):
-        """Of log p(x), summed over the classes; of a known label log p(x|y): `(K, n)`."""
+        """Log-weights of log p(x), summed over classes; of log p(x|y) with a label: `(K, n)`."""
         joint = self.log_px - self.log_ratio_z - self.log_ratio_a
         labelled = ops.expand_dims(self.labelled, -1)
-        # Of what is known the other classes are as good as impossible.
+        # A label excludes the other classes.
         allowed = ops.where(labelled * (1.0 - self.known) > 0.0, -1e30, 0.0)
         prior = -math.log(self.classes) * (1.0 - labelled)
         return ops.logsumexp(joint + prior + allowed, axis=-1)
@@ -84,14 +86,14 @@ class AuxiliaryEvidence(NamedTuple):
 class Auxiliary(Objective):
     """-log p(x|z,y) + β (KL_z + log q(a|x) - log p(a|x,y,z)) + KL_y - α log q(y|a,x).
 
-    Maaløe et al., "Auxiliary Deep Generative Models", 2016. Of a known label everything
-    is at that label, and the last term is added; of an unknown one everything is a mean
-    over classes with the weights q(y|a,x), and KL_y = Σ_y q(y|a,x) log C q(y|a,x). For
-    β = 1 and α = 0 the loss bounds -log p(x, y) or -log p(x).
+    Maaløe et al., "Auxiliary Deep Generative Models", 2016. The terms of a labelled
+    example are those of its label, and the last term is added. The terms of an unlabelled
+    example are means over classes with the weights q(y|a,x), and KL_y = Σ_y q(y|a,x) log C
+    q(y|a,x). For β = 1 and α = 0 the loss bounds -log p(x, y) or -log p(x).
 
     Args:
-        classification: α, at least 0. The paper's is 0.1 times the number of examples
-            over that of labelled ones.
+        classification: α, at least 0. In the paper 0.1 · (number of examples) / (number
+            of labelled examples).
         beta: a number of at least 0 or a `Schedule`.
         labels: whether the model has classes.
 

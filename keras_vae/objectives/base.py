@@ -1,9 +1,9 @@
-"""Objectives: evidence in, a loss for every example and its named terms out.
+"""Objectives: evidence in, a loss per example and its named terms out.
 
-`Evidence` holds what a forward pass has found out about a batch. An objective
-is a function of it with a configuration; it names its `terms` and the number
-of `samples` of z that it wants for each example. Losses are nats, summed over
-pixels and latent dimensions.
+`Evidence` holds the results of a forward pass over a batch. An objective is a
+function of the evidence with a configuration; it names its `terms` and the number
+of `samples` of z per example. Losses are nats, summed over pixels and latent
+dimensions.
 """
 
 import math
@@ -13,6 +13,8 @@ from typing import NamedTuple
 from keras import ops
 
 from keras_vae import distributions, schedules
+
+__all__ = ["Evidence", "Objective"]
 
 
 class Evidence(NamedTuple):
@@ -32,7 +34,8 @@ class Evidence(NamedTuple):
         squared_jacobian: function that gives ‖∂code/∂x‖²_F of each example, `(n,)`;
             see `models.probes.squared_jacobian`.
         hidden: function that gives the values of the encoder's hidden layers; see
-            `models.probes.hidden`.
+            `models.probes.hidden`. They are those of the pass that made the codes where
+            the objective says `reads_hidden`.
         discriminator: function from codes `(..., d)` to log-odds `(...)` that they are
             codes, and not ones with shuffled dimensions; None without one.
         every: the evidence of all samples, without a gradient, where `z` are those drawn
@@ -89,10 +92,17 @@ class Objective:
     Attributes:
         terms: names under which the terms are logged, in order.
         samples: samples of z for each example.
+        needs_densities: whether it uses log q(z|x) of the samples that training draws,
+            which relaxed codes do not have.
+        draws_from_prior: whether its gradient to the prior goes through samples of it.
+        reads_hidden: whether it asks for the values of the encoder's hidden layers.
     """
 
     terms: tuple[str, ...] = ()
     samples: int = 1
+    needs_densities = False
+    draws_from_prior = False
+    reads_hidden = False
 
     def draw(self, evidence, probe):
         """The samples of z that are decoded, and that the gradient goes through.
@@ -109,6 +119,17 @@ class Objective:
         """
         return evidence
 
+    def sample_shares(self, log_weights):
+        """What each of K samples counts in the slope of the loss by log p(x|z), or None.
+
+        Args:
+            log_weights: log p(x|z) p(z) / q(z|x), `(K, n)`.
+
+        Returns:
+            Tensor `(K, n)`, which sums to 1 over the samples; None where all are alike.
+        """
+        return None
+
     def __call__(self, evidence):
         """Returns the loss `(n,)` and a dict of terms, each `(n,)`, in nats."""
         raise NotImplementedError
@@ -119,7 +140,7 @@ class Objective:
 
 
 def weight_or_schedule(name, value):
-    """A weight or a schedule of one, or a ValueError."""
+    """Returns a weight or a schedule of weights; raises `ValueError` for other values."""
     value = schedules.deserialize(value)
     if isinstance(value, schedules.Schedule):
         return value
@@ -129,5 +150,5 @@ def weight_or_schedule(name, value):
 
 
 def same(a, b):
-    """Whether positions are the same: a float32 matrix of 0 and 1."""
+    """The float32 matrix with 1 where a_i = b_j, else 0."""
     return ops.cast(ops.equal(ops.expand_dims(a, 1), ops.expand_dims(b, 0)), "float32")

@@ -1,4 +1,4 @@
-"""A penalty on the derivative of the code by the data."""
+"""A penalty on the derivative of the code with respect to the data."""
 
 from keras import ops
 
@@ -6,21 +6,23 @@ from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["Contractive"]
+
 
 @register
 class Contractive(Objective):
     """-log p(x|z) + λ ‖∂z/∂x‖²_F, Rifai et al. 2011.
 
-    The norm is exact without `probes`: in closed form where one dense layer makes the
-    code, else by d products with the Jacobian, which cost about as much as encoding and
-    training on d times the batch. With K probes it is estimated without bias from K
-    products vᵀ ∂z/∂x with random signs v (Hutchinson 1989).
+    Without `probes` the norm is exact: in closed form if the encoder is one dense layer,
+    else by d products with the Jacobian, which cost about as much as d forward and backward
+    passes of the encoder. With K probes an unbiased estimate uses K products vᵀ ∂z/∂x with
+    random signs v (Hutchinson 1989).
 
-    The term `jacobian_loss` is the squared norm, not yet weighted.
+    The term `jacobian_loss` is the squared norm without its weight.
 
     Args:
         weight: λ, at least 0.
-        probes: K, or None for the exact norm.
+        probes: K, number of random vectors; None for the exact norm.
 
     Raises:
         ValueError: a number that is out of range.

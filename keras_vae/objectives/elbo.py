@@ -1,4 +1,4 @@
-"""The evidence lower bound, and what differs from it in the weight of the KL."""
+"""The evidence lower bound and objectives that weigh its KL differently."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,8 @@ from keras import ops
 from keras_vae import _checks, schedules
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective, weight_or_schedule
+
+__all__ = ["Capacity", "ELBO", "Reconstruction"]
 
 
 @register
@@ -20,10 +22,10 @@ class ELBO(Objective):
 
     Args:
         beta: a number of at least 0 or a `Schedule`.
-        samples: samples of z for each example.
-        free_bits: λ in nats: the batch's mean KL counts as at least this, so that
-            below it nothing presses on the code (Kingma et al. 2016, the whole code
-            as one group). Every example shares that mean.
+        samples: samples of z per example.
+        free_bits: λ in nats: the loss has max(λ, mean KL of the batch), so that below λ
+            the KL has no gradient (Kingma et al. 2016, with the whole code as one group).
+            All examples of the batch share that mean.
 
     Raises:
         ValueError: negative `beta` or `free_bits`, or `samples` below 1.
@@ -41,8 +43,8 @@ class ELBO(Objective):
     def __call__(self, evidence):
         beta = schedules.evaluate(self.beta, evidence.step, evidence.training)
         reconstruction, kl = evidence.reconstruction, self.divergence(evidence)
-        pressed = ops.maximum(ops.mean(kl), self.free_bits) if self.free_bits else kl
-        loss = reconstruction + beta * pressed
+        penalised = ops.maximum(ops.mean(kl), self.free_bits) if self.free_bits else kl
+        loss = reconstruction + beta * penalised
         return loss, {"reconstruction_loss": reconstruction, "kl_loss": kl}
 
     def divergence(self, evidence):
@@ -61,17 +63,16 @@ class ELBO(Objective):
 class Capacity(Objective):
     """-log p(x|z) + γ |mean KL - C|, Burgess et al. 2018.
 
-    The mean is over the batch, and every example is given the same penalty: weights
-    of examples multiply their reconstruction and their share of the penalty, not
-    their part in the mean.
+    The mean is over the batch, and all examples have the same penalty. Sample weights
+    multiply the reconstruction and the penalty of an example, not its part in the mean.
 
-    With `parts` the code is a product, and each part has a capacity of its own
+    With `parts` the posterior is a product, and each part has its own capacity
     (Dupont 2018): γ Σ |mean KL_part - C_part|.
 
     Args:
         gamma: γ, at least 0.
-        capacity: C in nats, a number or a `Schedule`; with parts one for each.
-        parts: names of the parts of the code, or None for one code.
+        capacity: C in nats, a number or a `Schedule`; with parts a list of them.
+        parts: names of the parts of the code, or None.
 
     Raises:
         ValueError: negative γ or capacity, or not one capacity for each part.

@@ -8,6 +8,8 @@ from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["IWAE"]
+
 
 @register
 class IWAE(Objective):
@@ -16,11 +18,18 @@ class IWAE(Objective):
     With "dreg" the gradient to the encoder is the doubly reparameterised one of
     Tucker et al. 2019, Σ w̃² ∂log w/∂z ∂z/∂φ, whose signal does not drown as K grows.
     It costs a second pass through the decoder, and needs a posterior whose density
-    is known everywhere.
+    is known everywhere. Both passes are in training mode with the same noise: the masks
+    of dropout, the statistics of batch normalisation and a variance fitted to the batch
+    are the same in the weights w̃ and in the gradient, and their state moves once. The
+    estimator takes samples to be independent given the weights of the networks. Batch
+    normalisation in the decoder, and a fitted variance, tie them to each other, which
+    leaves a bias that falls with the number of samples in the batch.
 
     With `backward` the gradient Σ w̃ ∇log w is estimated, without bias, as the mean of
     ∇log w over so many samples, drawn by their weights w̃ (section 3 of Burda et al.).
-    All K pass the decoder once, and only those drawn pass it again and back.
+    All K pass the decoder once, and only those drawn pass it again and back. That needs
+    samples that do not depend on each other: with a decoder that has dropout or batch
+    normalisation, or a variance fitted to the batch, the gradient is that of all K.
 
     Args:
         samples: K, samples of z for each example.
@@ -32,8 +41,11 @@ class IWAE(Objective):
     """
 
     terms = ("reconstruction_loss", "kl_loss")
+    needs_densities = True
 
-    def __init__(self, samples=50, gradient="standard", backward=None):
+    def __init__(
+        self, samples: int = 50, gradient: str = "standard", backward: int | None = None
+    ) -> None:
         if gradient not in ("standard", "dreg"):
             raise ValueError(
                 f"`gradient` must be 'standard' or 'dreg'. Received: gradient={gradient!r}"
@@ -56,14 +68,17 @@ class IWAE(Objective):
         if not evidence.training or (self.gradient == "standard" and self.backward is None):
             return evidence
         model = probe()
+        backward = self.backward if model.samples_are_independent else None
+        if self.gradient == "standard" and backward is None:
+            return evidence
         fixed = evidence._replace(
             z=ops.stop_gradient(evidence.z), log_qz=ops.stop_gradient(evidence.log_qz)
         )
         fixed = fixed._replace(log_px=ops.stop_gradient(model.log_px(fixed.z)))
         total = ops.logsumexp(fixed.log_weights, axis=0)
         weights = ops.stop_gradient(ops.exp(fixed.log_weights - total))
-        if self.backward is not None:
-            chosen = systematic_choice(weights, self.backward, model.uniform)
+        if backward is not None:
+            chosen = systematic_choice(weights, backward, model.uniform)
             z, log_qz, weights = (
                 _take(tensor, chosen) for tensor in (evidence.z, evidence.log_qz, weights)
             )
@@ -73,8 +88,14 @@ class IWAE(Objective):
             # density of q has none by its own parameters.
             still = ops.stop_gradient(evidence.z)
             z = still + ops.expand_dims(weights, -1) * (evidence.z - still)
-            evidence = evidence._replace(z=z, log_qz=model.fixed_posterior().log_prob(z))
+            density = model.fixed_log_prob(z)
+            # The value that was found from the noise, which is exact where σ is small.
+            log_qz = ops.stop_gradient(evidence.log_qz - density) + density
+            evidence = evidence._replace(z=z, log_qz=log_qz)
         return evidence
+
+    def sample_shares(self, log_weights):
+        return None if self.samples == 1 else ops.softmax(log_weights, axis=0)
 
     def __call__(self, evidence):
         every = evidence if evidence.every is None else evidence.every

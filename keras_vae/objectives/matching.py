@@ -9,7 +9,9 @@ from keras_vae._registry import register
 from keras_vae._types import Tensor
 from keras_vae.objectives.base import Objective, same
 
-# Of the inverse multiquadratics that are summed: Tolstikhin et al. 2018, their code.
+__all__ = ["MMD", "SlicedWasserstein", "mmd", "sliced_wasserstein"]
+
+# Scales of the sum of inverse multiquadratics, from the code of Tolstikhin et al. 2018.
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -27,13 +29,13 @@ def _kernel(a, b, kind):
 def mmd(z: Tensor, prior_z: Tensor, kernel: str = "imq") -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy, Gretton et al. 2012.
 
-    Σ_{i≠j} k(z_i, z_j) / (n(n-1)) + the same of the prior's - 2 Σ k(z_i, z̃_j) / n²,
-    whose mean is 0 where both are drawn alike, so that single values may be negative. A
-    single code has no pairs, whose terms are left out.
+    Σ_{i≠j} k(z_i, z_j) / (n(n-1)) + Σ_{i≠j} k(z̃_i, z̃_j) / (n(n-1)) - 2 Σ k(z_i, z̃_j) / n².
+    The mean is 0 if both distributions are equal, so that estimates may be negative. For a
+    single code the terms over pairs are 0.
 
     Args:
         z: codes `(n, d)`.
-        prior_z: codes of the prior, `(n, d)`.
+        prior_z: codes z̃ drawn from the prior, `(n, d)`.
         kernel: "imq", Σ_s C·s / (C·s + ‖·‖²) over `SCALES`, or "rbf", e^(-‖·‖²/C);
             C = 2d.
 
@@ -52,6 +54,8 @@ def mmd(z: Tensor, prior_z: Tensor, kernel: str = "imq") -> Tensor:
 class _Matched(Objective):
     """-log p(x|z) + weight · a distance between the batch's codes and the prior's."""
 
+    draws_from_prior = True
+
     def _prior_codes(self, evidence):
         shape = (ops.shape(evidence.z)[1], evidence.p.noise_dim)
         return evidence.p.transform(evidence.normal(shape))
@@ -65,7 +69,7 @@ class MMD(_Matched):
     (Tolstikhin et al. 2018) with κ = 0, which needs no density of q. See `mmd`.
 
     Args:
-        mmd_weight: λ, above 0: below it the codes would be driven from the prior.
+        mmd_weight: λ, above 0; a negative weight would repel the codes from the prior.
         kl_weight: κ, at least 0.
         kernel: "imq" or "rbf".
 
@@ -132,7 +136,7 @@ class SlicedWasserstein(_Matched):
         slices: number of random directions.
 
     Raises:
-        ValueError: a negative weight, or no slices.
+        ValueError: a negative weight, or `slices` below 1.
     """
 
     terms = ("reconstruction_loss", "wasserstein_loss")

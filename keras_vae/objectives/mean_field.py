@@ -1,4 +1,4 @@
-"""Local mean field: what an example's own potential and a mixture prior say together."""
+"""Local mean field inference: an example's potential combined with a mixture prior."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from keras_vae import distributions
 from keras_vae._registry import register
 from keras_vae.objectives.elbo import ELBO
 
+__all__ = ["MixtureELBO", "local_mean_field"]
+
 
 def local_mean_field(
     potential: distributions.Normal, mixture: distributions.Mixture, iterations: int
@@ -15,18 +17,18 @@ def local_mean_field(
     """Coordinate ascent on q(z) q(k) for ψ(z) p(z|k) p(k), in closed form.
 
     Johnson et al., "Composing graphical models with neural networks for structured
-    representations and fast inference", 2016, of a mixture. ψ(z) = exp(-½ Σ (z - m)²/v)
-    is what the recognition network says of an example. Each iteration sets
+    representations and fast inference", 2016, for a mixture. ψ(z) = exp(-½ Σ (z - m)²/v)
+    is the output of the recognition network for an example. Each iteration sets
 
         q(z) = N(h/J, 1/J),  J = 1/v + Σ_k r_k/σ²_k,  h = m/v + Σ_k r_k μ_k/σ²_k
         r_k = q(k) ∝ w_k exp(-KL(q(z) || N(μ_k, σ²_k)))
 
-    and none lowers E[log ψ(z) p(z, k) / (q(z) q(k))]. It starts at r = w.
+    and does not decrease E[log ψ(z) p(z, k) / (q(z) q(k))]. It starts at r = w.
 
     Args:
         potential: `distributions.Normal` of m and log v, `(n, d)`.
         mixture: `distributions.Mixture` of K components.
-        iterations: how often, at least 1; the last sets q(z) only, as r follows from it.
+        iterations: number of iterations, at least 1. The last one updates q(z) only.
 
     Returns:
         q(z), a `distributions.Normal` `(n, d)`.
@@ -47,11 +49,11 @@ def local_mean_field(
 
 @register
 class MixtureELBO(ELBO):
-    """-log p(x|z) + β · KL(q(z|x) q(k|x) || p(z, k)), the component a latent variable too.
+    """-log p(x|z) + β · KL(q(z|x) q(k|x) || p(z, k)): the component k is latent too.
 
-    The KL is in closed form at the best q(k|x) for q(z|x); see `distributions.Mixture`.
+    The KL has a closed form at the optimal q(k|x); see `distributions.Mixture.joint_kl`.
 
-    Args and Raises: as `ELBO`; when called, a prior that is no mixture.
+    Args and Raises: as `ELBO`. A call raises `ValueError` if the prior is not a mixture.
     """
 
     def divergence(self, evidence):

@@ -7,21 +7,23 @@ from keras import ops
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["Quantized", "QuantizedEvidence"]
+
 
 class QuantizedEvidence(NamedTuple):
     """One forward pass of a `VQVAE`. n examples, maps of codes `(h, w)`.
 
     Attributes:
-        x: what was observed, `(n, ...)`.
+        x: the data, `(n, ...)`.
         codes: nearest codes, `(n, h, w)`.
-        features: what the encoder gave, `(n, h, w, d)`.
+        features: outputs of the encoder, `(n, h, w, d)`.
         vectors: the codes' vectors, `(n, h, w, d)`.
-        learned: whether the vectors are trained by their gradient.
-        perplexity: of the batch's codes, a scalar.
+        learned: whether the vectors are trained by gradient.
+        perplexity: that of the codes of the batch, a scalar.
         log_px: log p(x|codes), `(n,)`, nats.
         log_pc: log p(codes), `(n,)`, nats.
         step: training step, an integer scalar.
-        training: whether schedules run.
+        training: whether schedules use `step`, or else their final values.
     """
 
     x: object
@@ -40,10 +42,10 @@ class QuantizedEvidence(NamedTuple):
 class Quantized(Objective):
     """-log p(x|c) + β ‖z_e - sg(e)‖² + ‖sg(z_e) - e‖² - log p(c).
 
-    van den Oord et al. 2017. The distances are sums over positions and dimensions
-    of the codes; that of the codebook is left out where it is a running average.
-    The prior's gradient does not reach the encoder, whose codes are integers.
-    `perplexity` is that of the batch, so it is at most its number of positions.
+    van den Oord et al. 2017. The distances are sums over positions and dimensions of the
+    codes. The third term is omitted if the codebook is a running average. The prior has no
+    gradient to the encoder, because codes are integers. `perplexity` is that of the batch,
+    at most its number of positions.
 
     Args:
         commitment: β, at least 0.

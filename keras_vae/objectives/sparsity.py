@@ -8,29 +8,30 @@ from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
 
+__all__ = ["PENALTIES", "Sparse"]
+
 PENALTIES = ("l1", "l2", "kl")
-# Mean activations are kept this far from 0 and 1, where the KL has no end.
+# Distance of mean activations from 0 and 1, where the KL is infinite.
 _MARGIN = 1e-6
 
 
 @register
 class Sparse(Objective):
-    """-log p(x|z) + λ times what keeps few units of the code active at a time.
+    """-log p(x|z) + λ times a penalty on the activity of the code.
 
     "l1" is Σ_j |z_j| and "l2" Σ_j z_j² of each example; "kl" is Σ_j KL(ρ ‖ ρ̂_j) of
     Bernoulli variables, ρ̂_j unit j's mean activation over the batch (Ng, "Sparse
-    Autoencoder", 2011), for codes in (0, 1). That is one number for all examples of the
-    batch, and sample weights do not change the mean in it.
+    Autoencoder", 2011), for codes in (0, 1). It is one number for the whole batch; sample
+    weights do not change the mean activation.
 
-    With `layer_weights` ω the sums of "l1" and "l2" are over the encoder's hidden layers
-    as well, each times its ω_k; the code's own ω is 1.
+    With `layer_weights` ω the sums of "l1" and "l2" include the encoder's hidden layers,
+    layer k with the factor ω_k; the factor of the code is 1.
 
     Args:
         penalty: "l1", "l2" or "kl".
         weight: λ, at least 0.
         target: ρ of "kl", between 0 and 1.
-        layer_weights: ω, one for each layer of `hidden_layers`, from the data inwards;
-            or None.
+        layer_weights: ω, one per hidden layer, from the data inwards; or None.
 
     Raises:
         ValueError: an unknown penalty, or a number that is out of range.
@@ -61,6 +62,7 @@ class Sparse(Objective):
                 _checks.at_least_0("layer_weights", omega) for omega in layer_weights
             ]
         self.weight = _checks.at_least_0("weight", weight)
+        self.reads_hidden = layer_weights is not None
 
     def __call__(self, evidence):
         reconstruction = evidence.reconstruction
@@ -94,7 +96,7 @@ class Sparse(Objective):
 
     def _divergence(self, mean):
         """Σ_j KL(ρ ‖ ρ̂_j), nats, of mean activations `(d,)`."""
-        # Not clipped: a unit that has gone out needs the gradient that lights it again.
+        # Not clipped: an inactive unit needs a gradient to become active again.
         mean = _MARGIN + (1.0 - 2.0 * _MARGIN) * mean
         on = self.target * (ops.log(self.target) - ops.log(mean))
         off = (1.0 - self.target) * (ops.log(1.0 - self.target) - ops.log(1.0 - mean))

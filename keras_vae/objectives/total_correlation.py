@@ -7,16 +7,18 @@ from keras_vae._registry import register
 from keras_vae._types import Tensor
 from keras_vae.objectives.base import Objective, same
 
+__all__ = ["DIP", "DensityRatio", "TotalCorrelation", "stratified_log_weights"]
+
 
 def stratified_log_weights(n: int | Tensor, dataset_size: int) -> Tensor:
     """log W `(n, n)` of the stratified estimate of q(z_i) = Σ_j W_ij q(z_i|x_j).
 
-    Chen et al. 2018, appendix C.2. An example's own posterior has weight 1/N, N the
-    size of the data set; the others share the rest. Every row sums to 1.
+    Chen et al. 2018, appendix C.2. The posterior of example i itself has the weight 1/N,
+    where N is the size of the data set; the others share the rest. Rows sum to 1.
 
     Args:
         n: number of examples in the batch, an int or an integer scalar.
-        dataset_size: N; a batch that is larger counts as the data set.
+        dataset_size: N; for a larger batch N is the size of the batch.
     """
     index = ops.arange(n)
     own = same(index, index)
@@ -26,7 +28,7 @@ def stratified_log_weights(n: int | Tensor, dataset_size: int) -> Tensor:
     others = ops.maximum(n - 1.0, 1.0)
     rest = (total - others) / (total * others)
     weights = own / total + (1.0 - own) * (following * rest + (1.0 - following) / others)
-    # One example is its own batch: what the others would have had is its own.
+    # A batch of one example has the weight 1.
     return ops.log(ops.where(n > 1.0, weights, own))
 
 
@@ -34,13 +36,13 @@ def stratified_log_weights(n: int | Tensor, dataset_size: int) -> Tensor:
 class TotalCorrelation(Objective):
     """-log p(x|z) + α I(x; z) + β TC(z) + γ Σ_j KL(q(z_j) || p(z_j)), Chen et al. 2018.
 
-    q(z) and q(z_j) are estimated from the batch. "weighted": the mixture of the batch's
-    posteriors; the paper's weights 1/(N·M) differ from it by log N alone, which has no
-    gradient but makes the total correlation of independent dimensions read
-    (d - 1)·log N in place of 0. "stratified": see `stratified_log_weights`.
+    q(z) and q(z_j) are estimated from the batch. "weighted": the mixture of the posteriors
+    of the batch. The paper's weights 1/(N·M) differ by the constant log N, which has no
+    gradient but shifts the total correlation of independent dimensions from 0 to
+    (d - 1)·log N. "stratified": see `stratified_log_weights`.
 
-    The three terms sum to log q(z|x) - log p(z), whose mean is the KL, and may each be
-    negative, as estimates are. `kl_loss` is the exact KL.
+    The three terms sum to log q(z|x) - log p(z), whose mean is the KL. As estimates, each
+    may be negative. `kl_loss` is the exact KL.
 
     Args:
         alpha, beta, gamma: the weights, at least 0.
@@ -52,6 +54,7 @@ class TotalCorrelation(Objective):
     """
 
     terms = ("reconstruction_loss", "kl_loss", "mi_loss", "tc_loss", "dimension_kl_loss")
+    needs_densities = True
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class TotalCorrelation(Objective):
             log_weights = stratified_log_weights(n, self.dataset_size)
         else:
             log_weights = -ops.log(ops.cast(n, "float32")) * ops.ones((1, 1))
-        # Of every sample under every posterior: (K, n, n, d).
+        # Each sample under each posterior: (K, n, n, d).
         each = evidence.q.log_prob_each(ops.expand_dims(z, 2))
         log_qz = ops.logsumexp(ops.sum(each, axis=-1) + log_weights, axis=2)
         marginals = ops.logsumexp(each + ops.expand_dims(log_weights, -1), axis=2)
@@ -115,15 +118,15 @@ class TotalCorrelation(Objective):
 class DensityRatio(Objective):
     """-log p(x|z) + KL + γ log D(z) / (1 - D(z)), Kim & Mnih 2018.
 
-    D(z) is the probability that a discriminator gives z to be a code rather than one
-    with shuffled dimensions: where it is right, the mean of its log-odds is the total
-    correlation KL(q(z) || Π q(z_j)). See `models.FactorVAE`, which trains it.
+    D(z) is the discriminator's probability that z is a code and not a code with shuffled
+    dimensions. For an optimal discriminator the mean log-odds are the total correlation
+    KL(q(z) || Π q(z_j)). `models.FactorVAE` trains the discriminator.
 
     Args:
         gamma: γ, at least 0.
 
     Raises:
-        ValueError: negative γ; when called, a model without discriminator.
+        ValueError: negative γ. A call raises it for a model without discriminator.
     """
 
     terms = ("reconstruction_loss", "kl_loss", "tc_loss")
@@ -150,8 +153,8 @@ class DensityRatio(Objective):
 class DIP(Objective):
     """-log p(x|z) + KL + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², Kumar et al. 2018.
 
-    C is the covariance over the batch of the posterior means ("i"), and of the codes,
-    Cov[μ] + E[Σ], in "ii".
+    C is the covariance over the batch of the posterior means ("i"), or of the codes,
+    Cov[μ] + E[Σ] ("ii"), where Σ is the whole covariance of q(z|x).
 
     Args:
         kind: "i" or "ii".
@@ -181,9 +184,11 @@ class DIP(Objective):
         n = ops.cast(ops.shape(centred)[0], "float32")
         covariance = ops.matmul(ops.transpose(centred), centred) / n
         own = ops.sum(ops.square(centred), axis=0) / n
-        squared = ops.sum(ops.square(covariance)) - ops.sum(ops.square(own))
         if self.kind == "ii":
-            own = own + ops.mean(q.variance, axis=0)
+            within = q.mean_covariance()
+            covariance = covariance + within
+            own = own + ops.diagonal(within)
+        squared = ops.sum(ops.square(covariance)) - ops.sum(ops.square(own))
         penalty = self.off_diagonal * squared
         penalty = penalty + self.diagonal * ops.sum(ops.square(own - 1.0))
         reconstruction, kl = evidence.reconstruction, evidence.kl

@@ -1,10 +1,10 @@
 """Figures that show what a variational autoencoder has learned.
 
-Every function returns a `matplotlib.figure.Figure` and, given `path`, also saves it as
-PNG, PDF or SVG by suffix. Figures are made without pyplot: no window opens, no backend
-is chosen and nothing stays in memory, in a script, on a server or in a notebook.
+Each function returns a `matplotlib.figure.Figure` and, given `path`, also saves it as
+PNG, PDF or SVG by suffix. Figures do not use pyplot: no window opens, no backend is
+selected and nothing stays in memory, in a script, on a server or in a notebook.
 
-Every function raises `ImportError` without matplotlib, and `ValueError` for another
+Each function raises `ImportError` without matplotlib, and `ValueError` for another
 suffix, a wrong shape, an empty array or values that are not finite.
 """
 

@@ -1,4 +1,4 @@
-"""What the figures have in common: sizes, colours, checks, saving."""
+"""Shared helpers of the figures: sizes, colours, checks, saving."""
 
 import functools
 import io
@@ -12,7 +12,7 @@ from keras_vae import _atomic, _checks
 SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 DPI = 150
 SMALL, MEDIUM = 9, 11  # font sizes in points
-GAP_GREY = 0.8  # told apart from black and from white image backgrounds
+GAP_GREY = 0.8  # differs from black and from white image backgrounds
 COLOUR, ACCENT, GREY = "#1f77b4", "#ff7f0e", "#c4c4c4"
 
 
@@ -48,8 +48,8 @@ def grid(
         top, left = tops[i // columns], lefts[i % columns]
         sheet[top : top + height, left : left + width] = image
 
-    # Whole dots for each image pixel; sheets that are large even so get more dots an
-    # inch, so that the text keeps its size relative to them.
+    # Whole dots per image pixel; large sheets get more dots per inch, so that the text
+    # keeps its relative size.
     longest = max(size)
     scale = max(1, min(round(1000 / longest), round(150 / max(height, width))))
     pixels = np.array(size[::-1]) * scale
@@ -113,7 +113,7 @@ def new_figure(width, height, dpi=DPI, layout="constrained", chart=False):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
-    # Notebooks draw figures by themselves only once pyplot has been imported.
+    # Notebooks display figures automatically only after pyplot was imported.
     figure._repr_png_ = functools.partial(_png, figure, chart)
     return figure
 
@@ -122,10 +122,10 @@ def _png(figure, chart):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     if chart:
-        # What matplotlib itself reads and writes pictures with.
+        # A dependency of matplotlib.
         from PIL import Image
 
-        # The other methods give up colours that are in few pixels, such as a legend's.
+        # The other methods lose colours of few pixels, such as those of a legend.
         picture = Image.open(buffer).convert("RGB")
         picture = picture.quantize(96, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
@@ -142,7 +142,7 @@ def finish(axes, x_label, y_label, title=""):
 
 
 def saved(figure, path):
-    """Save the figure when there is a path; a failure leaves an older file alone."""
+    """Save the figure if there is a path; a failure keeps an older file."""
     if path is None:
         return figure
     path = pathlib.Path(path)
@@ -158,7 +158,7 @@ def saved(figure, path):
 
 
 def check_output(path):
-    """Raise what would keep the figure from being made, before a model computes it."""
+    """Raise errors about matplotlib or the path before the model computes anything."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -179,7 +179,7 @@ def check_count(name, value, minimum=1):
 
 
 def check_array(value, name, axes, hint="Reshape it."):
-    """`value` as finite float32 with one dimension for each of the names in `axes`."""
+    """`value` as finite float32 with one dimension per name in `axes`."""
     array = np.asarray(value, dtype="float32")
     if array.ndim != len(axes) or array.size == 0:
         raise ValueError(

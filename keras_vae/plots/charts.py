@@ -27,26 +27,26 @@ def latent_scatter(
     """Scatter the codes of labelled data, in two dimensions.
 
     Args:
-        model: offers `encode`.
+        model: has `encode`.
         x: images `(n, height, width, channels)`.
         labels: `(n,)` integers or strings; give the colours.
-        condition: one condition for all, or one an image, for a conditional model.
+        condition: one condition for all, or one per image, for a conditional model.
         path: file to save to, or None.
         class_names: texts for the legend; label `k` is called `class_names[k]`.
 
     Returns:
         The figure. Above two latent dimensions the axes are principal components of
-        the codes and say which share of their variance they explain.
+        the codes, labelled with their share of the variance.
 
     Raises:
         ValueError: for invalid images or codes, fewer than 2 latent dimensions, or
-            labels that are not one an image or have no name.
+            labels that are not one per image or have no name.
     """
     _figures.check_output(path)
     x, labels = _figures.check_images(x, "x"), np.asarray(labels)
     if labels.shape != (len(x),):
         raise ValueError(
-            f"`labels` must hold one label an image, shape ({len(x)},). "
+            f"`labels` must hold one label per image, shape ({len(x)},). "
             f"Received: shape {labels.shape}"
         )
     classes, colour_index = np.unique(labels, return_inverse=True)
@@ -109,21 +109,21 @@ def latent_scatter(
 
 
 def training_curves(history: Any, path: PathLike | None = None) -> "Figure":
-    """Plot every logged quantity over the epochs, training beside validation.
+    """Plot each logged quantity over the epochs, training beside validation.
 
     Args:
-        history: what `fit` returned, its `.history`, or such a dict read from a file:
-            name -> one value an epoch, validation under "val_" + name. Missing values
+        history: the result of `fit`, its `.history`, or such a dict read from a file:
+            name -> one value per epoch, validation under "val_" + name. Missing values
             (None, NaN, "" or "NA") leave a gap.
         path: file to save to, or None.
 
     Returns:
-        The figure: a panel a quantity, the losses (in nats) first. A dashed line marks
+        The figure: one panel per quantity, the losses (in nats) first. A dashed line marks
         the epoch of the lowest `val_loss`, or nothing without validation. Of more than
         20 epochs the first tenth may leave the panel, so that the rest can be seen.
 
     Raises:
-        ValueError: for a history that is no mapping or holds nothing to draw, or values
+        ValueError: for a history that is not a mapping or has nothing to draw, or values
             that cannot be matched to epochs.
     """
     _figures.check_output(path)
@@ -277,7 +277,7 @@ def _epochs(name, values, epochs):
     """Epochs, from 1, of `values`: with `validation_freq`, Keras logs each k-th."""
     if epochs % len(values):
         raise ValueError(
-            "`history` must hold one value an epoch; fill missing ones with NaN. "
+            "`history` must hold one value per epoch; fill missing ones with NaN. "
             f"Received: {len(values)} values of {name!r} for {epochs} epochs"
         )
     step = epochs // len(values)

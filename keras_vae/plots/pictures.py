@@ -1,4 +1,4 @@
-"""Figures made of pictures: samples, reconstructions, walks in the latent space."""
+"""Figures of pictures: samples, reconstructions, paths in the latent space."""
 
 import math
 import numbers
@@ -30,8 +30,8 @@ def image_grid(
         columns: images in a row. Near square when None.
         path: file to save to, or None.
         title: text above the grid.
-        row_labels: one text a row.
-        column_labels: one text a column.
+        row_labels: one text per row.
+        column_labels: one text per column.
 
     Returns:
         The figure. Its only image holds the tiles with thin grey gaps.
@@ -57,9 +57,9 @@ def reconstructions(
     """Show images above their reconstructions, in bands of at most 12 pairs.
 
     Args:
-        model: offers `reconstruct`.
+        model: has `reconstruct`.
         x: images `(m, height, width, channels)`; the first `n` are shown.
-        condition: one condition for all, or one an image, for a conditional model.
+        condition: one condition for all, or one per image, for a conditional model.
         n: how many images to show; all of them when `x` has fewer.
         path: file to save to, or None.
 
@@ -96,7 +96,7 @@ def code_maps(model: Model, x: Array, n: int = 10, path: PathLike | None = None)
     """Show images above their maps of integer codes and what the codes decode to.
 
     Args:
-        model: offers `encode`, `decode` and `codebook`.
+        model: has `encode`, `decode` and `codebook`.
         x: images `(m, height, width, channels)`; the first `n` are shown.
         n: how many images to show; all of them when `x` has fewer.
         path: file to save to, or None.
@@ -107,7 +107,7 @@ def code_maps(model: Model, x: Array, n: int = 10, path: PathLike | None = None)
         blue are the ranks of the vectors along their first principal components.
 
     Raises:
-        ValueError: for invalid images, codes that are no maps, or `n` below 1.
+        ValueError: for invalid images, codes that are not maps, or `n` below 1.
     """
     _figures.check_output(path)
     _figures.check_count("n", n)
@@ -148,7 +148,7 @@ def samples(
     """Show images drawn from the prior.
 
     Args:
-        model: offers `sample`.
+        model: has `sample`.
         n: how many images.
         condition: one condition for all, or `n` of them. When None and the model is
             conditional on integer labels, each label fills a row, under its name if it
@@ -187,10 +187,10 @@ def manifold(
     """Decode a square grid of codes of a two-dimensional latent space.
 
     Args:
-        model: offers `decode`; its `latent_dim` is 2.
+        model: has `decode`; its `latent_dim` is 2.
         n: codes along each axis.
         extent: "quantile" for standard normal quantiles from 0.02 to 0.98, so that
-            every image stands for about the same prior mass; or a positive number,
+            each image has about the same prior mass; or a positive number,
             for even steps from `-extent` to `extent`.
         condition: one condition for all codes, for a conditional model.
         path: file to save to, or None.
@@ -244,14 +244,14 @@ def interpolation(
     condition: Condition = None,
     path: PathLike | None = None,
 ) -> "Figure":
-    """Show the decoded way from one image to another, one row a pair.
+    """Show the decoded way from one image to another, one row per pair.
 
     Args:
-        model: offers `interpolate`.
+        model: has `interpolate`.
         x_a: first images `(n, height, width, channels)`.
         x_b: last images, of the same shape.
         steps: decoded images between, and including, the two codes; at least 2.
-        condition: one condition for all, or one a pair, for a conditional model.
+        condition: one condition for all, or one per pair, for a conditional model.
         path: file to save to, or None.
 
     Returns:
@@ -294,10 +294,10 @@ def attributes(
     condition: Condition = None,
     path: PathLike | None = None,
 ) -> "Figure":
-    """Show what each attribute does: pictures, and the same with one switched.
+    """Show what each attribute does: pictures, and the same with one attribute switched.
 
     Args:
-        model: offers `reconstruct` and `edit`.
+        model: has `reconstruct` and `edit`.
         x: images `(n, height, width, channels)`, one row each.
         names: the attributes, one column each. With a condition of 0 and 1 each is
             switched to what it is not; without one, 1 is added to it.
@@ -339,12 +339,12 @@ def traversal(
     """Show what each latent dimension does: vary one at a time, keep the others.
 
     Args:
-        model: offers `traverse`, and `decode` for `x=None`.
+        model: has `traverse`, and `decode` for `x=None`.
         x: images `(n, height, width, channels)` of which the first gives the code to
             start from; the code 0 when None.
         dims: latent dimensions, counted from 0. The first 10 when None.
         values: what each dimension is set to, `(v,)`. 9 steps from -3 to 3 when None.
-        condition: the condition of the image, or one an image, for a conditional model.
+        condition: the condition of the image, or one per image, for a conditional model.
         path: file to save to, or None.
 
     Returns:

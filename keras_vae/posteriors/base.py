@@ -28,12 +28,15 @@ class Posterior(keras.layers.Layer):
             None where no such derivative is known. See `Point`.
         chooses: whether the code that is kept is chosen (a class, the units to keep),
             so that rounding may choose another.
+        relaxes: whether training draws relaxed codes, which have no density under the
+            distribution of the codes.
     """
 
     has_density = True
     is_diagonal_normal = False
     slope = None
     chooses = False
+    relaxes = False
     num_parameters = 1
 
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs: Any) -> None:

@@ -27,6 +27,7 @@ class Categorical(Posterior):
     """
 
     chooses = True
+    relaxes = True
 
     def __init__(
         self,

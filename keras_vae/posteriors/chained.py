@@ -22,7 +22,7 @@ class ChainedPosterior(Posterior):
         top_dim: dimensions of z₂, from 1 to `latent_dim` - 1.
         units: widths of the hidden layers between z₁ and z₂, from z₁ upwards.
         activation: of the hidden layers.
-        log_var_bound: log-variances stay inside ±this.
+        log_var_bound: log-variances are bounded to ±this.
         seed: int for the initial weights, or None.
 
     Input shape: `(n, features)`. Output: `(mean, log_var)` of z₁.

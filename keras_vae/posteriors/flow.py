@@ -23,7 +23,7 @@ class FlowPosterior(Extended):
         latent_dim: number of latent dimensions d.
         kind: "planar" or "radial".
         flows: number of flows, at least 0.
-        log_var_bound: log-variances of the first normal stay inside ±this.
+        log_var_bound: log-variances of the first normal are bounded to ±this.
         seed: int for the initial weights, or None.
 
     Raises:
@@ -73,7 +73,7 @@ class InverseAutoregressive(Extended):
         steps: number of steps, at least 0; with 0 it is `DiagonalNormal`.
         units: width of each step's hidden layer.
         context_dim: length of the context.
-        log_var_bound: log-variances of the first normal stay inside ±this.
+        log_var_bound: log-variances of the first normal are bounded to ±this.
         seed: int for the initial weights, or None.
 
     Raises:

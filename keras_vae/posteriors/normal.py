@@ -18,7 +18,7 @@ class DiagonalNormal(Posterior):
 
     Args:
         latent_dim: number of latent dimensions d.
-        log_var_bound: log-variances stay inside ±this; 10 allows σ from
+        log_var_bound: log-variances are bounded to ±this; 10 allows σ from
             0.0067 to 148.
         seed: int for the initial weights, or None.
 
@@ -103,7 +103,7 @@ class FullCovariance(Extended):
 
     Args:
         latent_dim: number of latent dimensions d; A has d² entries.
-        log_var_bound: log σ² stays inside ±this.
+        log_var_bound: log σ² is bounded to ±this.
         seed: int for the initial weights, or None.
     """
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import _checks, distributions
+from keras_vae import _checks, distributions, schedules
 from keras_vae._registry import register
 from keras_vae._types import Tensor
 from keras_vae.posteriors.base import Posterior
@@ -88,40 +88,59 @@ class SparsePoint(Point):
 
     Args:
         latent_dim: number of latent dimensions d.
-        k: units kept in training, from 1 to d.
-        alpha: outside training round(αk) units are kept, at most d.
+        k: units kept in training, from 1 to d; or a `schedules.Schedule` of that number,
+            which is rounded. The paper starts with many units, so that all of them learn, and
+            lowers their number over the first half of training.
+        alpha: outside training round(αk) units are kept, at most d, of a schedule's final k.
         seed: int for the initial weights, or None.
 
     Raises:
         ValueError: a number that is out of range.
     """
 
-    # The selection of units is no elementwise activation.
+    # The selection of units is not an elementwise activation.
     slope = None
     chooses = True
 
     def __init__(
-        self, latent_dim: int, k: int, alpha: float = 1.0, seed: int | None = None, **kwargs: Any
+        self,
+        latent_dim: int,
+        k: int | schedules.Schedule,
+        alpha: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        if not _checks.is_integer(k, 1, latent_dim):
+        k = schedules.deserialize(k)
+        scheduled = isinstance(k, schedules.Schedule)
+        if not (
+            1 <= round(k.final) <= latent_dim if scheduled else _checks.is_integer(k, 1, latent_dim)
+        ):
             raise ValueError(
-                f"`k` must be an integer from 1 to the number of units, {latent_dim}. "
-                f"Received: k={k!r}"
+                f"`k` must be an integer from 1 to the number of units, {latent_dim}, or a "
+                f"Schedule that ends at one. Received: k={k.get_config() if scheduled else k!r}"
             )
         if not 1.0 <= alpha < float("inf"):
             raise ValueError(f"`alpha` must be at least 1 and finite. Received: alpha={alpha!r}")
         super().__init__(latent_dim, None, seed, **kwargs)
-        self.k, self.alpha = int(k), float(alpha)
+        self.k, self.alpha = k if scheduled else int(k), float(alpha)
 
     def distribution(self, mean):
         """The `distributions.Point` at the round(αk) largest units of this code."""
-        return distributions.Point(largest(mean, min(round(self.alpha * self.k), self.latent_dim)))
+        k = self.k.final if isinstance(self.k, schedules.Schedule) else self.k
+        return distributions.Point(largest(mean, min(round(self.alpha * k), self.latent_dim)))
 
     def training_distribution(self, step, mean):
-        return distributions.Point(largest(mean, self.k))
+        if not isinstance(self.k, schedules.Schedule):
+            return distributions.Point(largest(mean, self.k))
+        # Its number of units is a tensor, which `ops.top_k` does not take.
+        k = ops.clip(ops.round(self.k(step)), 1, self.latent_dim)
+        places = ops.argsort(ops.argsort(-mean, axis=-1), axis=-1)
+        kept = ops.cast(ops.cast(places, "float32") < k, "float32")
+        return distributions.Point(mean * kept)
 
     def get_config(self):
-        config = {**super().get_config(), "k": self.k, "alpha": self.alpha}
+        k = schedules.serialize(self.k)
+        config = {**super().get_config(), "k": k, "alpha": self.alpha}
         del config["activation"]
         return config
 

@@ -24,6 +24,7 @@ class ProductPosterior(Posterior):
         self.parts = list(parts)
         self.has_density = all(part.has_density for part in parts)
         self.chooses = any(part.chooses for part in parts)
+        self.relaxes = any(part.relaxes for part in parts)
         self.num_parameters = sum(part.num_parameters for part in parts)
 
     def build(self, input_shape):

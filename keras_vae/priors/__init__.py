@@ -7,13 +7,14 @@ from keras_vae.priors.expectation_maximisation import Fit, fit, responsibilities
 from keras_vae.priors.flow import FlowPrior
 from keras_vae.priors.gaussian_mixture import GaussianMixture
 from keras_vae.priors.mixture import LearnedMixture, MixturePrior
-from keras_vae.priors.normal import LinearNormal, StandardNormal
+from keras_vae.priors.normal import ConditionalNormal, LinearNormal, StandardNormal
 from keras_vae.priors.pixelcnn import GatedPixelCNN
 from keras_vae.priors.product import ProductPrior
 from keras_vae.priors.vamp import VampPrior
 
 __all__ = [
     "ChainedPrior",
+    "ConditionalNormal",
     "Fit",
     "FlowPrior",
     "GatedPixelCNN",

@@ -23,12 +23,14 @@ class Prior(keras.layers.Layer):
             `responsibilities` and `joint_kl`.
         chooses: whether the noise chooses (a class, a component), so that rounding
             may choose another.
+        samples_have_gradient: whether samples have a gradient by all trainable weights.
     """
 
     from_noise = True
     can_sample = True
     is_mixture = False
     chooses = False
+    samples_have_gradient = True
 
     def __init__(self, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
@@ -47,6 +49,10 @@ class Prior(keras.layers.Layer):
         """p(z) or p(z|y) as a distribution with parameters `(d,)` or `(n, d)`."""
         raise NotImplementedError
 
+    def training_distribution(self, condition=None):
+        """The distribution in a training step; `distribution` by default."""
+        return self.distribution(condition)
+
     def sample(self, n, rng, condition=None):
         """Draws codes with NumPy's generator: the same on every backend.
 
@@ -59,7 +65,9 @@ class Prior(keras.layers.Layer):
             NumPy array `(n, d)`, float32.
         """
         noise = rng.standard_normal((n, self.noise_dim), dtype="float32")
-        return ops.convert_to_numpy(self.distribution(condition).transform(noise))
+        return ops.convert_to_numpy(
+            self.distribution(condition).transform(ops.convert_to_tensor(noise))
+        )
 
     def get_config(self):
         return {**super().get_config(), "latent_dim": self.latent_dim}

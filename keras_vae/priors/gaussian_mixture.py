@@ -34,10 +34,10 @@ class GaussianMixture(Prior):
         self.components = components
 
         def weight(name, shape, value):
-            return self.add_weight(
-                shape=shape, initializer=lambda shape, dtype: ops.zeros(shape, dtype) + value,
-                trainable=False, name=name,
-            )  # fmt: skip
+            def initial(shape, dtype):
+                return ops.zeros(shape, dtype) + ops.convert_to_tensor(value, dtype)
+
+            return self.add_weight(shape=shape, initializer=initial, trainable=False, name=name)
 
         identity = np.eye(latent_dim, dtype="float32")
         self.log_weights = weight("log_weights", (components,), -float(np.log(components)))

@@ -62,6 +62,9 @@ class LearnedMixture(MixturePrior):
     Args: as `MixturePrior`.
     """
 
+    # Noise chooses the component: the choice has no gradient by the weights.
+    samples_have_gradient = False
+
     def __init__(
         self, latent_dim: int, components: int = 10, seed: int | None = None, **kwargs: Any
     ) -> None:

@@ -1,11 +1,13 @@
-"""Normal priors: N(0, I), and one fitted to codes."""
+"""Normal priors: N(0, I), one fitted to codes, and one learned of the condition."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions
+from keras_vae import _checks, distributions, layers
 from keras_vae._registry import register
 from keras_vae.priors.base import Prior
 
@@ -70,11 +72,12 @@ class LinearNormal(Prior):
 
         The codes are a mixture of posteriors N(mean_i, variance_i): least squares
         of their means on the condition, then the covariance that remains plus the
-        mean of the variances.
+        mean of the variances or covariances.
 
         Args:
             mean: posterior means `(n, d)`, more examples than parameters each.
-            variance: posterior variances `(n, d)`; None for codes that are points.
+            variance: posterior variances `(n, d)`, or the mean of the posteriors' covariances
+                `(d, d)`; None for codes that are points.
             condition: encoded conditions `(n, c)` or None.
 
         Raises:
@@ -99,7 +102,11 @@ class LinearNormal(Prior):
         rest = mean - inputs @ solution
         covariance = rest.T @ rest / len(mean)
         if variance is not None:
-            covariance += np.diag(np.mean(np.asarray(variance, "float64"), axis=0))
+            variance = np.asarray(variance, "float64")
+            d = self.latent_dim
+            # There are more examples than dimensions, so that a square is a covariance.
+            within = variance if variance.shape == (d, d) else np.diag(variance.mean(axis=0))
+            covariance += within
         # A constant coordinate must not make the factor singular.
         covariance += 1e-6 * np.eye(self.latent_dim)
         self.factor.assign(np.linalg.cholesky(covariance).astype("float32"))
@@ -109,6 +116,62 @@ class LinearNormal(Prior):
 
     def get_config(self):
         return {**super().get_config(), "condition_dim": self.condition_dim}
+
+
+@register
+class ConditionalNormal(Prior):
+    """p(z|y) = N(mean(y), diag(exp(log_var(y)))), trained with the model.
+
+    Sohn, Lee & Yan, "Learning Structured Output Representation using Deep Conditional
+    Generative Models", 2015. Mean and log-variance are a small network of the encoded
+    condition.
+
+    Args:
+        latent_dim: number of latent dimensions d.
+        condition_dim: length c of the encoded conditions.
+        units: widths of the network's hidden layers.
+        activation: of these.
+        log_var_bound: log-variances stay inside ±this.
+        seed: int for the initial weights, or None.
+
+    Raises:
+        ValueError: `condition_dim` below 1; when used, no condition.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        condition_dim: int,
+        units: Sequence[int] = (64,),
+        activation: str = "tanh",
+        log_var_bound: float = 10.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(latent_dim, **kwargs)
+        self.condition_dim = _checks.count(condition_dim, "condition_dim")
+        self.log_var_bound, self.seed = log_var_bound, seed
+        self.network = layers.NormalOf(
+            condition_dim, latent_dim, units, activation, log_var_bound, seed, name="network"
+        )
+
+    def distribution(self, condition=None):
+        if condition is None:
+            raise ValueError(
+                "This prior is conditional: give the encoded conditions "
+                f"(n, {self.condition_dim}). Received: condition=None"
+            )
+        return distributions.Normal(*self.network(ops.cast(condition, "float32")))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "condition_dim": self.condition_dim,
+            "units": self.network.units,
+            "activation": keras.activations.serialize(self.network.activation),
+            "log_var_bound": self.log_var_bound,
+            "seed": self.seed,
+        }
 
 
 def _identity(shape, dtype=None):

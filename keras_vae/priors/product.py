@@ -20,6 +20,7 @@ class ProductPrior(Prior):
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
         self.chooses = any(part.chooses for part in parts)
+        self.samples_have_gradient = all(part.samples_have_gradient for part in parts)
 
     @property
     def noise_dim(self):
@@ -27,6 +28,9 @@ class ProductPrior(Prior):
 
     def distribution(self, condition=None):
         return distributions.Product([part.distribution(condition) for part in self.parts])
+
+    def training_distribution(self, condition=None):
+        return distributions.Product([part.training_distribution(condition) for part in self.parts])
 
     def get_config(self):
         config = {**super().get_config(), "parts": _registry.serialize_parts(self.parts)}

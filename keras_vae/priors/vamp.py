@@ -9,6 +9,7 @@ from keras import ops
 from keras_vae import distributions, initializers
 from keras_vae._registry import register
 from keras_vae.priors.mixture import MixturePrior
+from keras_vae.training.held import held
 
 
 @register
@@ -64,7 +65,9 @@ class VampPrior(MixturePrior):
                 f"Received: {self.data_shape} and data {model.data_shape}"
             )
         self._data_range = model.likelihood.data_range
-        self._posterior_of = lambda x: layer(encoder(x))
+        self._posterior_of = lambda x, training: layer(encoder(x, training=training))
+        self._encoder_has_state = lambda: bool(encoder.non_trainable_variables)
+        self._read_in_pass = lambda: [*encoder.variables, *layer.variables, *self.variables]
 
     def inputs(self):
         """The pseudo-inputs, `(K, ...)`, tensor."""
@@ -74,13 +77,27 @@ class VampPrior(MixturePrior):
         low, high = self._data_range
         return low + (high - low) * ops.sigmoid(raw)
 
+    def training_distribution(self, condition=None):
+        """The mixture of the posteriors as training finds them, with the encoder in its mode.
+
+        Batch normalisation then uses the statistics of the pseudo-inputs, as it uses those of
+        the batch for the batch. Its moving averages stay those of the data.
+        """
+        if self._posterior_of is None or not self._encoder_has_state():
+            return self.distribution(condition)
+        with held(self._read_in_pass()):
+            return self._mixture(training=True)
+
     def distribution(self, condition=None):
+        return self._mixture(training=False)
+
+    def _mixture(self, training):
         if self._posterior_of is None:
             raise ValueError(
                 "A VampPrior is made of its model's posteriors: give it to a `VAE` first. "
                 "Received: no model"
             )
-        mean, log_var = self._posterior_of(self.inputs())
+        mean, log_var = self._posterior_of(self.inputs(), training)
         equal = -math.log(self.components) * ops.ones((self.components,), "float32")
         return distributions.Mixture(equal, mean, log_var)
 

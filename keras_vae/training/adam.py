@@ -1,4 +1,4 @@
-"""Which optimizers are Adam and nothing more, which a backend does in one pass of its own."""
+"""Which optimizers are plain Adam, which a backend computes in one pass of its own."""
 
 import keras
 

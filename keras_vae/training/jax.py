@@ -96,12 +96,13 @@ class TrainStep:
 
 
 def _stateless(step, groups, state, data):
+    """Runs a step on the state; it may read the layers' own losses, which a scope collects."""
     pairs = [
         pair
         for variables, values in zip(groups, state, strict=True)
         for pair in zip(variables, values, strict=True)
     ]
-    with keras.StatelessScope(pairs) as scope:
+    with keras.StatelessScope(pairs, collect_losses=True) as scope:
         logs = step(*keras.utils.unpack_x_y_sample_weight(data))
     new = tuple([scope.get_current_value(v) for v in group] for group in groups)
     return logs, new

@@ -13,7 +13,7 @@ from keras.src.models.functional import Functional
 # was checked when `fit` began, and checking it at each epoch would cost a pass over it.
 INSIDE_FIT = "_use_cached_eval_dataset"
 
-# Files name these modules in place of `keras`, and presets may hold no others.
+# Files name these modules in place of `keras`: the private ones that a preset may name.
 SERIALIZED_MODULES = {
     "keras.src.models.functional": {"Functional"},
     "keras.src.models.sequential": {"Sequential"},
@@ -53,7 +53,7 @@ CONSTANTS_OF_LAYERS = {"_dtype_policy", "_trainable", "_functional", "_fixed"}
 
 
 def compiled_loss(model):
-    """What `compile` was given as `loss`: a model with an objective must refuse it."""
+    """The `loss` of `compile`: a model with an objective must refuse one."""
     return model._compile_config.config["loss"]
 
 
@@ -63,7 +63,7 @@ def drop_compiled_loss(model):
 
 
 def has_compiled_metrics(model):
-    """Whether `compile` was given `metrics`, which need the outputs of each batch."""
+    """Whether the model is compiled with `metrics`, which need the outputs of each batch."""
     return model._compile_metrics is not None
 
 
@@ -110,6 +110,17 @@ def averages(optimizer):
     return list(zip(optimizer._trainable_variables, averaged, strict=True))
 
 
+def ended_a_step(optimizer):
+    """1 where the last batch of an optimizer that accumulates gradients ended a step, else 0.
+
+    Keras counts the batches; its public `iterations` are the steps.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    batches = keras.ops.convert_to_tensor(optimizer._iterations)
+    ended = keras.ops.equal(keras.ops.mod(batches, optimizer.gradient_accumulation_steps), 0)
+    return keras.ops.cast(ended, "int32")
+
+
 def adam_moments(optimizer, variables):
     """Adam's two moments of the variables, `(first, second)`: for a backend's own Adam."""
     places = [optimizer._get_variable_index(v) for v in variables]
@@ -146,6 +157,6 @@ def put_back(variable, array):
 
 
 def end_jax_steps(model):
-    """Gives the variables what the last step on JAX returned: an error keeps Keras from it."""
+    """Assigns the state that the last step on JAX returned: after an error Keras does not."""
     model.jax_state_sync()
     model._jax_state = None

@@ -36,7 +36,7 @@ def compile_chunk(model, loop=True):
     # a program of its own.
     compiled = functools.partial(tf.function, autograph=False, jit_compile=model.jit_compile)
     one, many = compiled(step), compiled(steps)
-    # On a CPU "auto" means no XLA, and Keras keeps that in place of "auto": whoever compiled
+    # On a CPU "auto" means no XLA, and Keras stores that meaning: a model that was compiled
     # with `jit_compile=False` looks the same here.
     if loop and not model.jit_compile and not keras_private.compiles_by_default(model):
         many = _by_xla_in_the_long_run(steps, many)

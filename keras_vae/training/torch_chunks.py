@@ -1,5 +1,6 @@
 """PyTorch: many training steps in one call. See `keras_vae.training`."""
 
+import keras
 import numpy as np
 import torch
 from torch import distributed
@@ -29,6 +30,9 @@ def rows_of_chunks(n, size, shuffle):
 
 
 def why_no_chunks(model):
+    # From Keras 3.16 on it shards each batch, and would shard the row numbers of a chunk.
+    if keras.distribution.distribution() is not None:
+        return "a `keras.distribution` is set"
     if model.jit_compile:
         return "the model is compiled with `jit_compile`"
 

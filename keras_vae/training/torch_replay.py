@@ -110,7 +110,7 @@ class _CannotRecord(Exception):
 
 
 class _Calls(TorchDispatchMode):
-    """Notes every operator that is called, and calls it."""
+    """Records the operators that are called, and calls them."""
 
     def __init__(self):
         super().__init__()

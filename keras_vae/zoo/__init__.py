@@ -1,8 +1,8 @@
-"""Pretrained models by name: data only, hashes checked, no code executed.
+"""Pretrained models by name. Presets are data: hashes are checked, no code is executed.
 
-A preset is a folder: `config.json` (the parts, no code), `metadata.json` (what
-it is, what was measured, hashes), `model.weights.h5`, and beside them what
-people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
+A preset is a folder with `config.json` (the parts, no code), `metadata.json`
+(description, metrics, hashes), `model.weights.h5`, and files for people and tests:
+`recipe.json`, `golden.npz`, `README.md`, pictures.
 """
 
 from keras_vae.zoo.description import Info

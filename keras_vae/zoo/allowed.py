@@ -1,7 +1,7 @@
-"""What a preset's configuration may say: classes that compute, in numbers that fit.
+"""Checks the configuration of a preset: allowed classes, and limits of numbers.
 
-Keras makes what a configuration names and calls it with what the configuration
-holds; all of it is read here before any of that happens.
+Keras instantiates the classes of a configuration with the values in it; the checks
+here come first.
 """
 
 import json
@@ -17,7 +17,7 @@ MOST_DEPTH = 64
 MOST_CLASSES = 10_000
 _MOST_INTEGER = 2**31
 _MOST_OF_OURS = 2**24
-# What is made in loops, before a weight of it is.
+# Loops that run before any weight is added.
 _MOST_OF = {"depth": 256}
 _SEEDS = {"seed", "shared_object_id"}
 # Public layers that are functions of numbers: none that holds a function, or a layer of
@@ -58,24 +58,24 @@ _ALLOWED = {
     **keras_private.SERIALIZED_MODULES,
     **keras_private.OPERATIONS,
 }
-# What Keras calls by a word of its own, and which holds nothing but values.
+# Types that Keras serializes under a name of its own, with values only.
 _VALUES = {"__ellipsis__", "__keras_tensor__", "__slice__", "__tuple__"}
 _TOGETHER = ("class_name", "module", "registered_name")
 
 
 def read(file, path):
-    """A configuration or metadata: JSON of a dict, without NaN and infinities.
+    """Reads a configuration or metadata: a JSON dict without NaN and infinities.
 
     Args:
         file: path to read.
-        path: named in the error.
+        path: path for the error message.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the file holds something else.
     """
 
     def refuse(word):
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not valid JSON")
 
     try:
         if file.stat().st_size > MOST_BYTES:
@@ -93,13 +93,13 @@ def read(file, path):
 
 
 def check_config(config, path, own=()):
-    """Refuses a configuration with a class that is not on the list, or numbers past all use.
+    """Raises `ValueError` for a class that is not allowed, or a number that is too large.
 
     Args:
         config: parsed JSON.
-        path: named in the error.
-        own: registered names of classes and names of functions that the caller brings, and
-            which are on the list therefore.
+        path: path for the error message.
+        own: registered names of classes and names of functions of the caller's, which are
+            allowed too.
 
     Raises:
         ValueError: a class, function or lambda that is not allowed, or a value that
@@ -143,7 +143,7 @@ def _refuse(what, path):
 
 
 def _check_class(value, path, own):
-    """Refuses a class that is not allowed; returns whether it is one of ours."""
+    """Raises `ValueError` for a class that is not allowed; returns whether it is ours."""
     name, module = value.get("class_name"), value.get("module")
     registered = value.get("registered_name")
     named = isinstance(name, str)
@@ -195,6 +195,8 @@ def _holds_tensor(value):
 
 def _is_ours(registered, module):
     """Whether a class is registered under that name, and comes from this package."""
-    found = keras.saving.get_registered_object(registered)
-    modules = (module, getattr(found, "__module__", None))
-    return isinstance(found, type) and all(str(m).split(".")[0] == "keras_vae" for m in modules)
+    registered_class = keras.saving.get_registered_object(registered)
+    modules = (module, getattr(registered_class, "__module__", None))
+    return isinstance(registered_class, type) and all(
+        str(m).split(".")[0] == "keras_vae" for m in modules
+    )

@@ -1,4 +1,4 @@
-"""What a preset says of itself: metadata that print well, and golden values."""
+"""Metadata and golden values of presets."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ FORMAT = 1
 
 
 class Info(dict):
-    """Metadata of a preset: a dict that prints well."""
+    """Metadata of a preset: a dict with a readable `str`."""
 
     def __str__(self):
         shape = "×".join(map(str, self["input"]["shape"]))
@@ -36,6 +36,7 @@ class Info(dict):
 
 
 def latent(info):
+    """The latent space of a preset in words."""
     dimensions = f"{info['latent_dim']} dimensions"
     if not info.get("codes"):
         return dimensions
@@ -53,12 +54,12 @@ def describe_metric(metric):
 
 
 def dump_json(value):
-    """JSON as presets hold it."""
+    """JSON in the format of presets."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def describe(model, name, files, extra):
-    """The metadata of a model whose files lie in the folder `files`."""
+    """The metadata of a model with its files in the folder `files`."""
     data_range = model.likelihood.data_range
     condition = None
     if model.condition is not None:
@@ -107,7 +108,7 @@ def _golden_codes(model, x, condition):
 
 
 def golden_values(model, x, condition=None):
-    """What a model says about a few inputs; the same on every backend."""
+    """Outputs of a model for a few inputs; the same on every backend."""
     if model.codes_are_integers:
         return _golden_codes(model, x, condition)
     z = np.random.default_rng(0).standard_normal((len(x), model.latent_dim), "float32")
@@ -123,12 +124,13 @@ def golden_values(model, x, condition=None):
     }
     if model.posterior_layer.is_diagonal_normal:
         values["log_var"] = q.log_var
-    # A code without noise has no bound, nor has a model whose loss is no density.
+    # Codes without noise have no bound, and neither do losses that are not densities.
     if model.has_bound:
         values["log_likelihood"] = model.log_likelihood(x, 10, condition, seed=0)
     return values if condition is None else {**values, "condition": condition}
 
 
 def sha256(path):
+    """The sha256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

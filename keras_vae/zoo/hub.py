@@ -1,6 +1,6 @@
-"""Presets of the Hugging Face Hub: fetched whole, checked, kept; and put there.
+"""Presets on the Hugging Face Hub: download, check, cache, upload.
 
-What is fetched is a stranger's: it is checked and loaded like any other folder.
+A downloaded preset is untrusted: it is checked and loaded like any other folder.
 """
 
 import os
@@ -18,7 +18,7 @@ _NAME = re.compile(rf"{PREFIX}({_WORD}/{_WORD})(?:@([A-Za-z0-9_][A-Za-z0-9._-]{{
 
 
 def is_name(name):
-    """Whether a preset's name is one of the hub."""
+    """Whether a name is that of a preset on the hub."""
     return isinstance(name, str) and name.startswith(PREFIX)
 
 
@@ -26,41 +26,41 @@ def parse(name):
     """`(repository, revision)` of "hf://user/repo" or "hf://user/repo@revision".
 
     Raises:
-        ValueError: anything else.
+        ValueError: another name.
     """
-    found = _NAME.fullmatch(name)
-    if not found or ".." in name:
+    match = _NAME.fullmatch(name)
+    if not match or ".." in name:
         raise ValueError(
             f"A preset of the hub is named hf://user/repo or hf://user/repo@revision. "
             f"Received: {name!r}"
         )
-    return found[1], found[2] or "main"
+    return match[1], match[2] or "main"
 
 
 def cache():
-    """The folder of what was fetched, in Keras' own: `KERAS_HOME`, or ~/.keras."""
+    """The folder of downloaded presets, in that of Keras: `KERAS_HOME`, or ~/.keras."""
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     return Path(home) / "models" / "keras_vae" / "hub"
 
 
 def offline():
-    """Whether nothing may be fetched: the environment variable `HF_HUB_OFFLINE`."""
+    """Whether the environment variable `HF_HUB_OFFLINE` forbids downloads."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def fetch(name, wanted, optional, check):
-    """The folder of a preset of the hub, fetched unless it is there already.
+    """The folder of a preset of the hub, downloaded unless it is in the cache.
 
     Args:
         name: "hf://user/repo", or "hf://user/repo@revision".
-        wanted, optional: names of files that a preset has, and may have.
-        check: function that raises an error where a fetched folder is no preset.
+        wanted, optional: names of files that a preset must have, and may have.
+        check: function that raises an error if a downloaded folder is not a preset.
 
     Returns:
-        Its folder in the cache, which nothing changes any more.
+        The folder in the cache. It never changes.
 
     Raises:
-        ValueError: no such repository, or no preset in it.
+        ValueError: no such repository, or it holds no preset.
         OSError: no connection, and no copy in the cache.
         ImportError: huggingface_hub is not installed, and there is no copy either.
     """
@@ -70,7 +70,7 @@ def fetch(name, wanted, optional, check):
         return _kept(root, revision, name, "HF_HUB_OFFLINE is set")
     try:
         api, errors = _api()
-        found = api.model_info(repository, revision=revision, files_metadata=True)
+        repository_info = api.model_info(repository, revision=revision, files_metadata=True)
     except ImportError as error:
         return _kept(root, revision, name, error, ImportError)
     except Exception as error:
@@ -79,11 +79,11 @@ def fetch(name, wanted, optional, check):
                 f"There is no such repository on the hub, or it is private. Received: {name!r}"
             ) from error
         return _kept(root, revision, name, error)
-    if not re.fullmatch("[0-9a-f]{40}", found.sha or ""):
-        raise ValueError(f"The hub names no commit. Received: {found.sha!r} for {name!r}")
-    folder = root / found.sha
+    if not re.fullmatch("[0-9a-f]{40}", repository_info.sha or ""):
+        raise ValueError(f"The hub names no commit. Received: {repository_info.sha!r} for {name!r}")
+    folder = root / repository_info.sha
     if not folder.is_dir():
-        sizes = {file.rfilename: file.size or 0 for file in found.siblings}
+        sizes = {file.rfilename: file.size or 0 for file in repository_info.siblings}
         missing = [file for file in wanted if file not in sizes]
         if missing:
             raise ValueError(
@@ -92,8 +92,8 @@ def fetch(name, wanted, optional, check):
         files = [file for file in (*wanted, *optional) if file in sizes]
         if sum(sizes[file] for file in files) > MOST_BYTES:
             raise ValueError(f"The preset is larger than {MOST_BYTES:,} bytes. Received: {name!r}")
-        _download(api, repository, found.sha, files, folder, check)
-    _atomic.write_text(root / f"{revision}.ref", found.sha)
+        _download(api, repository, repository_info.sha, files, folder, check)
+    _atomic.write_text(root / f"{revision}.ref", repository_info.sha)
     return folder
 
 
@@ -113,7 +113,7 @@ def _download(api, repository, commit, files, folder, check):
         try:
             os.replace(new, folder)
         except OSError:
-            # Another process was faster: a commit is the same for everybody.
+            # Another process was faster; a commit has only one content.
             if not folder.is_dir():
                 raise
 
@@ -131,7 +131,7 @@ def _kept(root, revision, name, reason, kind=OSError):
 
 
 def push(folder, name, message, private):
-    """Puts the files of a preset folder into a repository, in one commit.
+    """Uploads the files of a preset folder to a repository, in one commit.
 
     Returns:
         "hf://user/repo@commit".
@@ -154,5 +154,5 @@ def _api():
             "Presets of the hub need huggingface_hub: pip install 'keras-vae[hub]'. "
             f"Received: {error}"
         ) from error
-    # Read here and not when the library was imported.
+    # Read at each call and not when the library was imported.
     return huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None), errors

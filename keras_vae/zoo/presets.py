@@ -57,23 +57,23 @@ def list_models(pattern: str = "*") -> list[str]:
         for root in _FOLDERS
         if root.is_dir()
         for folder in root.iterdir()
-        # Hidden: what a save is in the middle of.
+        # Hidden folders belong to saves that are not complete.
         if not folder.name.startswith(".") and (folder / METADATA).is_file()
     }
     return sorted(fnmatch.filter(names, pattern))
 
 
 def info(name: PathLike) -> Info:
-    """What a preset is, how good it was measured to be, its licence and hash.
+    """Metadata of a preset: description, metrics, licence, hash.
 
     Args:
         name: a name of `list_models()` or the path of a preset folder.
 
     Returns:
-        `Info`, a dict that prints well.
+        `Info`, a dict with a readable `str`.
 
     Raises:
-        ValueError: unknown name, or a folder that is no preset.
+        ValueError: unknown name, or a folder that is not a preset.
     """
     path = folder(name)
     with _copied(path, METADATA) as files:
@@ -88,34 +88,33 @@ def load(
     trusted: bool = False,
     custom_objects: dict[str, Any] | None = None,
 ) -> Model:
-    """A model, pretrained, on whatever backend Keras runs.
+    """Loads a pretrained model on any backend.
 
-    Nothing in the files is executed, wherever they come from: a configuration may
-    name classes of Keras and of this package that compute, and no others; weights
-    are arrays of numbers; what would take far more memory than the files is refused
-    before it does.
+    No code from the files is executed: a configuration may name only certain classes of
+    Keras and of this package; weights are arrays of numbers; files that would take far
+    more memory than their size raise an error before the allocation.
 
     Args:
         name: a name of `list_models()`, the path of a preset folder or of a `.keras`
             file as `model.save` writes it, or "hf://user/repo" of the Hugging Face Hub,
-            with "@revision" where it is not "main". What is fetched is kept under
-            `KERAS_HOME`; with `HF_HUB_OFFLINE=1` only that is used.
-        weights: "pretrained", or None for the same architecture, fresh.
-        compile: whether `fit` works at once, with Adam at 1e-3.
-        trusted: True for a file of your own, or of whom you trust as you trust a program:
-            its configuration may then name any class, and Keras imports the module of one
-            and runs the code of a `Lambda`.
+            optionally with "@revision". Downloads are cached under `KERAS_HOME`;
+            `HF_HUB_OFFLINE=1` uses the cache only.
+        weights: "pretrained", or None for the same architecture with new weights.
+        compile: whether to compile the model, with Adam at 1e-3.
+        trusted: True for a file of your own, or of an author whom you would also trust with
+            a program: its configuration may name any class, whose module Keras imports, and
+            the code of a `Lambda` is run.
         custom_objects: dict of name to class or function of your own that the
-            configuration may name besides; nothing else is let in.
+            configuration may name too.
 
     Returns:
         `models.VAE`.
 
     Raises:
-        ValueError: unknown name (near names are suggested); a folder that is
-            no preset; a hash that differs; a configuration that names a class
-            which is neither Keras' nor ours; a link; a file that is damaged or asks
-            for more than it holds. Nothing has been executed then.
+        ValueError: unknown name (similar names are suggested); a folder that is not a
+            preset; a wrong hash; a configuration with a class that is not allowed; a
+            link; a file that is damaged or declares more than it holds. No code was
+            executed.
         OSError: no connection to the hub, and no copy in the cache.
         ImportError: a preset of the hub without huggingface_hub.
     """
@@ -150,7 +149,7 @@ def _is_archive(name):
 
 
 def _copied(path, *names):
-    """The files of a preset, private for as long as they are read."""
+    """Private copies of the files of a preset, as a context manager."""
     return untrusted.copied(path, names, follow=path.parent in _FOLDERS)
 
 
@@ -161,7 +160,7 @@ def _build_with_weights(config, files, path, weights, wall, slots=False):
         numbers = untrusted.check_weights(files / WEIGHTS, slots)
     model = _build(config, path / CONFIG, *wall, numbers)
     with _weights_fit(path / WEIGHTS):
-        # Keras loads what it finds; here each number must find its place too.
+        # Keras ignores numbers in the file that the model lacks; here the counts must agree.
         model.load_weights(files / WEIGHTS)
         if numbers != model.count_params():
             raise ValueError(
@@ -179,30 +178,29 @@ def save(
     *,
     trusted: bool = False,
 ) -> Path:
-    """Writes a model as a preset folder that `load` takes back.
+    """Saves a model as a preset folder for `load`.
 
-    The folder appears whole or not at all; one that was there is kept until
-    the new one is complete.
+    The save is atomic: an existing preset is kept until the new one is complete.
 
     Args:
         model: a `models.VAE`.
         path: folder to write.
         metadata: dict of `description`, `licence`, `metrics`, ... to keep.
-        golden: `(x,)` or `(x, condition)`, a few inputs whose posterior means,
-            reconstructions and log-densities are kept for comparison.
-        files: dict of name to bytes or text that go into the folder as well.
-        trusted: True where classes of your own are in the model: the preset is then loaded
-            by `load(path, trusted=True)`, or with `custom_objects=`, where they are.
+        golden: `(x,)` or `(x, condition)`, a few inputs; their posterior means,
+            reconstructions and log-densities are saved for comparison.
+        files: dict of name to bytes or text, further files of the folder.
+        trusted: True for a model with classes of your own; the preset then needs
+            `load(path, trusted=True)` or `load(path, custom_objects=...)`.
 
     Returns:
         The path, a `pathlib.Path`.
 
     Raises:
         TypeError: not a VAE.
-        ValueError: a part of the model is no class of Keras' or ours, and it is not `trusted`;
-            or it cannot be written, or made again from what is.
-        OSError: the folder cannot be written, or holds something that is no
-            preset; what was there is still there.
+        ValueError: a part of the model is neither of Keras nor of this package, and
+            `trusted` is False; or a part has no `get_config`.
+        OSError: the folder cannot be written, or holds something other than a preset;
+            its content is unchanged.
     """
     if not _is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
@@ -263,7 +261,7 @@ def push(
         "hf://user/repo@commit", which stays the same for ever.
 
     Raises:
-        ValueError: a name that is none, or a folder that is no preset.
+        ValueError: not a name of the hub, or a folder that is not a preset.
         ImportError: huggingface_hub is not installed.
     """
     repository, _ = hub.parse(name)
@@ -283,7 +281,7 @@ def push(
 
 
 def _check_folder(path):
-    """Raises a ValueError where a folder's hashes are not those of its files."""
+    """Raises `ValueError` if the hashes of a folder are not those of its files."""
     with _copied(path, METADATA, CONFIG, WEIGHTS) as files:
         _check_hashes(files, path, (CONFIG, WEIGHTS))
 
@@ -295,20 +293,20 @@ def _check_hashes(files, path, names):
 
 
 def _save_weights(model, path):
-    """Keras' weights file with its arrays deflated, which any Keras reads as well."""
+    """Saves a weights file of Keras with compressed arrays, which Keras can read."""
     plain = path.with_name("plain.weights.h5")
     model.save_weights(plain)
-    # In memory, as HDF5 does not survive a disk that is full.
+    # In memory, because HDF5 does not handle a full disk.
     packed = io.BytesIO()
     with h5py.File(plain) as old, h5py.File(packed, "w") as new:
 
         def copy(name, item):
             if isinstance(item, h5py.Group):
-                made = new.require_group(name)
+                twin = new.require_group(name)
             else:
                 how = {"compression": "gzip", "shuffle": True, "chunks": item.shape}
-                made = new.create_dataset(name, data=item[()], **(how if item.size > 1 else {}))
-            made.attrs.update(item.attrs)
+                twin = new.create_dataset(name, data=item[()], **(how if item.size > 1 else {}))
+            twin.attrs.update(item.attrs)
 
         old.visititems(copy)
         new.attrs.update(old.attrs)
@@ -317,7 +315,7 @@ def _save_weights(model, path):
 
 
 def folder(name: PathLike) -> Path:
-    """The folder of a preset, by name or path; one of the hub is fetched."""
+    """The folder of a preset, by name or path; presets of the hub are downloaded."""
     if hub.is_name(name):
         wanted, optional = (CONFIG, METADATA, WEIGHTS), (GOLDEN, RECIPE, "README.md")
         return hub.fetch(name, wanted, optional, _check_folder)
@@ -328,10 +326,10 @@ def folder(name: PathLike) -> Path:
             return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
     path = _atomic.absolute(name)
     if _atomic.settled(path) and path.is_dir():
-        # Twice: another process may be replacing it.
+        # Two tries: another process may be replacing it.
         if not any((path / METADATA).is_file() for _ in range(2) if _atomic.settled(path)):
             raise ValueError(
-                f"The folder holds no {METADATA}, so it is no preset. Received: {name}"
+                f"The folder holds no {METADATA}, so it is not a preset. Received: {name}"
             )
         return path
     near = difflib.get_close_matches(str(name), list_models(), n=3, cutoff=0.4)
@@ -347,7 +345,7 @@ def _is_vae(model):
 
 
 def _without_optimizers(config):
-    """A configuration that compiles nothing: a preset must load on every backend."""
+    """A configuration without optimizers: a preset must load on every backend."""
     if isinstance(config, dict):
         return {k: _without_optimizers(v) for k, v in config.items() if k != "compile_config"}
     if isinstance(config, list):
@@ -356,11 +354,11 @@ def _without_optimizers(config):
 
 
 def _build(config, path, trusted=False, objects=None, numbers=untrusted.MOST_NUMBERS // 2):
-    """The model of a configuration, which is checked before anything is made of it."""
+    """Checks a configuration, then builds its model."""
     if not trusted:
         allowed.check_config(config, path, objects or ())
     try:
-        # Some room, as a part may be made twice before it finds its place.
+        # Twice the numbers, because Keras may instantiate a part twice.
         with untrusted.budget(2 * numbers + 2**16):
             model = keras.saving.deserialize_keras_object(
                 config, custom_objects=objects, safe_mode=not trusted
@@ -395,7 +393,7 @@ def _no_fit(error, path):
 
 
 def _metadata(files, path):
-    """Metadata with every key that a preset has; `path` is named in errors."""
+    """Reads the metadata and checks its keys; `path` is for error messages."""
     metadata = _read_json(files, METADATA, path)
     if metadata.get("format", FORMAT) != FORMAT:
         raise ValueError(
@@ -410,7 +408,7 @@ def _metadata(files, path):
         )
     wrong = [f"{key}={metadata[key]!r}" for key in _INTEGERS if type(metadata[key]) is not int]
     try:
-        # Whatever else is of another type than it should be does not print.
+        # `str` fails for other values of a wrong type.
         str(Info(metadata))
     except Exception as error:
         wrong = [f"{type(error).__name__}: {error}"]
@@ -431,9 +429,9 @@ def _read_json(files, name, path):
 def _check_hash(files, name, path, expected):
     if not (files / name).is_file():
         raise ValueError(f"The preset lacks {name}. Received: {path}")
-    found = sha256(files / name)
-    if found != expected:
+    received = sha256(files / name)
+    if received != expected:
         raise ValueError(
             f"{name} is damaged or was changed: its sha256 is not the one in "
-            f"{METADATA}. Get the preset again. Expected: {expected}. Received: {found}"
+            f"{METADATA}. Get the preset again. Expected: {expected}. Received: {received}"
         )

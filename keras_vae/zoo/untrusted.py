@@ -1,4 +1,4 @@
-"""Files of strangers: copied before they are read, looked through before Keras sees them."""
+"""Untrusted files: copied before they are read, checked before Keras reads them."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ from keras_vae import _atomic
 
 MOST_OBJECTS = 100_000
 MOST_DEPTH = 64
-# What may lie in memory of a file of `n` bytes: weights hardly compress.
+# Limits of the unpacked size of a file of `n` bytes: weights hardly compress.
 _ROOM, _EXPANSION = 64 * 2**20, 20
-# Without a file to compare with: a gibibyte of float32.
+# Limit without a file to compare with: a gibibyte of float32.
 MOST_NUMBERS = 2**28
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _CHUNK = 2**20
@@ -28,25 +28,25 @@ _BUDGET = threading.RLock()
 
 
 def room(size):
-    """How many bytes may come of a file of `size` bytes."""
+    """The largest allowed unpacked size of a file of `size` bytes."""
     return _ROOM + _EXPANSION * size
 
 
 @contextlib.contextmanager
 def copied(folder, names, follow=False):
-    """A private folder with copies of those files of a preset that are there.
+    """Yields a private folder with copies of the files of a preset, as far as they exist.
 
-    All are of one version of the folder: a save that replaces it meanwhile is
-    waited for. What is checked can then not be changed before it is used.
+    All copies are of one version of the folder, also while a save replaces it. Checked
+    files cannot change before they are used.
 
     Args:
         folder: path.
         names: files to copy.
-        follow: whether symbolic links are followed: those of an installed package are
-            the installer's own.
+        follow: whether symbolic links are followed. Those of an installed package come
+            from the installer.
 
     Raises:
-        ValueError: a link, or something that is no file.
+        ValueError: a link, or something other than a file.
     """
     with tempfile.TemporaryDirectory(prefix="keras_vae-") as private:
         private = Path(private)
@@ -63,10 +63,10 @@ def copied(folder, names, follow=False):
 
 def _identity(folder):
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _copy(source, target, follow=False):
@@ -92,10 +92,10 @@ def _copy(source, target, follow=False):
 
 @contextlib.contextmanager
 def unpacked(path):
-    """A private folder with configuration and weights of a `.keras` file.
+    """Yields a private folder with the configuration and the weights of a `.keras` file.
 
     Raises:
-        ValueError: no archive as Keras writes it, or one that would fill the disk.
+        ValueError: not an archive as Keras writes it, or one that would fill the disk.
     """
     with tempfile.TemporaryDirectory(prefix="keras_vae-") as private:
         private = Path(private)
@@ -110,10 +110,10 @@ def unpacked(path):
                     raise ValueError(f"it should hold {', '.join(_MEMBERS)}, and holds {shown}")
                 for name in _MEMBERS:
                     _extract(file, name, private / name, room(size))
-        # Whatever else a damaged archive makes zipfile say.
+        # zipfile raises many types of errors for damaged archives.
         except Exception as error:
             raise ValueError(
-                "The file is no model as Keras saves it, or it is damaged. "
+                "The file is not a model that Keras saved, or it is damaged. "
                 f"Received: {type(error).__name__}: {error} in {path}"
             ) from error
         archive.unlink()
@@ -130,18 +130,18 @@ def _extract(archive, name, target, most):
 
 
 def check_weights(path, slots=False):
-    """How many numbers a weights file holds, once it is known to hold nothing else.
+    """Checks that a weights file holds only numbers; returns how many.
 
     Args:
         path: an HDF5 file as Keras writes it.
-        slots: whether optimizers may have theirs in it, which do not count. Nor does the
-            state of random generators, which models of older versions lack.
+        slots: whether optimizer variables are allowed; they do not count. The state of
+            random generators does not count either: models of older versions lack it.
 
     Raises:
-        ValueError: links, data elsewhere, types that are no numbers, or shapes that would
-            take far more memory than the file's size.
+        ValueError: links, external data, types other than numbers, or shapes that would
+            take far more memory than the size of the file.
     """
-    found = {}
+    sizes = {}
     with h5py.File(path, "r") as file:
         left = [room(path.stat().st_size)]
         waiting = [("", file, 0)]
@@ -164,12 +164,12 @@ def check_weights(path, slots=False):
                 elif isinstance(item, h5py.Dataset):
                     _check_attributes(item, name)
                     _check_dataset(item, name, left)
-                    found[name] = item.size
+                    sizes[name] = item.size
                 else:
                     _refuse(name, type(item).__name__)
     return sum(
         size
-        for name, size in found.items()
+        for name, size in sizes.items()
         if name != "vars/seed"
         and "/seed_generator/" not in name
         and not (slots and name.split("/")[0].endswith("optimizer"))
@@ -188,7 +188,7 @@ def _address(item):
 def _check_attributes(item, name):
     for key in item.attrs:
         attribute = h5py.h5a.open(item.id, key.encode())
-        # Keras notes names, and the type of bfloat16: short texts.
+        # Keras stores names and the type of bfloat16, as short texts.
         if attribute.get_storage_size() > 4096 or attribute.shape not in ((), (1,)):
             _refuse(name, f"an attribute {key[:50]!r}")
 
@@ -200,7 +200,7 @@ def _check_dataset(item, name, left):
         _refuse(name, f"values of type {item.dtype}")
     if item.dtype.itemsize > 8 or item.shape is None or item.ndim > 8:
         _refuse(name, f"values of type {item.dtype} and shape {item.shape}")
-    # Python's integers: NumPy's would wrap around.
+    # Python integers, because NumPy's would overflow.
     size = item.dtype.itemsize
     for length in item.shape:
         size *= int(length)
@@ -216,7 +216,7 @@ def _check_dataset(item, name, left):
 
 
 def _check_chunks(item, name, left, filters):
-    """Unpacks each chunk as far as it may go: HDF5 itself would go on without end."""
+    """Unpacks each chunk up to its allowed size: HDF5 has no limit."""
     size = item.dtype.itemsize * int(np.prod(item.chunks, dtype=object))
     if size > 4 * item.dtype.itemsize * item.size + _CHUNK:
         _refuse(name, f"chunks of {item.chunks}")
@@ -239,12 +239,12 @@ def _unpacked_size(packed, most):
 
 @contextlib.contextmanager
 def budget(numbers):
-    """Within it no layer may make weights of more numbers than this, all together.
+    """Limits the numbers of all weights that layers add within the block.
 
-    It is asked before memory is taken, and by this thread's layers only.
+    The check precedes the allocation, and covers the layers of this thread only.
 
     Raises:
-        Exhausted: more are asked for.
+        Exhausted: the limit is exceeded.
     """
     with _BUDGET:
         own, left = threading.get_ident(), [numbers, MOST_OBJECTS]
@@ -271,4 +271,4 @@ def budget(numbers):
 
 
 class Exhausted(ValueError):
-    """More weights than there is room for."""
+    """A configuration with more weights than the budget."""

@@ -368,7 +368,8 @@ def run(cases, seed=0, notes=None, first=0):
         notes = Path(notes or Path(folder) / "notes")
         following, last = first, first + cases
         while following < last:
-            code = f"from tools import fuzz; fuzz.work({following}, {last}, {seed}, {str(notes)!r})"
+            arguments = f"{following}, {last}, {seed}, {str(notes)!r}"
+            code = f"from tools.checks import fuzz; fuzz.work({arguments})"
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
             lines = notes.read_text().splitlines() if notes.exists() else []
             begun = [int(line.split()[0]) for line in lines if line.endswith("began")]

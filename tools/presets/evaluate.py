@@ -12,7 +12,6 @@ from keras_vae import (
     datasets,
     likelihoods,
     metrics,
-    posteriors,
     similarity,
     zoo,
 )
@@ -171,7 +170,7 @@ def _reconstruction(case):
 
 
 def _of_autoencoder(case):
-    if not isinstance(case.model.posterior_layer, posteriors.Point):
+    if case.model.posterior_layer.has_density:
         return []
     return autoencoders.measured(
         case.folder, case.model, case.recipe, case.x, case.y, case.entry, case.seed

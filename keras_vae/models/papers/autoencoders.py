@@ -3,7 +3,7 @@
 import functools
 
 from keras_vae import corruption as corruptions
-from keras_vae import objectives, posteriors, priors
+from keras_vae import objectives, posteriors, priors, schedules
 from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.papers.plain import vae
 from keras_vae.models.papers.register import paper
@@ -46,7 +46,7 @@ def sparse_autoencoder(
     latent_dim=1000,
     *,
     sparsity: str = "k",
-    k: int = 25,
+    k: int | schedules.Schedule = 25,
     alpha: float = 1.0,
     weight: float | None = None,
     target: float = 0.05,
@@ -62,7 +62,9 @@ def sparse_autoencoder(
 
     Args: as `autoencoder`, and
         sparsity: "k", "l1", "l2" or "kl".
-        k: units that are kept in training, from 1 to `latent_dim`.
+        k: units that are kept in training, from 1 to `latent_dim`; or a schedule of their
+            number. `schedules.Linear(100, 25, steps)` starts with many, so that all units
+            learn: the paper lowers their number over the first half of training.
         alpha: round(αk) units are kept at any other time, at least 1.
         weight: λ; 1e-3 by default, 3 for "kl".
         target: ρ.

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from typing import Any
 
 import keras
 
@@ -84,7 +85,7 @@ def vq_vae(
     Raises:
         ValueError: a value is out of its range, or unknown.
     """
-    condition = None
+    condition: Any = None
     if num_classes is not None and condition_dim is not None:
         raise ValueError(
             "Give at most one of `num_classes` (integer labels) and `condition_dim` "
@@ -164,7 +165,7 @@ def auxiliary_vae(
     condition = None
     if num_classes is not None:
         condition = conditions.OptionalLabels(num_classes, condition_names)
-    classes = 0 if condition is None else num_classes
+    classes = num_classes or 0
     seeds = itertools.islice(initializers.seeds(seed), 8)
     build = functools.partial(networks.build, network, input_shape, latent_dim, units)
 

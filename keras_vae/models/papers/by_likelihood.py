@@ -58,7 +58,7 @@ def ms_ssim_vae(
                 "MS-SSIM compares images (height, width, channels). "
                 f"Received: input_shape={tuple(input_shape)}"
             )
-        similarity.scale_weights(*input_shape[:2], scales)
+        similarity.scale_weights(input_shape[0], input_shape[1], scales)
     return vae(input_shape, latent_dim, network, likelihood=likelihood, **options)
 
 

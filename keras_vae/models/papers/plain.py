@@ -3,6 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 from keras_vae import conditions, initializers, networks, objectives, posteriors, priors, schedules
 from keras_vae.models.papers.register import paper
@@ -109,29 +110,42 @@ def cvae(
     num_classes: int | None = None,
     condition_dim: int | None = None,
     condition_names: list[str] | None = None,
+    prior: str | priors.Prior | None = None,
+    seed=None,
     **options,
 ) -> VAE:
     """Conditional VAE: -log p(x|z,y) + KL(q(z|x,y) || N(0, I)).
 
     Sohn, Lee & Yan, "Learning Structured Output Representation using Deep
-    Conditional Generative Models", 2015, with the prior N(0, I). Encoder and
-    decoder both see the condition. Fits on `(x, y)`.
+    Conditional Generative Models", 2015, with the prior N(0, I), or with theirs, p(z|y),
+    which is learned. Encoder and decoder both see the condition. Fits on `(x, y)`.
 
     Args: as `vae`, and one of
         num_classes: y are integer labels `(n,)` below this.
         condition_dim: y are vectors `(n, condition_dim)`.
         condition_names: a name for each class or attribute, optional.
+        prior: None for N(0, I); "learned" for a normal p(z|y) whose mean and log-variance
+            a network of the condition gives, `priors.ConditionalNormal`; or a prior layer.
 
     Raises:
-        ValueError: neither or both of `num_classes` and `condition_dim`.
+        ValueError: an unknown prior; neither or both of `num_classes` and `condition_dim`.
     """
     if (num_classes is None) == (condition_dim is None):
         raise ValueError(
             "Give one of `num_classes` (integer labels) and `condition_dim` (vectors). "
             f"Received: num_classes={num_classes}, condition_dim={condition_dim}"
         )
+    condition: Any
     if num_classes is not None:
         condition = conditions.Labels(num_classes, condition_names)
-    else:
+    elif condition_dim is not None:
         condition = conditions.Attributes(condition_dim, condition_names)
-    return vae(input_shape, latent_dim, condition=condition, **options)
+    if isinstance(prior, str):
+        if prior != "learned":
+            raise ValueError(
+                f"`prior` must be 'learned', a prior layer, or None. Received: prior={prior!r}"
+            )
+        # The first three seeds are the networks' and the posterior's.
+        *_, own = itertools.islice(initializers.seeds(seed), 4)
+        prior = priors.ConditionalNormal(latent_dim, condition.dim, seed=own)
+    return vae(input_shape, latent_dim, condition=condition, prior=prior, seed=seed, **options)

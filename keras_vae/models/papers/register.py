@@ -95,7 +95,7 @@ def paper(dense: dict[str, Any] | None = None) -> Callable[[_Function], _Functio
         defaults = {k: p.default for k, p in signature.parameters.items() if k != "options"}
 
         @functools.wraps(function)
-        def named(*args: Any, **kwargs: Any) -> VAE:
+        def wrapper(*args: Any, **kwargs: Any) -> VAE:
             kwargs = {"name": name, **_by_name(name, args, kwargs)}
             if dense and kwargs.get("network", defaults["network"]) == "dense":
                 if kwargs.get("units") is None:
@@ -103,6 +103,7 @@ def paper(dense: dict[str, Any] | None = None) -> Callable[[_Function], _Functio
                 kwargs = {**dense, **kwargs}
             return function(**kwargs)
 
+        named: Any = wrapper
         named.__signature__ = signature
         named.__annotations__ = {
             "return": signature.return_annotation,
@@ -114,7 +115,10 @@ def paper(dense: dict[str, Any] | None = None) -> Callable[[_Function], _Functio
         }
         if name in PAPERS:
             raise ValueError(f"Every paper needs a name of its own. Received: {name!r} twice")
-        PAPERS[name] = Paper(name, *_described(function), defaults, dense or {}, named)
+        model, formula, authors, title, year = _described(function)
+        PAPERS[name] = Paper(
+            name, model, formula, authors, title, year, defaults, dense or {}, named
+        )
         return named
 
     return register

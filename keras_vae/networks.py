@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_vae import _checks, initializers
@@ -40,7 +41,8 @@ def build(
         latent_dim: number of latent dimensions.
         units: widths from the data inwards: of dense layers, or channels of
             the stages that halve the resolution. Default: (512, 256) for
-            "dense", (32, 64) else.
+            "dense", (32, 64) else,
+            and as many times 64 more as leave 16 x 16 of pictures above 64 x 64.
         condition_dim: length of the condition vector that both networks see,
             or None.
         seed: int for the initial weights, the same on every backend; or None.
@@ -66,7 +68,7 @@ def build(
     """
     if network not in NETWORKS:
         raise ValueError(f"`network` must be one of {NETWORKS}. Received: network={network!r}")
-    input_shape = tuple(input_shape)
+    input_shape = shape_of(input_shape)
     if not input_shape or not all(map(_checks.is_integer, input_shape)):
         raise ValueError(
             "`input_shape` must be positive integers without the batch axis, such as "
@@ -75,10 +77,13 @@ def build(
     if not _checks.is_integer(latent_dim):
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
     if units is None:
-        units = (512, 256) if network == "dense" else (32, 64)
-    units = tuple(units)
+        units = (512, 256) if network == "dense" else (32, *[64] * (_stages(input_shape) - 1))
+        units = units[:2] if spatial else units
+    units = shape_of(units)
     if not all(map(_checks.is_integer, units)):
         raise ValueError(f"`units` must be positive integers. Received: units={units}")
+    input_shape, units = tuple(map(int, input_shape)), tuple(map(int, units))
+    latent_dim = int(latent_dim)
     if network == "dense":
         pair: Any = (dense_encoder, dense_decoder)
     else:
@@ -108,6 +113,17 @@ def build(
     encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
     decoder = pair[1](input_shape, latent_dim, units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
+
+
+def shape_of(sizes):
+    """Sizes as a tuple; one number is a shape of one axis."""
+    return (sizes,) if isinstance(sizes, (int, np.integer)) else tuple(sizes)
+
+
+def _stages(input_shape):
+    """Stages of a default network: two up to 64 x 64, then as many as leave 16 x 16."""
+    largest = max(input_shape[:2])
+    return max(2, math.ceil(math.log2(largest / 16)))
 
 
 def dense_encoder(

@@ -82,6 +82,24 @@ class Likelihood(keras.layers.Layer):
         """E[x|z], in data space, the shape of `outputs`."""
         raise NotImplementedError
 
+    def sample(self, mean, rng):
+        """Draws x from p(x|z) with NumPy's generator: the same on every backend.
+
+        Args:
+            mean: E[x|z] as `mean` gives it, a NumPy array `(n, ...)`.
+            rng: a `numpy.random.Generator`.
+
+        Returns:
+            NumPy array of the same shape, float32.
+
+        Raises:
+            ValueError: there is no density to draw from.
+        """
+        raise ValueError(
+            "This likelihood has no draws: take its means, `sample(n)` without `noise`; a class "
+            f"of one's own needs `sample(mean, rng)`. Received: {type(self).__name__}"
+        )
+
     def observe(self, x, seed):
         """The data of one training step; x by default."""
         return x

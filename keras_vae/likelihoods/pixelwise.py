@@ -51,6 +51,9 @@ class Bernoulli(Likelihood):
     def mean(self, outputs):
         return ops.sigmoid(ops.cast(outputs, "float32"))
 
+    def sample(self, mean, rng):
+        return (rng.random(mean.shape, dtype="float32") < mean).astype("float32")
+
     def observe(self, x, seed):
         if not self.dynamic:
             return x
@@ -190,6 +193,11 @@ class Normal(Likelihood):
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
 
+    def sample(self, mean, rng):
+        scale = np.exp(0.5 * float(ops.convert_to_numpy(self.log_var())))
+        noise = rng.standard_normal(mean.shape, dtype="float32")
+        return (mean + np.float32(scale) * noise).astype("float32")
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -244,6 +252,14 @@ class LogCosh(Likelihood):
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
 
+    def sample(self, mean, rng):
+        # The density of t is that of v = sigmoid(2at) ~ Beta(1/2a, 1/2a). The logarithms of
+        # the two gamma variables: they themselves would underflow.
+        shape = 1 / (2 * self.a)
+        gamma = rng.standard_gamma(shape + 1.0, (2, *mean.shape))
+        logs = np.log(gamma) + np.log1p(-rng.random((2, *mean.shape))) / shape
+        return (mean + (logs[0] - logs[1]) / (2 * self.a)).astype("float32")
+
     def get_config(self):
         return {**super().get_config(), "a": self.a, "data_range": self.data_range}
 
@@ -296,6 +312,9 @@ class Observed(Likelihood):
 
     def mean(self, outputs):
         return self.inner.mean(outputs)
+
+    def sample(self, mean, rng):
+        return self.inner.sample(mean, rng)
 
     def observe(self, x, seed):
         return ops.where(ops.isnan(x), x, self.inner.observe(x, seed))

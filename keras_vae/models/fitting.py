@@ -12,6 +12,7 @@ import numpy as np
 from keras_vae import _checks
 from keras_vae.callbacks import nan, resume
 from keras_vae.models import fast as fast_path
+from keras_vae.models import saving
 from keras_vae.models.changes import PythonState
 from keras_vae.models.run import Run, is_array
 from keras_vae.training import keras_private, weights_kept
@@ -86,6 +87,7 @@ class Fitting:
             sample_weight=sample_weight,
             **kwargs,
         )
+        saving.check_callbacks(run.callbacks)
         # Chosen first, as it may refuse, and on the arrays: `Resume` makes batches of them.
         fast = fast_path.chosen(run, fast)
         resume.begin(run)

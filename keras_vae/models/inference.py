@@ -83,24 +83,37 @@ class Inference:
         return self._batched("rebuild", batch_size, x, condition)
 
     def sample(
-        self, n: int, condition: Condition = None, seed: int | None = None, batch_size: int = 256
+        self,
+        n: int,
+        condition: Condition = None,
+        seed: int | None = None,
+        batch_size: int = 256,
+        noise: bool = False,
     ) -> Array:
         """New data: codes from the prior, decoded to means.
 
         Args:
             n: number of examples.
             condition: labels or attributes, one for all or one for each.
-            seed: int; the same samples on every backend for the same weights.
+            seed: int; the same samples on every backend for the same weights. Without one,
+                samples follow `keras.utils.set_random_seed`.
             batch_size: rows per compiled call.
+            noise: False for means of p(x|z), which look better as pictures; True for
+                draws from p(x|z), which have the spread of data.
 
         Returns:
             `(n, ...)` float32.
+
+        Raises:
+            ValueError: a wrong condition, or `noise` with a likelihood that has no draws.
         """
         n = _checks.count(n)
         condition = _checks.condition(self, condition, n)
         encoded = None if condition is None else self.condition.encode(condition)
-        z = self.prior.sample(n, np.random.default_rng(seed), encoded)
-        return self.decode(z, condition, batch_size)
+        rng = np.random.default_rng(_checks.seed(seed))
+        z = self.prior.sample(n, rng, encoded)
+        x = self.decode(z, condition, batch_size)
+        return self.likelihood.sample(x, rng) if noise else x
 
     def interpolate(
         self,

@@ -9,6 +9,7 @@ from keras_vae import _checks, objectives, priors
 from keras_vae._registry import register
 from keras_vae.directions import Directions
 from keras_vae.models import parts, probes
+from keras_vae.models.as_keras import AsKeras
 from keras_vae.models.checks import parts_fit
 from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
@@ -33,7 +34,7 @@ _ATTRIBUTES = frozenset({*PARTS, "posterior_layer"} - {"posterior"})
 
 
 @register
-class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
+class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model):
     """A variational autoencoder, composed of parts.
 
         encoder -> posterior -> latent sample -> decoder -> likelihood
@@ -163,6 +164,7 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         except Exception:
             self._put(name, new, old)
             raise
+        self.__dict__.pop("_symbolic_graph", None)
         # A prior may hold on to encoder and posterior.
         self.prior.attach(self)
         if name == "objective":

@@ -48,14 +48,14 @@ class Point(Posterior):
         super().__init__(latent_dim, seed, **kwargs)
         self.activation = activation
         self.projection = self._dense(latent_dim, seed)
-        self._activate = keras.activations.get(activation)
+        keras.activations.get(activation)
 
     def build(self, input_shape):
         self.projection.build(input_shape)
         self.built = True
 
     def call(self, features):
-        return (self._activate(self.projection(features)),)
+        return (keras.activations.get(self.activation)(self.projection(features)),)
 
     def distribution(self, mean):
         """The `distributions.Point` at this code."""

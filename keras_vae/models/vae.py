@@ -109,7 +109,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         self.built = True
 
     # What `probes.watched` keeps of a pass through the encoder, while it does.
-    _seen = None
+    _hidden_values = None
 
     def _check_parts(self):
         parts_fit(self)
@@ -246,10 +246,10 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         return self.posterior_layer(self._features(self._with_condition(x, condition), training))
 
     def _features(self, inputs, training):
-        if self._seen is None:
+        if self._hidden_values is None:
             return self.encoder(inputs, training=training)
         features, values = probes.features_and_hidden(self, inputs, training)
-        self._seen.append(values)
+        self._hidden_values.append(values)
         return features
 
     def generate(self, z, condition=None, training=False):

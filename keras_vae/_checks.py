@@ -147,6 +147,11 @@ def positive(name, value):
     return float(value)
 
 
+def seed(value):
+    """A seed as it is; without one, one that follows `keras.utils.set_random_seed`."""
+    return int(np.random.randint(2**31 - 1)) if value is None else value
+
+
 def array(x, name):
     """Numbers of at least one example, as NumPy holds them."""
     x = _numpy(x, name)

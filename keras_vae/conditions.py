@@ -132,7 +132,7 @@ class Attributes(Condition):
     """Vectors of attributes, which the networks see unchanged.
 
     Args:
-        dim: length of the vectors.
+        dim: length of the vectors; single attributes may be given as `(n,)`.
         names: one name for each attribute, optional.
     """
 
@@ -141,7 +141,11 @@ class Attributes(Condition):
 
     def check(self, y, n):
         y = np.asarray(y)
-        if y.ndim == 1 and y.shape == (self.dim,):
+        if self.dim == 1 and y.shape in ((), (1,)):
+            y = np.broadcast_to(np.reshape(y, (1, 1)), (n, 1))
+        elif self.dim == 1 and y.shape == (n,):
+            y = y[:, None]
+        elif y.ndim == 1 and y.shape == (self.dim,):
             y = np.broadcast_to(y, (n, self.dim))
         if y.shape != (n, self.dim) or y.dtype.kind not in "biuf":
             raise ValueError(
@@ -157,7 +161,8 @@ class Attributes(Condition):
         return y
 
     def encode(self, y):
-        return ops.cast(y, "float32")
+        # A data set may give single attributes as `(n,)`.
+        return ops.cast(y if len(y.shape) > 1 else ops.expand_dims(y, -1), "float32")
 
     def get_config(self):
         return {"dim": self.dim, "names": self.names}

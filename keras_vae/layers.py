@@ -254,7 +254,8 @@ def _softened(x):
     # One full convolution: sums of shifted slices are ten times slower.
     kernel = np.outer(weights, weights)[:, :, None, None] * np.eye(x.shape[-1], dtype="float32")
     x = ops.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
-    return ops.conv(x, ops.cast(kernel, x.dtype), padding="valid")
+    kernel = ops.cast(kernel, x.dtype)
+    return ops.conv(x, kernel, padding="valid", data_format="channels_last")
 
 
 @register
@@ -347,3 +348,101 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
     # difference, because the converter would merge a sum of products.)
     rounded = float(np.float16(1.0 / bound))
     return bound * ops.tanh(rounded * raw - (rounded - 1.0 / bound) * raw)
+
+
+class _Wrapped(keras.layers.Layer):
+    """A layer of a part of a model, which it shares; float32 under every precision policy."""
+
+    def __init__(self, part: Any, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.part = part
+        self.built = True
+
+    def build(self, input_shape):
+        self.built = True
+
+    def get_config(self):
+        return {**super().get_config(), "part": keras.saving.serialize_keras_object(self.part)}
+
+    @classmethod
+    def from_config(cls, config):
+        part = keras.saving.deserialize_keras_object(config["part"])
+        return cls(**{**config, "part": part})
+
+
+@register
+class Code(_Wrapped):
+    """The code that `VAE.encode` gives, from features `(n, f)`.
+
+    Args:
+        part: a posterior; or a `quantizers.VectorQuantizer`, whose codes are integers.
+    """
+
+    def build(self, input_shape):
+        if not self.part.built:
+            self.part.build(input_shape)
+        self.built = True
+
+    def call(self, features):
+        found = self.part(features)
+        return self.part.distribution(*found).center if isinstance(found, tuple) else found
+
+    def compute_output_shape(self, input_shape):
+        if hasattr(self.part, "num_codes"):
+            return input_shape[:-1]
+        return (input_shape[0], self.part.latent_dim)
+
+    def compute_output_spec(self, features):
+        dtype = "int32" if hasattr(self.part, "num_codes") else "float32"
+        return keras.KerasTensor(self.compute_output_shape(features.shape), dtype)
+
+
+@register
+class CodeVectors(_Wrapped):
+    """The vectors of integer codes `(n, h, w)`.
+
+    Args:
+        part: a `quantizers.VectorQuantizer`.
+    """
+
+    def call(self, codes):
+        return self.part.lookup(ops.cast(codes, "int32"))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.part.latent_dim)
+
+    def compute_output_spec(self, codes):
+        return keras.KerasTensor(self.compute_output_shape(codes.shape), "float32")
+
+
+@register
+class DataMean(_Wrapped):
+    """Means of p(x|z) in data space, from a decoder's outputs.
+
+    Args:
+        part: a likelihood.
+    """
+
+    def call(self, outputs):
+        return self.part.mean(outputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@register
+class ConditionVectors(_Wrapped):
+    """Vectors `(n, c)` of conditions, as encoder and decoder see them.
+
+    Args:
+        part: one of `conditions`.
+    """
+
+    def call(self, y):
+        return self.part.encode(y)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.part.dim)
+
+    def compute_output_spec(self, y):
+        return keras.KerasTensor(self.compute_output_shape(y.shape), "float32")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_vae import _checks, initializers
@@ -18,6 +19,8 @@ from keras_vae.layers import Conv2DTranspose, DepthToSpace, FeatureModulation, S
 
 NETWORKS = ("dense", "conv", "residual")
 STAGES = ("blocks", "compact", "strided")
+# Data is so everywhere here, whatever `keras.config.image_data_format()` says.
+LAST = {"data_format": "channels_last"}
 
 
 def build(
@@ -38,7 +41,8 @@ def build(
         latent_dim: number of latent dimensions.
         units: widths from the data inwards: of dense layers, or channels of
             the stages that halve the resolution. Default: (512, 256) for
-            "dense", (32, 64) else.
+            "dense", (32, 64) else,
+            and as many times 64 more as leave 16 x 16 of pictures above 64 x 64.
         condition_dim: length of the condition vector that both networks see,
             or None.
         seed: int for the initial weights, the same on every backend; or None.
@@ -64,7 +68,7 @@ def build(
     """
     if network not in NETWORKS:
         raise ValueError(f"`network` must be one of {NETWORKS}. Received: network={network!r}")
-    input_shape = tuple(input_shape)
+    input_shape = shape_of(input_shape)
     if not input_shape or not all(map(_checks.is_integer, input_shape)):
         raise ValueError(
             "`input_shape` must be positive integers without the batch axis, such as "
@@ -73,10 +77,13 @@ def build(
     if not _checks.is_integer(latent_dim):
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
     if units is None:
-        units = (512, 256) if network == "dense" else (32, 64)
-    units = tuple(units)
+        units = (512, 256) if network == "dense" else (32, *[64] * (_stages(input_shape) - 1))
+        units = units[:2] if spatial else units
+    units = shape_of(units)
     if not all(map(_checks.is_integer, units)):
         raise ValueError(f"`units` must be positive integers. Received: units={units}")
+    input_shape, units = tuple(map(int, input_shape)), tuple(map(int, units))
+    latent_dim = int(latent_dim)
     if network == "dense":
         pair: Any = (dense_encoder, dense_decoder)
     else:
@@ -108,6 +115,17 @@ def build(
     return encoder, decoder
 
 
+def shape_of(sizes):
+    """Sizes as a tuple; one number is a shape of one axis."""
+    return (sizes,) if isinstance(sizes, (int, np.integer)) else tuple(sizes)
+
+
+def _stages(input_shape):
+    """Stages of a default network: two up to 64 x 64, then as many as leave 16 x 16."""
+    largest = max(input_shape[:2])
+    return max(2, math.ceil(math.log2(largest / 16)))
+
+
 def dense_encoder(
     input_shape: Sequence[int],
     units: Sequence[int],
@@ -118,7 +136,7 @@ def dense_encoder(
     """Flatten, then a stack of dense layers. See `build`."""
     make = _Layers(seed)
     inputs, condition = _inputs(input_shape, condition_dim, "data")
-    x = _join(layers.Flatten()(inputs[0]), condition)
+    x = _join(layers.Flatten(**LAST)(inputs[0]), condition)
     for width in units:
         x = make.dense(width, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
@@ -169,7 +187,7 @@ def conv_encoder(
         drawn = make.dense(height * width)(condition)
         x = _join(x, layers.Reshape((height, width, 1))(drawn))
     x = make.stages_in(x, units, activation, blocks, condition)
-    x = _join(layers.Flatten()(x), condition)
+    x = _join(layers.Flatten(**LAST)(x), condition)
     if hidden:
         x = make.dense(hidden, activation=activation)(x)
     return keras.Model(_only(inputs), x, name="encoder")
@@ -272,6 +290,7 @@ class _Layers:
         return layers.Conv2D(
             channels,
             3,
+            **LAST,
             padding="same",
             activation=activation,
             kernel_initializer=self.initializer(),
@@ -279,7 +298,7 @@ class _Layers:
 
     def small_convolution(self, channels, activation):
         return layers.Conv2D(
-            channels, 2, activation=activation, kernel_initializer=self.initializer()
+            channels, 2, activation=activation, kernel_initializer=self.initializer(), **LAST
         )
 
     def halved(self, x, channels, activation):
@@ -288,7 +307,7 @@ class _Layers:
             return self.convolution(channels, activation)(SpaceToDepth()(x))
         if self.stages == "compact":
             return self.small_convolution(channels, activation)(
-                layers.ZeroPadding2D(((0, 1), (0, 1)))(SpaceToDepth()(x))
+                layers.ZeroPadding2D(((0, 1), (0, 1)), **LAST)(SpaceToDepth()(x))
             )
         return layers.Conv2D(channels, **self.strided(activation, self.initializer()))(x)
 
@@ -298,7 +317,7 @@ class _Layers:
             return DepthToSpace()(self.convolution(4 * channels, activation)(x))
         if self.stages == "compact":
             # The padding is opposite to that of `halved`: together they see both sides.
-            x = layers.ZeroPadding2D(((1, 0), (1, 0)))(x)
+            x = layers.ZeroPadding2D(((1, 0), (1, 0)), **LAST)(x)
             return DepthToSpace()(self.small_convolution(4 * channels, activation)(x))
         initializer = initializers.HeUniform(next(self.seeds), upsampling=2)
         return Conv2DTranspose(channels, **self.strided(activation, initializer))(x)
@@ -308,6 +327,7 @@ class _Layers:
             "kernel_size": 4,
             "strides": 2,
             "padding": "same",
+            **LAST,
             "activation": activation,
             "kernel_initializer": initializer,
         }
@@ -329,7 +349,7 @@ class _Layers:
         """Stages that halve the resolution."""
         padding = _padding(x.shape[1:], len(units))
         if any(sum(pads) for pads in padding):
-            x = layers.ZeroPadding2D(padding)(x)
+            x = layers.ZeroPadding2D(padding, **LAST)(x)
         for channels, count in zip(units, _each_stage(blocks, units), strict=True):
             x = self.halved(x, channels, activation)
             x = self.residual(x, channels, activation, count)
@@ -349,7 +369,7 @@ class _Layers:
             x = self.doubled(x, channels, output_activation if last else activation)
         padding = _padding(input_shape, len(units))
         if any(sum(pads) for pads in padding):
-            x = layers.Cropping2D(padding)(x)
+            x = layers.Cropping2D(padding, **LAST)(x)
         return x
 
 

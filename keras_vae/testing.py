@@ -208,7 +208,9 @@ class _Case:
         clone = type(self.model).from_config(self.model.get_config())
         if weights:
             clone.set_weights(self.model.get_weights())
-            clone.seed_generator.state.assign(self.model.seed_generator.state)
+            state = ops.convert_to_numpy(self.model.seed_generator.state)
+            # A copy: under JAX a training step deletes the arrays that it was given.
+            clone.seed_generator.state.assign(state.copy())
         return clone
 
     def one_condition(self):
@@ -358,7 +360,8 @@ def _losses(case):
 
 def _gradients(case):
     """One step of plain gradient descent moves weights by the gradient."""
-    model, x, y = case.clone(), case.x, case.y
+    # Fresh weights: the encoder of a trained model may have collapsed, and have none.
+    model, x, y = case.clone(weights=False), case.x, case.y
     model.compile(keras.optimizers.SGD(RATE))
     variables = list(model.trainable_variables)
     before = [ops.convert_to_numpy(v) for v in variables]

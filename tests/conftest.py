@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support import make_images
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # The end-to-end tests run as users run them (tools/checks/testing.py).
@@ -21,8 +23,6 @@ if keras.backend.backend() == "tensorflow" and not DEFAULTS:
     untuned, tuned = tf.data.Options(), tf.data.Dataset.__iter__
     untuned.autotune.enabled = False
     tf.data.Dataset.__iter__ = lambda data: tuned(data.with_options(untuned))
-
-SHAPE = (8, 8, 1)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -64,14 +64,28 @@ def images(rng):
     return make_images(rng, 64)
 
 
-def make_images(rng, n, shape=SHAPE):
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
-    centre = rng.uniform(1, shape[0] - 2, (n, 2, 1, 1))
-    squared = (rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2
-    blobs = np.exp(-squared / 4.0)[..., None]
-    return np.repeat(blobs, shape[2], axis=-1).astype("float32")
+@pytest.fixture
+def offline(monkeypatch):
+    """`datasets.load` from the packaged digits: splits of 800, 100, 100; and a judge of them
+    that has learnt nothing, which it returns."""
+    from keras_vae import datasets
+    from tools.demo import digits
+    from tools.judges import classifier as judges
+    from tools.judges import frechet
+    from tools.presets import evaluate
 
+    x, y = digits()
+    parts = {"train": slice(0, 800), "validation": slice(800, 900), "test": slice(900, 1000)}
 
-def array(tensor):
-    """A tensor of any backend as NumPy, float64 where it is a number."""
-    return keras.ops.convert_to_numpy(tensor).astype("float64")
+    def load(name, split="train", *, limit=None, **kwargs):
+        assert name == "mnist"
+        return datasets.Data(x[parts[split]][:limit], y[parts[split]][:limit])
+
+    monkeypatch.setattr(datasets, "load", load)
+    judge = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    judge.add(keras.layers.Dense(10, activation="softmax"))
+    for tool in (judges, evaluate, frechet):
+        monkeypatch.setattr(tool, "classifier", lambda data: (judge, 0.5))
+    return judge

@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from test_zoo import IMAGES, tiny
 
 from keras_vae import _atomic, zoo
 from keras_vae.zoo import untrusted
+from tests.support.presets import IMAGES, tiny
 
 pytestmark = pytest.mark.once
+
 
 # Without Keras, which takes seconds to import; the file imports nothing of the package.
 CHILD = """
@@ -184,3 +185,18 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
         with pytest.raises(PermissionError, match="Permission denied"):
             write()
     assert contents(path) == before and list(tmp_path.iterdir()) == [path]
+
+
+pytestmark = pytest.mark.once
+
+
+def test_writing_a_text_keeps_the_old_one_on_an_error(tmp_path, monkeypatch):
+    _atomic.write_text(tmp_path / "README.md", "old")
+    monkeypatch.setattr(_atomic.os, "replace", _fail)
+    with pytest.raises(OSError, match="full"):
+        _atomic.write_text(tmp_path / "README.md", "new")
+    assert (tmp_path / "README.md").read_text() == "old"
+
+
+def _fail(*args):
+    raise OSError("disk full")

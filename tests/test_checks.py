@@ -5,7 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bad_inputs import (
+
+from keras_vae import _checks, conditions
+from tests.support import SHAPE
+from tests.support.bad_inputs import (
     BAD_ATTRIBUTES,
     BAD_CODES,
     BAD_COUNTS,
@@ -18,9 +21,6 @@ from bad_inputs import (
     VECTORS,
     N,
 )
-from conftest import SHAPE
-
-from keras_vae import _checks, conditions
 
 pytestmark = pytest.mark.once
 

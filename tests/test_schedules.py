@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from conftest import SHAPE, array
 
 from keras_vae import models, objectives, schedules
+from tests.support import SHAPE, array
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 import keras
 import numpy as np
 import pytest
-import registry
-from conftest import SHAPE
 from keras import ops
 
 from keras_vae import models, objectives, testing
 from keras_vae.models.papers import register
 from keras_vae.models.papers.plain import vae
+from tests.support import SHAPE, registry
 
 pytestmark = pytest.mark.turns
 

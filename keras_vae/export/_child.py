@@ -5,7 +5,10 @@ arrays from the folder and writes the exported file, its outputs for the arrays,
 `answer.json`. A failure with a known cause is an answer too.
 """
 
+import functools
+import importlib
 import json
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -46,7 +49,9 @@ def main(folder):
 def _answer(folder, request):
     # After a crash the last of these lines is the phase.
     print("phase: loading the model under TensorFlow", flush=True)
-    model = zoo.load(folder / "model", compile=False)
+    # What the caller has in memory is no stranger's; of a file the caller's `load` has judged.
+    objects = _own_objects(request)
+    model = zoo.load(folder / "model", compile=False, trusted=True, custom_objects=objects)
     wanted = signatures(model, request["signatures"])
     with np.load(folder / "arrays.npz") as file:
         arrays = _by_signature(file)
@@ -68,6 +73,28 @@ def _answer(folder, request):
         results.update({f"{name}/{key}": value for key, value in outputs.items()})
     np.savez(folder / "results.npz", **results)
     return {"operators": operators, "milliseconds": milliseconds, "versions": _versions()}
+
+
+def _own_objects(request):
+    """Classes and functions of the caller's, imported as a process of `multiprocessing` does."""
+    found, main = {}, None
+    sys.path += [p for p in request["path"] if p not in sys.path]
+    for name, (module, qualified) in request["objects"].items():
+        try:
+            if module == "__main__":
+                main = main or runpy.run_path(request["main"], run_name="__mp_main__")
+                item = main[qualified.split(".")[0]]
+                names = qualified.split(".")[1:]
+            else:
+                item, names = importlib.import_module(module), qualified.split(".")
+            found[name] = functools.reduce(getattr, names, item)
+        except Exception as error:
+            raise CannotConvert(
+                "The process of the conversion cannot import a class of the model: put it into a "
+                "module that can be imported by itself. "
+                f"Received: {module}.{qualified}, {type(error).__name__}: {error}"
+            ) from error
+    return found
 
 
 def _by_signature(file):

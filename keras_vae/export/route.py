@@ -20,7 +20,7 @@ from keras_vae.export.report import ExportError, Report
 from keras_vae.export.signatures import data_name, describe
 from keras_vae.export.signatures import signatures as signatures_of
 from keras_vae.models import VAE
-from keras_vae.zoo import description
+from keras_vae.zoo import description, own
 
 QUANTIZE = (None, "float16", "dynamic", "int8")
 METADATA = "model.json"
@@ -190,18 +190,40 @@ def _some_conditions(condition, n):
 
 
 def _write_request(work, model, request, arrays, calibration):
+    if own.is_foreign(model.objective):
+        # Nothing of a file depends on it.
+        model = model._with(objective=None)
+    request = {**request, **_own_objects(model)}
     try:
-        zoo.save(model, work / "model")
+        zoo.save(model, work / "model", trusted=True)
     except ValueError as error:
         raise ExportError(
-            "The conversion runs in a process of its own, which knows the layers of Keras and of "
-            "keras_vae only: build the networks from those, and the likelihood and posterior too. "
+            "The conversion runs in a process of its own, to which the model goes as a file. "
             f"{error}"
         ) from error
     (work / "request.json").write_text(json.dumps(request), encoding="utf-8")
     for name, values in (("arrays", arrays), ("calibration", calibration)):
         flat = {f"{s}/{key}": v for s, inputs in values.items() for key, v in inputs.items()}
         np.savez(work / f"{name}.npz", **flat)
+
+
+def _own_objects(model):
+    """Where the process of the conversion finds the caller's own classes and functions."""
+    objects = own.objects(model)
+    main = getattr(sys.modules["__main__"], "__file__", None)
+    for name, item in objects.items():
+        lost = item.__module__ == "__main__" and not main
+        if lost or "<locals>" in item.__qualname__:
+            raise ExportError(
+                "The conversion runs in a process of its own, which must be able to import the "
+                "model's classes: define them at the top of a module, not in a function or a "
+                f"notebook. Received: {name} of {item.__module__}.{item.__qualname__}"
+            )
+    return {
+        "objects": {n: [o.__module__, o.__qualname__] for n, o in objects.items()},
+        "main": os.path.abspath(main) if main else None,
+        "path": [p for p in sys.path if p],
+    }
 
 
 def _convert(work, verbose=False):

@@ -24,6 +24,8 @@ class Likelihood(keras.layers.Layer):
             to what each counts in what is fitted to the batch, `(k, n)`; None where all are
             alike.
         missing: whether data may have missing values, marked NaN.
+        takes_logits: whether outputs are logits, so that a decoder must end without a
+            sigmoid or any other activation with bounds.
     """
 
     data_range: tuple[float, ...] | None = None
@@ -31,6 +33,7 @@ class Likelihood(keras.layers.Layer):
     depends_on_batch = False
     takes_weights = False
     missing = False
+    takes_logits = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
@@ -79,6 +82,24 @@ class Likelihood(keras.layers.Layer):
     def mean(self, outputs):
         """E[x|z], in data space, the shape of `outputs`."""
         raise NotImplementedError
+
+    def sample(self, mean, rng):
+        """Draws x from p(x|z) with NumPy's generator: the same on every backend.
+
+        Args:
+            mean: E[x|z] as `mean` gives it, a NumPy array `(n, ...)`.
+            rng: a `numpy.random.Generator`.
+
+        Returns:
+            NumPy array of the same shape, float32.
+
+        Raises:
+            ValueError: there is no density to draw from.
+        """
+        raise ValueError(
+            "This likelihood has no draws: take its means, `sample(n)` without `noise`; a class "
+            f"of one's own needs `sample(mean, rng)`. Received: {type(self).__name__}"
+        )
 
     def observe(self, x, seed):
         """The data of one training step; x by default."""

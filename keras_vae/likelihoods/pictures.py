@@ -22,6 +22,7 @@ class PictureLoss(Likelihood):
 
     data_range = (0.0, 1.0)
     is_density = False
+    takes_logits = True
 
     def best_log_prob(self, x):
         return np.zeros(len(x))

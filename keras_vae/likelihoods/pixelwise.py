@@ -22,6 +22,8 @@ _FITTING_STEPS = 10
 class Bernoulli(Likelihood):
     """Independent binary pixels; the decoder's outputs are logits.
 
+    So the decoder ends without an activation: a sigmoid would be the second.
+
     Args:
         dynamic: treat grey values as probabilities and draw binary pixels from them in
             each training and evaluation step ("dynamic binarisation", Burda et al. 2016).
@@ -30,6 +32,7 @@ class Bernoulli(Likelihood):
     """
 
     data_range = (0.0, 1.0)
+    takes_logits = True
 
     def __init__(self, dynamic: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -47,6 +50,9 @@ class Bernoulli(Likelihood):
 
     def mean(self, outputs):
         return ops.sigmoid(ops.cast(outputs, "float32"))
+
+    def sample(self, mean, rng):
+        return (rng.random(mean.shape, dtype="float32") < mean).astype("float32")
 
     def observe(self, x, seed):
         if not self.dynamic:
@@ -91,14 +97,12 @@ class Normal(Likelihood):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        number = isinstance(variance, (int, float)) and not isinstance(variance, bool)
-        fixed = number and 0.0 < float(variance) < math.inf
-        if variance not in ("learned", "optimal") and not fixed:
+        if variance not in ("learned", "optimal") and not _is_variance(variance):
             raise ValueError(
                 "`variance` must be a positive number, 'learned' or 'optimal'. "
                 f"Received: variance={variance!r}"
             )
-        self.variance = variance
+        self._fixed = variance
         self.depends_on_batch = self.takes_weights = variance == "optimal"
         self.data_range = None if data_range is None else tuple(data_range)
         if variance == "learned":
@@ -110,6 +114,23 @@ class Normal(Likelihood):
             self.updates = self.add_weight(
                 shape=(), initializer="zeros", trainable=False, name="updates"
             )
+
+    @property
+    def variance(self):
+        """A number, "learned" or "optimal"; a number can be set to another one."""
+        return self._fixed
+
+    @variance.setter
+    def variance(self, variance):
+        if variance == self._fixed:
+            return
+        if not (_is_variance(variance) and _is_variance(self._fixed)):
+            raise ValueError(
+                "A fixed variance can be set to another positive number; for any other change "
+                "set the part: model.likelihood = likelihoods.Normal(...). "
+                f"Received: variance={variance!r} in place of {self._fixed!r}"
+            )
+        self._fixed = variance
 
     def log_var(self):
         """Current log σ² outside training, a float32 scalar."""
@@ -166,12 +187,22 @@ class Normal(Likelihood):
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
 
+    def sample(self, mean, rng):
+        scale = np.exp(0.5 * float(ops.convert_to_numpy(self.log_var())))
+        noise = rng.standard_normal(mean.shape, dtype="float32")
+        return (mean + np.float32(scale) * noise).astype("float32")
+
     def get_config(self):
         return {
             **super().get_config(),
             "variance": self.variance,
             "data_range": self.data_range,
         }
+
+
+def _is_variance(value):
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    return number and not isinstance(value, bool) and 0.0 < float(value) < math.inf
 
 
 @register
@@ -198,20 +229,30 @@ class LogCosh(Likelihood):
             raise ValueError(f"`a` must be a positive number. Received: a={a!r}")
         self.a = a
         self.data_range = None if data_range is None else tuple(data_range)
-        half = 1 / (2 * a)
-        self._log_z = math.lgamma(half) - math.lgamma(half + 0.5) - math.log(a)
-        self._log_z += 0.5 * math.log(math.pi)
+
+    def _log_z(self):
+        half = 1 / (2 * self.a)
+        log_z = math.lgamma(half) - math.lgamma(half + 0.5) - math.log(self.a)
+        return log_z + 0.5 * math.log(math.pi)
 
     def log_prob_each(self, x, outputs, training=False):
         t = ops.abs(x - ops.cast(outputs, "float32"))
         rest = (kernels.softplus(-2.0 * self.a * t) - math.log(2.0)) / self.a
-        return -(t + rest) - self._log_z
+        return -(t + rest) - self._log_z()
 
     def best_log_prob(self, x):
-        return _summed(np.full(np.shape(x), -self._log_z))
+        return _summed(np.full(np.shape(x), -self._log_z()))
 
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
+
+    def sample(self, mean, rng):
+        # The density of t is that of v = sigmoid(2at) ~ Beta(1/2a, 1/2a). The logarithms of
+        # the two gamma variables: they themselves would underflow.
+        shape = 1 / (2 * self.a)
+        gamma = rng.standard_gamma(shape + 1.0, (2, *mean.shape))
+        logs = np.log(gamma) + np.log1p(-rng.random((2, *mean.shape))) / shape
+        return (mean + (logs[0] - logs[1]) / (2 * self.a)).astype("float32")
 
     def get_config(self):
         return {**super().get_config(), "a": self.a, "data_range": self.data_range}
@@ -246,6 +287,10 @@ class Observed(Likelihood):
     def data_range(self):
         return self.inner.data_range
 
+    @property
+    def takes_logits(self):
+        return self.inner.takes_logits
+
     def log_prob_each(self, x, outputs, training=False):
         known = ops.logical_not(ops.isnan(x))
         # The NaN are replaced before the computation: else the gradient would be NaN too.
@@ -261,6 +306,9 @@ class Observed(Likelihood):
 
     def mean(self, outputs):
         return self.inner.mean(outputs)
+
+    def sample(self, mean, rng):
+        return self.inner.sample(mean, rng)
 
     def observe(self, x, seed):
         return ops.where(ops.isnan(x), x, self.inner.observe(x, seed))

@@ -73,7 +73,7 @@ class AuxiliaryVAE(VAE):
         self.auxiliary_decoder = auxiliary_decoder
         self.auxiliary_prior = auxiliary_prior
         self.classifier = classifier
-        auxiliary_parts_fit(self)
+        self._check_parts()
         for layer, network in (
             (auxiliary_posterior, auxiliary_encoder),
             (auxiliary_prior, auxiliary_decoder),
@@ -81,8 +81,19 @@ class AuxiliaryVAE(VAE):
             if not layer.built:
                 layer.build(network.output_shape)
 
+    _plain_codes = False
+
+    def _networks(self, encoder, decoder, posterior, prior, condition):
+        # What they take besides is checked when all parts are there.
+        return encoder, decoder
+
+    def _replaceable(self):
+        return {*super()._replaceable(), *OTHERS}
+
     def _check_parts(self):
-        """Done when all parts are there."""
+        # First called before all parts are there.
+        if hasattr(self, "classifier"):
+            auxiliary_parts_fit(self)
 
     @property
     def auxiliary_dim(self):
@@ -163,16 +174,16 @@ class AuxiliaryVAE(VAE):
             )
         return condition
 
-    def sample(self, n, condition=None, seed=None, batch_size=256):
+    def sample(self, n, condition=None, seed=None, batch_size=256, noise=False):
         """New data, as `VAE.sample`; a label that is not given is drawn like the code."""
-        n = _checks.count(n)
+        n, seed = _checks.count(n), _checks.seed(seed)
         if self.condition is not None:
             condition = _checks.condition(self, condition, n)
             # A stream of its own, or labels would go with codes.
             rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
             drawn = rng.integers(0, self.condition.dim, n, "int32")
             condition = np.where(condition < 0, drawn, condition)
-        return super().sample(n, condition, seed, batch_size)
+        return super().sample(n, condition, seed, batch_size, noise)
 
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|a,x,y) at the mean of a, tensors in and out."""

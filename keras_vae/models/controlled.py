@@ -21,6 +21,7 @@ from keras import ops
 
 from keras_vae import layers, objectives
 from keras_vae.models.vae import PARTS, VAE, accumulation
+from keras_vae.networks import LAST
 
 TERMS = (
     "control_loss",
@@ -348,10 +349,11 @@ def _critic(shape, attributes):
     inputs = keras.Input(shape)
     x = inputs - 0.5
     for width in (24, 48, 96):
-        x = keras.layers.Conv2D(width, 4, 2, padding="same")(x)
+        x = keras.layers.Conv2D(width, 4, 2, padding="same", **LAST)(x)
         x = keras.layers.LeakyReLU(0.2)(x)
     # Judged patch by patch: a smear is small, and a mean over the picture hides it.
-    real = keras.layers.Flatten()(keras.layers.Conv2D(1, 1)(x))
-    x = keras.layers.Conv2D(128, 4, 2, padding="same")(x)
-    read = keras.layers.Dense(attributes)(keras.layers.Flatten()(keras.layers.LeakyReLU(0.2)(x)))
+    real = keras.layers.Flatten(**LAST)(keras.layers.Conv2D(1, 1, **LAST)(x))
+    x = keras.layers.Conv2D(128, 4, 2, padding="same", **LAST)(x)
+    x = keras.layers.Flatten(**LAST)(keras.layers.LeakyReLU(0.2)(x))
+    read = keras.layers.Dense(attributes)(x)
     return keras.Model(inputs, keras.layers.Concatenate()([real, read]), name="critic")

@@ -166,8 +166,13 @@ class Chunk:
         # XLA's gradients of convolutions are slow on a CPU, and slower in a loop.
         loop = chunks.on_accelerator() or not _convolves(model)
         self.model, self.run, self.logs = model, chunks.compile_chunk(model, loop), {}
+        self.version = model.python_state
 
     def __call__(self, *arguments):
+        if self.version != self.model.python_state:
+            self.model._trains_what_it_was_compiled_for()
+            self.model.make_train_function(force=True)
+            return self.model.train_function(*arguments)
         # JAX passes its state too, the others only the source of batches.
         *state, source = arguments
         # On PyTorch the source is a list of the batches of one execution, here one.
@@ -176,6 +181,8 @@ class Chunk:
         resident = self.model._resident
         whole = len(rows) // resident.batch_size
         self.logs, *state = self.run(resident, rows, whole, *state)
+        # A part that counts its calls changes itself, each time.
+        self.model.accept_python_state()
         last = {name: values[-1] for name, values in self.logs.items()}
         return (last, *state) if state else last
 

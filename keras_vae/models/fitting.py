@@ -12,6 +12,8 @@ import numpy as np
 from keras_vae import _checks
 from keras_vae.callbacks import nan, resume
 from keras_vae.models import fast as fast_path
+from keras_vae.models import saving
+from keras_vae.models.changes import PythonState
 from keras_vae.models.run import Run, is_array
 from keras_vae.training import keras_private, weights_kept
 
@@ -85,6 +87,7 @@ class Fitting:
             sample_weight=sample_weight,
             **kwargs,
         )
+        saving.check_callbacks(run.callbacks)
         # Chosen first, as it may refuse, and on the arrays: `Resume` makes batches of them.
         fast = fast_path.chosen(run, fast)
         resume.begin(run)
@@ -130,15 +133,45 @@ class Fitting:
         with weights_kept(self):
             return keras.Model.predict(self, x, *args, **kwargs)
 
+    @property
+    def python_state(self):
+        """Version of what compiled functions have as constants; see `models.changes`."""
+        if "_python_state" not in self.__dict__:
+            # An attribute that Keras does not look into, and track.
+            self.__dict__["_python_state"] = PythonState(self)
+        return self.__dict__["_python_state"].current()
+
+    def accept_python_state(self):
+        """Has `python_state` stay what it is, though a function may have changed the model."""
+        self.__dict__["_python_state"].accept()
+
     def make_train_function(self, force=False):
         """Keras' own function of a batch, or of a chunk where the data is on the device."""
         # The function of the last `fit` may be of the other kind.
         chunked = self._resident is not None
-        force = force or isinstance(self.train_function, fast_path.Chunk) != chunked
-        if not chunked:
-            return keras.Model.make_train_function(self, force)
-        if force or self.train_function is None:
-            self.train_function = fast_path.Chunk(self)
+        function = self.train_function
+        force = force or isinstance(function, fast_path.Chunk) != chunked
+        if force or function is None or function.version != self.python_state:
+            if chunked:
+                self.train_function = fast_path.Chunk(self)
+            else:
+                keras.Model.make_train_function(self, force=True)
+                self.train_function = _Batch(self, self.train_function)
+
+    def make_test_function(self, force=False):
+        """Keras' own, made again where the model has changed since."""
+        self._made_again("test", keras.Model.make_test_function, force)
+
+    def make_predict_function(self, force=False):
+        """Keras' own, made again where the model has changed since."""
+        self._made_again("predict", keras.Model.make_predict_function, force)
+        return self.predict_function
+
+    def _made_again(self, name, make, force):
+        versions = self.__dict__.setdefault("_versions_of_functions", {})
+        version = self.python_state
+        make(self, force or versions.get(name) != version)
+        versions[name] = version
 
     def _compile_by_default(self):
         if not self.compiled:
@@ -154,11 +187,15 @@ class Fitting:
                 f"Received: loss={loss!r}"
             )
         keras_private.drop_compiled_loss(self)
+        self._trains_what_it_was_compiled_for()
+
+    def _trains_what_it_was_compiled_for(self):
         known = {id(v) for v in keras_private.optimized_variables(self.optimizer)}
         if self.optimizer.built and known != {id(v) for v in self.trainable_variables}:
             raise ValueError(
                 "The trainable variables have changed since the optimizer was built: call "
-                "`model.compile(...)` again after freezing or unfreezing a part. "
+                "`model.compile(...)` again after freezing, unfreezing or replacing a part, and "
+                "do so between two calls of `fit`. "
                 f"Received: {len(self.trainable_variables)} trainable variables, "
                 f"an optimizer of {len(known)}"
             )
@@ -248,6 +285,23 @@ class Fitting:
         if isinstance(source, itertools.chain):
             return (batch for batch in source)
         return source
+
+
+class _Batch:
+    """Keras' `train_function`, made again where a callback has changed the model."""
+
+    def __init__(self, model, function):
+        self.model, self.function, self.version = model, function, model.python_state
+
+    def __call__(self, *arguments):
+        if self.version != self.model.python_state:
+            self.model._trains_what_it_was_compiled_for()
+            self.model.make_train_function(force=True)
+            return self.model.train_function(*arguments)
+        results = self.function(*arguments)
+        # A part that counts its calls changes itself, each time.
+        self.model.accept_python_state()
+        return results
 
 
 def check_batch_size(batch_size):

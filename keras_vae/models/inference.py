@@ -83,24 +83,37 @@ class Inference:
         return self._batched("rebuild", batch_size, x, condition)
 
     def sample(
-        self, n: int, condition: Condition = None, seed: int | None = None, batch_size: int = 256
+        self,
+        n: int,
+        condition: Condition = None,
+        seed: int | None = None,
+        batch_size: int = 256,
+        noise: bool = False,
     ) -> Array:
         """New data: codes from the prior, decoded to means.
 
         Args:
             n: number of examples.
             condition: labels or attributes, one for all or one for each.
-            seed: int; the same samples on every backend for the same weights.
+            seed: int; the same samples on every backend for the same weights. Without one,
+                samples follow `keras.utils.set_random_seed`.
             batch_size: rows per compiled call.
+            noise: False for means of p(x|z), which look better as pictures; True for
+                draws from p(x|z), which have the spread of data.
 
         Returns:
             `(n, ...)` float32.
+
+        Raises:
+            ValueError: a wrong condition, or `noise` with a likelihood that has no draws.
         """
         n = _checks.count(n)
         condition = _checks.condition(self, condition, n)
         encoded = None if condition is None else self.condition.encode(condition)
-        z = self.prior.sample(n, np.random.default_rng(seed), encoded)
-        return self.decode(z, condition, batch_size)
+        rng = np.random.default_rng(_checks.seed(seed))
+        z = self.prior.sample(n, rng, encoded)
+        x = self.decode(z, condition, batch_size)
+        return self.likelihood.sample(x, rng) if noise else x
 
     def interpolate(
         self,
@@ -304,12 +317,15 @@ class Inference:
         return decoded.reshape(n, steps, *self.data_shape)
 
     def _function(self, name):
-        """One compiled function a model, kept; never part of what is saved."""
-        functions = self.__dict__.setdefault("_compiled_functions", {})
-        if name not in functions:
+        """One compiled function per model, kept until it changes; never part of what is saved."""
+        version = self.python_state
+        functions = self.__dict__.get("_compiled_functions")
+        if functions is None or functions[0] != version:
+            functions = self.__dict__["_compiled_functions"] = version, {}
+        if name not in functions[1]:
             function = functools.partial(self._tensor_function(name), self)
-            functions[name] = self.compile_function(function)
-        return functions[name]
+            functions[1][name] = self.compile_function(function)
+        return functions[1][name]
 
     def _tensor_function(self, name):
         return _FUNCTIONS[name]
@@ -330,7 +346,9 @@ class Inference:
         parts = [_pad(part, size) for part in parts if part is not None]
         if noise is not None:
             parts.insert(0, noise)
-        return self._function(name)(*parts)
+        results = self._function(name)(*parts)
+        self.accept_python_state()
+        return results
 
     def _padded(self, name, size, parts):
         results = self._begun(name, size, parts)

@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_vae import _checks, priors
 from keras_vae._types import Array, Condition
-from keras_vae.training import keras_private
 
 KINDS = ("gmm", "normal")
 
@@ -61,11 +60,7 @@ class Sampling:
             prior = self._fitted_mixture(x, y, components, seed, batch_size)
         else:
             prior = self._fitted_normal(x, y, batch_size)
-        keras_private.replace_layer(self, self.prior, prior)
         self.prior = prior
-        # The compiled functions contain the old prior.
-        self.__dict__.pop("_compiled_functions", None)
-        self.train_function = self.test_function = self.predict_function = None
         return self
 
     def _fitted_normal(self, x, y, batch_size):

@@ -13,12 +13,22 @@ class Saving:
     """`save` and `save_weights` of `VAE`, in front of Keras' own."""
 
     def save(self, filepath, overwrite=True, **kwargs):
-        """Keras' `save`; a file that was there is kept until the new one is whole."""
+        """Keras' `save`; a file that was there is kept until the new one is whole.
+
+        Raises:
+            ValueError: another ending than ".keras": an HDF5 file of a whole model would
+                not load.
+        """
+        check_ending(filepath)
         with _new_file(filepath, overwrite) as new:
             super().save(new, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
         """Keras' `save_weights`; a file that was there is kept until the new one is whole."""
+        if not str(filepath).endswith((".weights.h5", ".weights.json")):
+            raise ValueError(
+                f"The name of a file of weights must end in `.weights.h5`. Received: {filepath}"
+            )
         with _new_file(filepath, overwrite) as new:
             _atomic.reserve(new.parent, self._bytes())
             super().save_weights(new, **kwargs)
@@ -57,6 +67,24 @@ class Saving:
                 optimizer.update(module="keras.optimizers", registered_name=None)
             optimizer = optimizer.get("config", {}).get("inner_optimizer")
         return config
+
+
+def check_ending(filepath):
+    """Raises a ValueError where `save` would write a file that does not load."""
+    if not str(filepath).endswith(".keras"):
+        raise ValueError(
+            "A model is saved as a file that ends in `.keras`, which `keras.models.load_model` "
+            "and `keras_vae.zoo.load` take back; its weights alone by "
+            "`save_weights('name.weights.h5')`. "
+            f"Received: {filepath}"
+        )
+
+
+def check_callbacks(callbacks):
+    """The same for the files of callbacks, before training has taken an epoch."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.ModelCheckpoint) and not callback.save_weights_only:
+            check_ending(callback.filepath)
 
 
 def _new_file(filepath, overwrite):

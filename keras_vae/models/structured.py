@@ -59,6 +59,8 @@ class StructuredVAE(VAE):
         )
         self.iterations = iterations
 
+    _plain_codes = False
+
     def infer(self, x, condition=None, training=False):
         """Mean and log-variance of q(z|x), tensors in and out."""
         potential = self.posterior_layer.distribution(*super().infer(x, condition, training))

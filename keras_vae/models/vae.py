@@ -5,10 +5,11 @@ import functools
 import keras
 from keras import ops
 
-from keras_vae import _checks, likelihoods, objectives, priors
+from keras_vae import _checks, objectives, priors
 from keras_vae._registry import register
 from keras_vae.directions import Directions
-from keras_vae.models import probes
+from keras_vae.models import parts, probes
+from keras_vae.models.as_keras import AsKeras
 from keras_vae.models.checks import parts_fit
 from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
@@ -28,9 +29,12 @@ PARTS = (
     "directions",
 )
 
+_UNSET = object()
+_ATTRIBUTES = frozenset({*PARTS, "posterior_layer"} - {"posterior"})
+
 
 @register
-class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
+class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model):
     """A variational autoencoder, composed of parts.
 
         encoder -> posterior -> latent sample -> decoder -> likelihood
@@ -77,21 +81,26 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        condition = parts.checked("condition", condition)
+        posterior = parts.posterior(posterior, decoder, seed)
+        prior = parts.checked("prior", prior) or priors.StandardNormal(posterior.latent_dim)
+        encoder, decoder = self._networks(encoder, decoder, posterior, prior, condition)
         self.encoder = encoder
         self.decoder = decoder
         # `posterior(x)` is the method that users call; this is the part.
         self.posterior_layer = posterior
-        self.prior = prior or priors.StandardNormal(posterior.latent_dim)
-        self.likelihood = likelihoods.get(likelihood)
-        self.objective = objective or objectives.ELBO()
+        self.prior = prior
+        self.likelihood = parts.likelihood(likelihood)
+        self.objective = parts.checked("objective", objective) or objectives.ELBO()
         self.condition = condition
         self.directions = directions
         self.seed = seed
         self._check_parts()
+        parts.check_outputs(self.decoder, self.likelihood)
         self.prior.attach(self)
         # A loaded part is built already.
         if not posterior.built:
-            posterior.build(encoder.output_shape)
+            posterior.build(self.encoder.output_shape)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.step = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
@@ -100,10 +109,78 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         self.built = True
 
     # What `probes.watched` keeps of a pass through the encoder, while it does.
-    _seen = None
+    _hidden_values = None
 
     def _check_parts(self):
         parts_fit(self)
+
+    def _networks(self, encoder, decoder, posterior, prior, condition):
+        """Encoder and decoder as functional models, whatever kind of model users give."""
+        dim = None if condition is None else condition.dim
+        decoder = parts.decoder(decoder, (posterior.latent_dim,), dim)
+        return parts.encoder(encoder, decoder.output_shape[1:], dim), decoder
+
+    def __setattr__(self, name, value):
+        # Before there is `trackers`, the constructor is at work; a subclass sets its own later.
+        if (
+            "trackers" in self.__dict__
+            and name in self._replaceable()
+            and getattr(self, name, _UNSET) is not _UNSET
+        ):
+            self._replace(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _replaceable(self):
+        """Attributes that hold a part, which another may take the place of."""
+        return _ATTRIBUTES
+
+    def _replace(self, name, new):
+        """Sets another part, if it fits the others; else nothing has changed."""
+        old = getattr(self, name)
+        if new is old:
+            return
+        own = {n: self._part(n) for n in ("encoder", "decoder", "posterior", "prior", "condition")}
+        if name in ("encoder", "decoder"):
+            new = self._networks(**{**own, name: new})[name == "decoder"]
+        elif name == "posterior_layer":
+            new = parts.posterior(new, self.decoder, self.seed)
+        elif name == "prior":
+            new = parts.checked(name, new) or priors.StandardNormal(self.latent_dim)
+        elif name == "likelihood":
+            new = parts.likelihood(new)
+        elif name == "objective":
+            new = parts.checked(name, new) or objectives.ELBO()
+        elif name == "condition":
+            new = parts.checked(name, new)
+        self._put(name, old, new)
+        try:
+            self._check_parts()
+            parts.check_outputs(self.decoder, self.likelihood)
+            if not self.posterior_layer.built:
+                self.posterior_layer.build(self.encoder.output_shape)
+            elif name in ("encoder", "posterior_layer"):
+                parts.features_fit(self)
+        except Exception:
+            self._put(name, new, old)
+            raise
+        self.__dict__.pop("_symbolic_graph", None)
+        # A prior may hold on to encoder and posterior.
+        self.prior.attach(self)
+        if name == "objective":
+            self._track(old.terms, new.terms)
+
+    def _put(self, name, old, new):
+        if isinstance(old, keras.layers.Layer):
+            # By itself Keras would track both.
+            keras_private.forget(self, [old])
+        super().__setattr__(name, new)
+
+    def _track(self, old, new):
+        """Has the model log the terms of another objective, and its own as before."""
+        trackers = list(self.trackers)
+        keras_private.forget(self, trackers)
+        self.trackers = [keras.metrics.Mean(name=t) for t in new] + trackers[len(old) :]
 
     @property
     def latent_dim(self):
@@ -169,10 +246,10 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
         return self.posterior_layer(self._features(self._with_condition(x, condition), training))
 
     def _features(self, inputs, training):
-        if self._seen is None:
+        if self._hidden_values is None:
             return self.encoder(inputs, training=training)
         features, values = probes.features_and_hidden(self, inputs, training)
-        self._seen.append(values)
+        self._hidden_values.append(values)
         return features
 
     def generate(self, z, condition=None, training=False):
@@ -376,8 +453,8 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
 
     def _with(self, **changed):
         """A model of the same kind and parts but those that are given."""
-        parts = {name: self._part(name) for name in PARTS}
-        arguments = {**parts, **self._own_arguments(), **changed}
+        own = {name: self._part(name) for name in PARTS}
+        arguments = {**own, **self._own_arguments(), **changed}
         return type(self)(**arguments, seed=self.seed, name=self.name)
 
     def _own_arguments(self):
@@ -398,13 +475,13 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        parts = {name: self._part(name) for name in PARTS}
+        own = {name: self._part(name) for name in PARTS}
         return {
             **super().get_config(),
             # Parts that came later are left out where there are none.
             **{
                 name: serialize(part)
-                for name, part in parts.items()
+                for name, part in own.items()
                 if part is not None or name != "directions"
             },
             "seed": self.seed,
@@ -417,8 +494,8 @@ class VAE(Inference, Fitting, Sampling, Saving, TrainStep, keras.Model):
     def from_config(cls, config):
         deserialize = keras.saving.deserialize_keras_object
         config = dict(config)
-        parts = {n: deserialize(config.pop(n)) for n in PARTS if n in config}
-        return cls(**parts, **config)
+        own = {n: deserialize(config.pop(n)) for n in PARTS if n in config}
+        return cls(**own, **config)
 
 
 def accumulation(optimizer):

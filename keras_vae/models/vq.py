@@ -6,6 +6,7 @@ from keras import ops
 from keras_vae import _checks, objectives, quantizers
 from keras_vae._registry import register
 from keras_vae.models import fitting
+from keras_vae.models import parts as parts_of_users
 from keras_vae.models.checks import quantized_parts_fit
 from keras_vae.models.vae import VAE, _mean, _one_each, _weights_of, accumulation
 from keras_vae.models.vq_inference import CodeInference
@@ -55,6 +56,12 @@ class VQVAE(CodeInference, VAE):
     ):
         objective = objective or objectives.Quantized()
         super().__init__(encoder, decoder, posterior, prior, likelihood, objective, **parts)
+
+    def _networks(self, encoder, decoder, posterior, prior, condition):
+        # The prior alone sees a condition, and codes are maps.
+        decoder = parts_of_users.decoder(decoder, (*prior.map_shape, posterior.latent_dim))
+        shape = decoder.output_shape[1:]
+        return parts_of_users.encoder(encoder, shape, flat=False), decoder
 
     # Sums over the batches of one optimizer step, where gradients are accumulated.
     _pending = None

@@ -86,7 +86,7 @@ class CodeInference:
                 f"Received: temperature={temperature!r}"
             )
         condition = _checks.condition(self, condition, n)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(_checks.seed(seed))
         parts = []
         for start in range(0, n, rows):
             number = min(rows, n - start)
@@ -96,13 +96,17 @@ class CodeInference:
             parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior))
         return np.concatenate(parts)
 
-    def sample(self, n, condition=None, seed=None, batch_size=MAPS, temperature=1.0):
-        """New data: codes from the prior, decoded. See `sample_codes`.
+    def sample(self, n, condition=None, seed=None, batch_size=MAPS, temperature=1.0, noise=False):
+        """New data: codes from the prior, decoded. See `sample_codes`, and `VAE.sample`.
 
         Returns:
             `(n, ...)` float32.
         """
-        return self.decode(self.sample_codes(n, condition, seed, temperature, batch_size))
+        seed = _checks.seed(seed)
+        x = self.decode(self.sample_codes(n, condition, seed, temperature, batch_size))
+        # A stream of its own: the prior has used the other one up to an unknown place.
+        rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+        return self.likelihood.sample(x, rng) if noise else x
 
     def code_log_prob(self, x, condition=None, batch_size=256):
         """log p(c) of the codes c of x under the prior.

@@ -97,7 +97,8 @@ class MMD(_Matched):
             "reconstruction_loss": reconstruction,
             "mmd_loss": distance + ops.zeros_like(reconstruction),
         }
-        if self.kl_weight:
+        # The weight may have become 0 since, and a term that is logged must be there.
+        if self.kl_weight or "kl_loss" in self.terms:
             terms["kl_loss"] = evidence.kl
             loss = loss + self.kl_weight * terms["kl_loss"]
         return loss, terms

@@ -48,14 +48,14 @@ class Point(Posterior):
         super().__init__(latent_dim, seed, **kwargs)
         self.activation = activation
         self.projection = self._dense(latent_dim, seed)
-        self._activate = keras.activations.get(activation)
+        keras.activations.get(activation)
 
     def build(self, input_shape):
         self.projection.build(input_shape)
         self.built = True
 
     def call(self, features):
-        return (self._activate(self.projection(features)),)
+        return (keras.activations.get(self.activation)(self.projection(features)),)
 
     def distribution(self, mean):
         """The `distributions.Point` at this code."""
@@ -110,19 +110,19 @@ class SparsePoint(Point):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        k = schedules.deserialize(k)
-        scheduled = isinstance(k, schedules.Schedule)
-        if not (
-            1 <= round(k.final) <= latent_dim if scheduled else _checks.is_integer(k, 1, latent_dim)
-        ):
+        value: Any = schedules.deserialize(k)
+        scheduled = isinstance(value, schedules.Schedule)
+        kept = round(value.final) if scheduled else value
+        if not _checks.is_integer(kept, 1, latent_dim):
             raise ValueError(
                 f"`k` must be an integer from 1 to the number of units, {latent_dim}, or a "
-                f"Schedule that ends at one. Received: k={k.get_config() if scheduled else k!r}"
+                "Schedule that ends at one. "
+                f"Received: k={value.get_config() if scheduled else value!r}"
             )
         if not 1.0 <= alpha < float("inf"):
             raise ValueError(f"`alpha` must be at least 1 and finite. Received: alpha={alpha!r}")
         super().__init__(latent_dim, None, seed, **kwargs)
-        self.k, self.alpha = k if scheduled else int(k), float(alpha)
+        self.k, self.alpha = value if scheduled else int(value), float(alpha)
 
     def distribution(self, mean):
         """The `distributions.Point` at the round(αk) largest units of this code."""

@@ -35,7 +35,8 @@ class GaussianMixture(Prior):
 
         def weight(name, shape, value):
             def initial(shape, dtype):
-                return ops.broadcast_to(ops.cast(value, dtype), shape)
+                # Not broadcast: on PyTorch that is a view, which cannot be assigned to.
+                return ops.zeros(shape, dtype) + ops.cast(value, dtype)
 
             return self.add_weight(shape=shape, initializer=initial, trainable=False, name=name)
 

@@ -37,6 +37,7 @@ class _Block(keras.layers.Layer):
             return keras.layers.Conv2D(
                 width,
                 size,
+                data_format="channels_last",
                 kernel_initializer=initializers.GlorotUniform(next(seeds)),
                 dtype=self.dtype_policy,
                 name=name,

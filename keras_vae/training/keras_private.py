@@ -1,12 +1,13 @@
 """Every private name of Keras that this package uses, and why.
 
-No other file has one. `tests/test_keras_private.py` tries each of them, so that a new version
-of Keras fails there first.
+No other file has one. `tests/training/test_keras_private.py` tries each of them, so that a new
+version of Keras fails there first.
 """
 
 import operator
 
 import keras
+from keras.src.models.functional import Functional
 
 # Keras gives this keyword to the `evaluate` that its own `fit` calls: the data of that call
 # was checked when `fit` began, and checking it at each epoch would cost a pass over it.
@@ -18,9 +19,37 @@ SERIALIZED_MODULES = {
     "keras.src.models.sequential": {"Sequential"},
 }
 
+# `x * 2 - 1` in a network is named by these modules. Only what a network's own tensors go
+# through: nothing that takes a function, and nothing whose result is larger than what it is
+# given but for broadcasting.
+_ARITHMETIC = """
+Abs Absolute Add Amax Amin Average Ceil Clip Concatenate Cos Cosh Cumsum Divide DivideNoNan Equal
+Exp ExpandDims Expm1 Flip Floor FloorDivide GetItem Greater GreaterEqual Less LessEqual Log Log10
+Log1p Log2 Logaddexp LogicalAnd LogicalNot LogicalOr Max Maximum Mean Min Minimum Mod Moveaxis
+Multiply Negative NotEqual OnesLike Power Prod Ravel Reciprocal Reshape Roll Round Sign Sin Sinh
+Sort Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Tan Tanh Transpose TrueDivide Var
+Where ZerosLike
+"""
+_ACTIVATIONS = """
+Celu Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax
+Normalize Relu Relu6 Selu Sigmoid Silu SoftShrink Softmax Softplus Softsign SparsePlus
+SparseSigmoid Sparsemax Squareplus TanhShrink Threshold
+"""
+OPERATIONS = {
+    "keras.src.ops.core": {"Cast", "StopGradient"},
+    "keras.src.ops.math": {"Logsumexp", "Rsqrt", "Erf"},
+    "keras.src.ops.nn": set(_ACTIVATIONS.split()),
+    "keras.src.ops.numpy": set(_ARITHMETIC.split()),
+}
+
 # The mean that Keras logs as `loss`: a tracker of our own with that name would be hidden by it.
 # An `attrgetter`, so that a training step enters no file for it.
 loss_tracker = operator.attrgetter("_loss_tracker")
+
+
+# Attributes that a compiled function has as constants: the dtype policy, whether weights are
+# trained, and the network that a `Sequential` is made of.
+CONSTANTS_OF_LAYERS = {"_dtype_policy", "_trainable", "_functional", "_fixed"}
 
 
 def compiled_loss(model):
@@ -43,6 +72,17 @@ def compiles_by_default(model):
     return model._resolve_auto_jit_compile()
 
 
+def is_graph(network):
+    """Whether a network is a graph of layers: functional, or a `Sequential` that is built."""
+    return isinstance(network, (keras.Sequential, Functional)) and bool(network.outputs)
+
+
+def made_by(tensor):
+    """The operation that made a symbolic tensor, and the symbolic tensors that it was made of."""
+    operation, node, _ = tensor._keras_history
+    return operation, list(operation._inbound_nodes[node].input_tensors)
+
+
 def all_layers(model):
     """The layers of a model and of the models in it; `model.layers` has the outer ones only."""
     return list(model._flatten_layers(include_self=False))
@@ -51,6 +91,12 @@ def all_layers(model):
 def replace_layer(model, old, new):
     """Has a model track one layer in place of another; by itself it would track both."""
     model._tracker.replace_tracked_value("layers", old, new)
+
+
+def forget(model, tracked):
+    """Has a model no longer track layers or metrics."""
+    for value in tracked:
+        model._tracker.untrack(value)
 
 
 def optimized_variables(optimizer):

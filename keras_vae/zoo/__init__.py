@@ -5,6 +5,7 @@ A preset is a folder with `config.json` (the parts, no code), `metadata.json`
 `recipe.json`, `golden.npz`, `README.md`, pictures.
 """
 
+from keras_vae.zoo import features as _features  # noqa: F401
 from keras_vae.zoo.description import Info
 from keras_vae.zoo.presets import folder, info, list_models, load, push, save
 

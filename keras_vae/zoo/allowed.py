@@ -20,21 +20,28 @@ _MOST_OF_OURS = 2**24
 # Loops that run before any weight is added.
 _MOST_OF = {"depth": 256}
 _SEEDS = {"seed", "shared_object_id"}
-# Public layers that are functions of numbers; none has a file, a vocabulary, a function
-# or a loop over time in its configuration.
+# Public layers that are functions of numbers: none that holds a function, or a layer of
+# another framework, or reads a file (a vocabulary). `RNN` and `Pipeline` call whatever they hold.
 _LAYERS = """
 Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D
 AdaptiveAveragePooling3D AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add
-AdditiveAttention AlphaDropout Attention Average AveragePooling1D AveragePooling2D
-AveragePooling3D BatchNormalization CategoryEncoding CenterCrop Concatenate Conv1D
-Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D Cropping3D
-Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten
-GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
-GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
-GroupNormalization GroupQueryAttention Identity InputLayer LayerNormalization LeakyReLU Masking
-MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention Multiply
-Normalization PReLU Permute RMSNormalization ReLU RepeatVector Rescaling Reshape Resizing
-SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D
+AdditiveAttention AlphaDropout Attention AugMix AutoContrast Average AveragePooling1D
+AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CategoryEncoding CenterCrop
+Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D
+Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D
+Cropping3D CutMix Dense DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU
+EinsumDense Embedding Equalization Flatten GRU GRUCell GaussianDropout GaussianNoise
+GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention
+GroupedQueryAttention HashedCrossing Hashing Identity InputLayer LSTM LSTMCell
+LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum
+MelSpectrogram Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute
+RMSNormalization RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter
+RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur
+RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
+RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom ReLU RepeatVector
+Rescaling Reshape Resizing ReversibleEmbedding STFTSpectrogram SeparableConv1D SeparableConv2D
+SimpleRNN SimpleRNNCell Softmax Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D
 SpectralNormalization Subtract TimeDistributed UnitNormalization UpSampling1D UpSampling2D
 UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
@@ -49,9 +56,10 @@ _ALLOWED = {
     "keras.layers": set(_LAYERS.split()),
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
     **keras_private.SERIALIZED_MODULES,
+    **keras_private.OPERATIONS,
 }
 # Types that Keras serializes under a name of its own, with values only.
-_VALUES = {"__keras_tensor__", "__tuple__"}
+_VALUES = {"__ellipsis__", "__keras_tensor__", "__slice__", "__tuple__"}
 _TOGETHER = ("class_name", "module", "registered_name")
 
 
@@ -84,12 +92,14 @@ def read(file, path):
     return value
 
 
-def check_config(config, path):
+def check_config(config, path, own=()):
     """Raises `ValueError` for a class that is not allowed, or a number that is too large.
 
     Args:
         config: parsed JSON.
         path: path for the error message.
+        own: registered names of classes and names of functions of the caller's, which are
+            allowed too.
 
     Raises:
         ValueError: a class, function or lambda that is not allowed, or a value that
@@ -103,7 +113,7 @@ def check_config(config, path):
             _refuse(f"more than {MOST_DEPTH} levels", path)
         if isinstance(value, dict):
             if any(name in value for name in _TOGETHER):
-                ours = _check_class(value, path)
+                ours = _check_class(value, path, own)
                 classes += 1
                 if classes > MOST_CLASSES:
                     _refuse(f"more than {MOST_CLASSES:,} classes", path)
@@ -132,7 +142,7 @@ def _refuse(what, path):
     )
 
 
-def _check_class(value, path):
+def _check_class(value, path, own):
     """Raises `ValueError` for a class that is not allowed; returns whether it is ours."""
     name, module = value.get("class_name"), value.get("module")
     registered = value.get("registered_name")
@@ -141,13 +151,46 @@ def _check_class(value, path):
         return False
     if named and registered == f"keras_vae>{name}" and _is_ours(registered, module):
         return True
+    # Keras looks for these names first, so that nothing of the file's module is imported.
+    function = name == "function" and isinstance(value.get("config"), str)
+    if named and own and (value["config"] if function else registered) in own:
+        return False
     theirs = named and isinstance(module, str) and name in _ALLOWED.get(module, ())
     if not (theirs and registered in (None, name)):
         raise ValueError(
-            "A preset may name classes of keras and keras_vae only, none that runs "
-            f"code of its own. Nothing was executed. Received: {module}.{name} in {path}"
+            "A preset may name classes of keras and keras_vae only, none that runs code of the "
+            "file, as it might be a stranger's. Nothing was executed. If it is your own: "
+            "zoo.load(path, trusted=True), or custom_objects={'MyLayer': MyLayer} with the "
+            f"classes that it needs. Received: {module}.{name} in {path}"
         )
+    if module in keras_private.OPERATIONS and not _symbolic(value.get("inbound_nodes")):
+        _refuse(f"{name} of constants, which would be computed at once", path)
     return False
+
+
+def _symbolic(nodes):
+    """Whether each call of an operation has an input of the network among its arguments."""
+    return isinstance(nodes, list) and all(
+        isinstance(node, dict)
+        and (_holds_tensor(node.get("args")) or _holds_tensor(_values(node.get("kwargs"))))
+        for node in nodes
+    )
+
+
+def _values(arguments):
+    return list(arguments.values()) if isinstance(arguments, dict) else []
+
+
+def _holds_tensor(value):
+    if isinstance(value, dict):
+        return value.get("class_name") == "__keras_tensor__"
+    return isinstance(value, list) and any(
+        isinstance(item, dict)
+        and item.get("class_name") == "__keras_tensor__"
+        or isinstance(item, list)
+        and any(map(_holds_tensor, item))
+        for item in value
+    )
 
 
 def _is_ours(registered, module):

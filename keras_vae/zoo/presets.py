@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_vae import _atomic
 from keras_vae._types import Array, Model, PathLike
-from keras_vae.zoo import allowed, hub, untrusted
+from keras_vae.zoo import allowed, hub, own, untrusted
 from keras_vae.zoo.description import (
     CONFIG,
     FORMAT,
@@ -80,7 +80,14 @@ def info(name: PathLike) -> Info:
         return Info(_metadata(files, path))
 
 
-def load(name: PathLike, weights: str | None = "pretrained", compile: bool = True) -> Model:
+def load(
+    name: PathLike,
+    weights: str | None = "pretrained",
+    compile: bool = True,
+    *,
+    trusted: bool = False,
+    custom_objects: dict[str, Any] | None = None,
+) -> Model:
     """Loads a pretrained model on any backend.
 
     No code from the files is executed: a configuration may name only certain classes of
@@ -94,6 +101,11 @@ def load(name: PathLike, weights: str | None = "pretrained", compile: bool = Tru
             `HF_HUB_OFFLINE=1` uses the cache only.
         weights: "pretrained", or None for the same architecture with new weights.
         compile: whether to compile the model, with Adam at 1e-3.
+        trusted: True for a file of your own, or of an author whom you would also trust with
+            a program: its configuration may name any class, whose module Keras imports, and
+            the code of a `Lambda` is run.
+        custom_objects: dict of name to class or function of your own that the
+            configuration may name too.
 
     Returns:
         `models.VAE`.
@@ -108,17 +120,19 @@ def load(name: PathLike, weights: str | None = "pretrained", compile: bool = Tru
     """
     if weights not in ("pretrained", None):
         raise ValueError(f"`weights` must be 'pretrained' or None. Received: weights={weights!r}")
+    wall = bool(trusted), own.expanded(custom_objects)
     if _is_archive(name):
         path = _atomic.absolute(name)
         with untrusted.unpacked(path) as files:
             config = _without_optimizers(_read_json(files, CONFIG, path))
-            model = _build_with_weights(config, files, path, weights, slots=True)
+            model = _build_with_weights(config, files, path, weights, wall, slots=True)
     else:
         path = folder(name)
         wanted = [CONFIG] + ([WEIGHTS] if weights else [])
         with _copied(path, METADATA, *wanted) as files:
             _check_hashes(files, path, wanted)
-            model = _build_with_weights(_read_json(files, CONFIG, path), files, path, weights)
+            config = _read_json(files, CONFIG, path)
+            model = _build_with_weights(config, files, path, weights, wall)
     if compile:
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
     return model
@@ -139,12 +153,12 @@ def _copied(path, *names):
     return untrusted.copied(path, names, follow=path.parent in _FOLDERS)
 
 
-def _build_with_weights(config, files, path, weights, slots=False):
+def _build_with_weights(config, files, path, weights, wall, slots=False):
     if not weights:
-        return _build(config, path / CONFIG)
+        return _build(config, path / CONFIG, *wall)
     with _weights_fit(path / WEIGHTS):
         numbers = untrusted.check_weights(files / WEIGHTS, slots)
-    model = _build(config, path / CONFIG, numbers)
+    model = _build(config, path / CONFIG, *wall, numbers)
     with _weights_fit(path / WEIGHTS):
         # Keras ignores numbers in the file that the model lacks; here the counts must agree.
         model.load_weights(files / WEIGHTS)
@@ -161,6 +175,8 @@ def save(
     metadata: dict[str, Any] | None = None,
     golden: tuple[Array, ...] | None = None,
     files: dict[str, str | bytes] | None = None,
+    *,
+    trusted: bool = False,
 ) -> Path:
     """Saves a model as a preset folder for `load`.
 
@@ -173,25 +189,44 @@ def save(
         golden: `(x,)` or `(x, condition)`, a few inputs; their posterior means,
             reconstructions and log-densities are saved for comparison.
         files: dict of name to bytes or text, further files of the folder.
+        trusted: True for a model with classes of your own; the preset then needs
+            `load(path, trusted=True)` or `load(path, custom_objects=...)`.
 
     Returns:
         The path, a `pathlib.Path`.
 
     Raises:
         TypeError: not a VAE.
-        ValueError: a part of the model is neither of Keras nor of this package.
+        ValueError: a part of the model is neither of Keras nor of this package, and
+            `trusted` is False; or a part has no `get_config`.
         OSError: the folder cannot be written, or holds something other than a preset;
             its content is unchanged.
     """
     if not _is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
     target = _atomic.absolute(path)
-    config = _without_optimizers(keras.saving.serialize_keras_object(model))
+    try:
+        config = _without_optimizers(keras.saving.serialize_keras_object(model))
+        text = json.dumps(config, indent=1) + "\n"
+    except Exception as error:
+        raise ValueError(
+            "A part of the model cannot be written as a configuration: a class of one's own needs "
+            f"`get_config`. Received: {type(error).__name__}: {error}"
+        ) from error
+    if not trusted:
+        try:
+            allowed.check_config(json.loads(text), target / CONFIG)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. To write a preset that only those load who trust it and have its "
+                "classes: zoo.save(model, path, trusted=True)"
+            ) from error
+    numbers = model.count_params()
     # A compiled model would carry the optimizer's slots in its weights.
-    twin = _build(json.loads(json.dumps(config)), target / CONFIG, model.count_params())
+    twin = _build(json.loads(text), target / CONFIG, True, own.objects(model), numbers)
     twin.set_weights(model.get_weights())
     with _atomic.folder(target, {METADATA, RECIPE}, "preset") as new:
-        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        (new / CONFIG).write_text(text, encoding="utf-8")
         _save_weights(twin, new / WEIGHTS)
         if golden is not None:
             np.savez_compressed(new / GOLDEN, **golden_values(model, *golden))
@@ -318,13 +353,16 @@ def _without_optimizers(config):
     return config
 
 
-def _build(config, path, numbers=untrusted.MOST_NUMBERS // 2):
+def _build(config, path, trusted=False, objects=None, numbers=untrusted.MOST_NUMBERS // 2):
     """Checks a configuration, then builds its model."""
-    allowed.check_config(config, path)
+    if not trusted:
+        allowed.check_config(config, path, objects or ())
     try:
         # Twice the numbers, because Keras may instantiate a part twice.
         with untrusted.budget(2 * numbers + 2**16):
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            model = keras.saving.deserialize_keras_object(
+                config, custom_objects=objects, safe_mode=not trusted
+            )
     except untrusted.Exhausted as error:
         raise _no_fit(error, path) from error
     except Exception as error:

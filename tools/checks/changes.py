@@ -1,6 +1,7 @@
 """Which tests belong to changed files, by git and by the imports in the source."""
 
 import ast
+import functools
 import subprocess
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def changed_files(root):
 def tests_of(files, root):
     """The test files of changed files and of all modules that import these.
 
-    Those are the changed test files, the tests that mirror a module, and the tests that import
-    a changed module themselves.
+    Those are the changed test files, the tests that mirror a module (or else those of its
+    folder), and the tests that import a changed module themselves.
 
     Args:
         files: changed files, paths relative to `root` with slashes.
@@ -30,10 +31,11 @@ def tests_of(files, root):
     Returns:
         Paths of test files relative to `root`, sorted.
     """
+    root = Path(root)
     modules = {
         _name(path.relative_to(root)): path
         for package in PACKAGES
-        for path in (Path(root) / package).rglob("*.py")
+        for path in (root / package).rglob("*.py")
     }
     imports = {name: _imports(name, path, modules) for name, path in modules.items()}
     changed = {_name(Path(file)) for file in files if file.endswith(".py")} & set(modules)
@@ -57,9 +59,16 @@ def tests_of(files, root):
             mirror = Path("tests", *path.parts[path.parts[0] == "keras_vae" :])
             own = mirror.parent.name if _is_package(path) else path.stem.strip("_")
             mirror = mirror.with_name(f"test_{own}.py")
-            if (Path(root) / mirror).exists():
-                chosen.add(mirror.as_posix())
+            # Small modules share the tests of their folder.
+            there = (root / mirror).exists()
+            found = [root / mirror] if there else (root / mirror.parent).glob("test_*.py")
+            chosen |= {path.relative_to(root).as_posix() for path in found}
     return sorted(chosen)
+
+
+@functools.lru_cache(maxsize=1000)
+def _parsed(path):
+    return ast.parse(path.read_text())
 
 
 def _helpers(names):
@@ -77,7 +86,7 @@ def _is_package(path):
 
 def _imports(name, path, modules):
     """The modules whose names a module uses, looked up behind the packages that export them."""
-    tree = ast.parse(path.read_text())
+    tree = _parsed(path)
     package = name if _is_package(path) else name.rpartition(".")[0]
     found, bound = set(), {}
     for node in ast.walk(tree):
@@ -118,7 +127,7 @@ def _resolve(package, attribute, modules, depth=5):
         return f"{package}.{attribute}"
     if package not in modules or not _is_package(modules[package]) or not depth:
         return _known(package, modules)
-    for node in ast.parse(modules[package].read_text()).body:
+    for node in _parsed(modules[package]).body:
         if isinstance(node, ast.ImportFrom):
             names = {alias.asname or alias.name: alias.name for alias in node.names}
             if attribute in names:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from . import changes
 
-ROOT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[2]
+# An installed command runs the tests of the folder it is called in.
+ROOT = CHECKOUT if (CHECKOUT / "tests").is_dir() else Path.cwd()
 # Tests that no backend changes run once, on the last backend. That is PyTorch where all are
 # asked for, which compiles nothing.
 ONCE = "once"

@@ -8,6 +8,17 @@ from keras_vae.models.papers.register import paper
 from keras_vae.models.vae import VAE
 
 
+def no_features(input_shape):
+    """The packaged network for data of a shape, and its layers. `zoo` puts its own here."""
+    raise ValueError(
+        "Give `features`, a Keras model whose layers compare pictures, such as a classifier: no "
+        f"packaged encoder takes this data. Received: features=None, input_shape={input_shape}"
+    )
+
+
+packaged_features = no_features
+
+
 @paper()
 def logcosh_vae(
     input_shape=(28, 28, 1), latent_dim=20, *, likelihood="logcosh", a: float = 10.0, **options
@@ -82,7 +93,9 @@ def dfc_vae(
     so that `log_likelihood` is refused.
 
     Args: as `vae`, but
-        features: a functional Keras model that takes the data, such as a classifier.
+        features: a functional Keras model that takes the data, such as a classifier. By
+            default the encoder of a packaged preset, for data of its shape: `mnist_conv`
+            for 28 x 28 x 1 and `celeba_vae` for 64 x 64 x 3, all of its convolutions.
         feature_layers: names of its layers; its outputs by default.
         alpha: α, the weight of the KL.
         beta: β, the weight of the features.
@@ -94,10 +107,8 @@ def dfc_vae(
     """
     if likelihood == "features":
         if features is None:
-            raise ValueError(
-                "Give `features`, a Keras model whose layers compare pictures, such as a "
-                "classifier. Received: features=None"
-            )
+            features, known = packaged_features(tuple(input_shape))
+            feature_layers = known if feature_layers is None else feature_layers
         likelihood = likelihoods.Features(features, feature_layers, beta)
         taken = tuple(likelihood.network.input_shape[1:])
         if taken != tuple(input_shape):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from keras_vae.models.vae import VAE
+from keras_vae.networks import shape_of
 
 # The first arguments of every named function, positional or by keyword, in this order.
 HEAD = {
@@ -97,6 +98,8 @@ def paper(dense: dict[str, Any] | None = None) -> Callable[[_Function], _Functio
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> VAE:
             kwargs = {"name": name, **_by_name(name, args, kwargs)}
+            if "input_shape" in kwargs:
+                kwargs["input_shape"] = shape_of(kwargs["input_shape"])
             if dense and kwargs.get("network", defaults["network"]) == "dense":
                 if kwargs.get("units") is None:
                     kwargs.pop("units", None)

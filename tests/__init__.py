@@ -1,0 +1,1 @@
+"""Tests. They mirror the code: tests/<folder>/test_<file>.py."""

@@ -1,0 +1,101 @@
+"""Run by test_distribution.py: trains on several devices or processes, saves its weights.
+
+python tests/support/distributed_child.py one|devices OUT
+python tests/support/distributed_child.py process OUT RANK ADDRESS [ADDRESS]
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+
+BACKEND = os.environ["KERAS_BACKEND"]
+BATCH, PROCESSES = 8, 2
+
+
+def data():
+    return (np.random.default_rng(0).random((32, 6)) < 0.5).astype("float32")
+
+
+def part(x, rank):
+    """The rows of every batch that a process trains on."""
+    rows = BATCH // PROCESSES
+    return x.reshape(-1, PROCESSES, rows, 6)[:, rank].reshape(-1, 6), rows
+
+
+def build():
+    import keras
+
+    from keras_vae import models
+
+    # Without noise, which each device draws for itself.
+    model = models.autoencoder((6,), 2, units=(8,), seed=0)
+    model.compile(keras.optimizers.Adam(0.01))
+    return model
+
+
+def devices():
+    """A model on two devices of this machine."""
+    import keras
+
+    if BACKEND == "jax":
+        import jax
+
+        assert len(jax.devices()) == 2
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        return build()
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        return build()
+
+
+def process(rank, addresses):
+    """A model on this process and another, and what this one trains on."""
+    x = data()
+    if BACKEND == "tensorflow":
+        task = {"type": "worker", "index": rank}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        import tensorflow as tf
+
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with strategy.scope():
+            return build(), x, BATCH
+    if BACKEND == "jax":
+        import jax
+        import keras
+
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        keras.distribution.initialize(addresses[0], PROCESSES, rank)
+        parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
+        keras.distribution.set_distribution(parallel)
+    else:
+        import torch
+
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"tcp://{addresses[0]}", rank=rank, world_size=PROCESSES
+        )
+    return build(), *part(x, rank)
+
+
+def main():
+    how, out, *rest = sys.argv[1:]
+    # First: devices can only be set up as long as nothing has been computed.
+    import keras_vae  # noqa: F401
+
+    x, batch_size = data(), BATCH
+    if how == "process":
+        model, x, batch_size = process(int(rest[0]), rest[1:])
+    else:
+        model = devices() if how == "devices" else build()
+    history = model.fit(x, batch_size=batch_size, epochs=2, shuffle=False, verbose=0).history
+    np.savez(out, *model.get_weights(), loss=history["loss"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""Shared by the tests of distributions."""
+
+N = 200_000

@@ -1,0 +1,27 @@
+"""Shared by tests: linear_gaussian."""
+
+import numpy as np
+
+from keras_vae import likelihoods, models
+from tests.support import reference
+
+
+def linear_gaussian(rng, d=6, k=2, variance=0.5):
+    """A VAE that is probabilistic PCA, with the exact posterior as its encoder."""
+    weights = rng.normal(size=(d, k))
+    bias = rng.normal(size=d)
+    model = models.vae(
+        (d,), k, units=(), likelihood=likelihoods.Normal(variance, data_range=None), seed=0
+    )
+    _, covariance = reference.linear_gaussian_posterior(np.zeros((1, d)), weights, bias, variance)
+    gain = weights @ covariance / variance
+    # The posterior is diagonal only where the weights' columns are orthogonal; its
+    # mean is exact and its variances are those of the exact one, which is a
+    # proposal good enough for the bound to close.
+    raw = 10 * np.arctanh(np.log(np.diag(covariance)) / 10)
+    model.posterior_layer.set_weights(
+        [np.hstack([gain, np.zeros((d, k))]), np.concatenate([-bias @ gain, raw])]
+    )
+    model.decoder.set_weights([weights.T, bias])
+    x = rng.normal(size=(20, k)) @ weights.T + bias + variance**0.5 * rng.normal(size=(20, d))
+    return model, x.astype("float32"), reference.linear_gaussian(x, weights, bias, variance)

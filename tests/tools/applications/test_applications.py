@@ -42,7 +42,8 @@ class TestCompression:
 
 class TestClassification:
     def model(self, **attributes):
-        plain = {"condition": None, "encode": lambda x: np.reshape(x, (len(x), -1))[:, :3]}
+        plain = {"condition": None, "codes_are_integers": False}
+        plain |= {"encode": lambda x: np.reshape(x, (len(x), -1))[:, :3]}
         return types.SimpleNamespace(**{**plain, **attributes})
 
     @pytest.mark.usefixtures("offline")

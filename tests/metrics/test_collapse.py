@@ -6,6 +6,7 @@ import pytest
 from keras_vae import metrics, models
 from keras_vae import models as m
 from tests.support import SHAPE, array, reference
+from tests.support.linear import with_posterior
 
 
 @pytest.mark.turns
@@ -20,15 +21,6 @@ def test_collapse_of_codes_without_noise(make, images):
     report = metrics.collapse_report(model, images)
     assert report.kl is None and "KL n/a" in str(report)
     assert report.active.shape == (30,) and np.isfinite(report.used)
-
-
-def with_posterior(model, kernel, mean, log_var):
-    """Sets the posterior's projection: mean = x·kernel + mean, fixed log_var."""
-    d = model.latent_dim
-    raw = 10 * np.arctanh(np.broadcast_to(log_var, (d,)) / 10)
-    full = np.hstack([kernel, np.zeros_like(kernel)])
-    model.posterior_layer.set_weights([full, np.concatenate([np.broadcast_to(mean, (d,)), raw])])
-    return model
 
 
 def line_model(d=3):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from keras_vae.metrics import information
+from tests.support import SHAPE
+from tests.support.linear import with_posterior
 
 pytestmark = pytest.mark.turns
 
@@ -24,8 +26,6 @@ class TestInformation:
     """q(z|x) = N(x, s²) of codes far apart, near and equal: known by hand or by quadrature."""
 
     def model(self, scale):
-        from test_metrics import with_posterior
-
         from keras_vae import likelihoods, models
 
         likelihood = likelihoods.Normal(1.0, data_range=None)
@@ -53,7 +53,6 @@ class TestInformation:
         assert found.mean == pytest.approx(expected, abs=0.01)
 
     def test_full_covariances_and_what_has_no_density(self, images):
-        from conftest import SHAPE
 
         from keras_vae import models
 

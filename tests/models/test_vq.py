@@ -10,6 +10,11 @@ from tests.support.quantized import D, K, shaken, tiny
 
 
 @pytest.fixture
+def model():
+    return shaken(tiny())
+
+
+@pytest.fixture
 def labelled():
     return shaken(tiny(num_classes=3))
 

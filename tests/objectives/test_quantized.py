@@ -10,6 +10,11 @@ from tests.support.autodiff import gradient
 from tests.support.quantized import D, K, shaken, tiny
 
 
+@pytest.fixture
+def model():
+    return shaken(tiny())
+
+
 class TestGradient:
     def test_it_goes_straight_through(self, rng, model):
         """At the encoder's output it is the one at the decoder's input."""

@@ -1,4 +1,4 @@
-"""Shared by tests: linear_gaussian."""
+"""Models that are known in closed form."""
 
 import numpy as np
 
@@ -25,3 +25,12 @@ def linear_gaussian(rng, d=6, k=2, variance=0.5):
     model.decoder.set_weights([weights.T, bias])
     x = rng.normal(size=(20, k)) @ weights.T + bias + variance**0.5 * rng.normal(size=(20, d))
     return model, x.astype("float32"), reference.linear_gaussian(x, weights, bias, variance)
+
+
+def with_posterior(model, kernel, mean, log_var):
+    """Sets the posterior's projection: mean = x·kernel + mean, fixed log_var."""
+    d = model.latent_dim
+    raw = 10 * np.arctanh(np.broadcast_to(log_var, (d,)) / 10)
+    full = np.hstack([kernel, np.zeros_like(kernel)])
+    model.posterior_layer.set_weights([full, np.concatenate([np.broadcast_to(mean, (d,)), raw])])
+    return model

@@ -1,7 +1,6 @@
 """Shared by the tests of quantized."""
 
 import numpy as np
-import pytest
 
 from keras_vae import models
 from tests.support import SHAPE
@@ -25,8 +24,3 @@ def shaken(model, scale=0.3):
     ]
     model.set_weights(values)
     return model
-
-
-@pytest.fixture
-def model():
-    return shaken(tiny())

@@ -42,7 +42,8 @@ class TestCompression:
 
 class TestClassification:
     def model(self, **attributes):
-        plain = {"condition": None, "encode": lambda x: np.reshape(x, (len(x), -1))[:, :3]}
+        plain = {"condition": None, "codes_are_integers": False}
+        plain |= {"encode": lambda x: np.reshape(x, (len(x), -1))[:, :3]}
         return types.SimpleNamespace(**{**plain, **attributes})
 
     @pytest.mark.usefixtures("offline")
@@ -65,7 +66,9 @@ class TestClassification:
     def test_codes_of_quantized_models_are_their_vectors(self):
         book = np.arange(6.0).reshape(3, 2)
         codes = np.array([[[0, 2]], [[1, 1]]])
-        model = self.model(encode=lambda x: codes, num_codes=3, codebook=book)
+        model = self.model(
+            encode=lambda x: codes, num_codes=3, codebook=book, codes_are_integers=True
+        )
         np.testing.assert_array_equal(
             uses.codes_of(model, np.zeros(2)), [[0, 1, 4, 5], [2, 3, 2, 3]]
         )

@@ -96,6 +96,7 @@ def written(tmp_path, recipe):
     return training.train(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*Fréchet distance is biased")
 def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tmp_path, offline):
     path = written(tmp_path, RECIPE)
     model, info = zoo.load(path), zoo.info(path)
@@ -171,6 +172,7 @@ class TestWeaken:
             recipes.weaken(bent, photographs("train", 50)[1], {"Male": 0.3})
 
 
+@pytest.mark.filterwarnings("ignore:.*Fréchet distance is biased")
 def test_the_twins_have_directions_and_the_autoencoder_no_bound(tmp_path, offline):
     recipe = json.loads(json.dumps(RECIPE))
     del recipe["training"]["control"]

@@ -76,6 +76,16 @@ class Distribution:
         """Turns noise into samples, differentiable in the parameters where possible."""
         raise NotImplementedError
 
+    def choice_weights(self, noise):
+        """What `transform` cannot differentiate: the chance of what the noise has chosen.
+
+        Returns:
+            Tensor `(...)` of ones with the gradient of the logarithm of that chance: a mean
+            over samples with these weights has the gradient of its expectation. None where
+            nothing is chosen.
+        """
+        return None
+
     def transform_and_log_prob(self, noise):
         """Turns noise into samples; returns them and their log-density `(...)` in nats."""
         samples = self.transform(noise)

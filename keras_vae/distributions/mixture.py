@@ -35,16 +35,26 @@ class Mixture(Distribution):
         """Samples from standard normal noise `(..., d + 1)`; the last number chooses k."""
         noise = ops.cast(noise, "float32")
         _check_width(noise, self.noise_dim)
+        chosen = self._chosen(noise)
+        scale = ops.exp(0.5 * self.components.log_var)
+        return (
+            ops.matmul(chosen, self.components.mean) + ops.matmul(chosen, scale) * noise[..., :-1]
+        )
+
+    def choice_weights(self, noise):
+        chosen = self._chosen(ops.cast(noise, "float32"))
+        log_weight = ops.sum(chosen * self.log_weights, axis=-1)
+        return ops.exp(log_weight - ops.stop_gradient(log_weight))
+
+    def _chosen(self, noise):
+        """The component that the last number of the noise chooses, one-hot."""
         # Φ of the last number is uniform: it lies in one of K intervals of length w_k.
         position = ops.expand_dims(normal_cdf(noise[..., -1]), -1)
         above = ops.cast(position > ops.cumsum(ops.exp(self.log_weights)), "int32")
         count = self.log_weights.shape[0]
         chosen = ops.minimum(ops.sum(above, axis=-1, keepdims=True), count - 1)
         chosen = ops.cast(ops.equal(chosen, ops.arange(count, dtype="int32")), "float32")
-        scale = ops.exp(0.5 * self.components.log_var)
-        return (
-            ops.matmul(chosen, self.components.mean) + ops.matmul(chosen, scale) * noise[..., :-1]
-        )
+        return chosen
 
     def log_prob_joint(self, z):
         """log w_k + log N(z; mean_k, ...) of each component, `(..., K)`, nats."""

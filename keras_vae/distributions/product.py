@@ -46,6 +46,15 @@ class Product(Distribution):
         pieces = [part.transform(piece) for part, piece in self._split(noise, sizes)]
         return ops.concatenate(pieces, axis=-1)
 
+    def choice_weights(self, noise):
+        sizes = [part.noise_dim for part in self.parts]
+        each = [part.choice_weights(piece) for part, piece in self._split(noise, sizes)]
+        weights = None
+        for factor in each:
+            if factor is not None:
+                weights = factor if weights is None else weights * factor
+        return weights
+
     def transform_and_log_prob(self, noise):
         sizes = [part.noise_dim for part in self.parts]
         drawn = [part.transform_and_log_prob(piece) for part, piece in self._split(noise, sizes)]

@@ -26,7 +26,9 @@ def _kernel(a, b, kind):
     return sum(width * s / (width * s + squared) for s in SCALES)
 
 
-def mmd(z: Tensor, prior_z: Tensor, kernel: str = "imq") -> Tensor:
+def mmd(
+    z: Tensor, prior_z: Tensor, kernel: str = "imq", prior_weights: Tensor | None = None
+) -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy, Gretton et al. 2012.
 
     Σ_{i≠j} k(z_i, z_j) / (n(n-1)) + Σ_{i≠j} k(z̃_i, z̃_j) / (n(n-1)) - 2 Σ k(z_i, z̃_j) / n².
@@ -38,6 +40,8 @@ def mmd(z: Tensor, prior_z: Tensor, kernel: str = "imq") -> Tensor:
         prior_z: codes z̃ drawn from the prior, `(n, d)`.
         kernel: "imq", Σ_s C·s / (C·s + ‖·‖²) over `SCALES`, or "rbf", e^(-‖·‖²/C);
             C = 2d.
+        prior_weights: factors of the prior's codes, `(n,)`, see
+            `Distribution.choice_weights`; None where they are 1.
 
     Returns:
         A scalar tensor.
@@ -47,18 +51,22 @@ def mmd(z: Tensor, prior_z: Tensor, kernel: str = "imq") -> Tensor:
     apart = 1.0 - same(index, index)
     n = ops.cast(n, "float32")
     pairs = ops.maximum(n * (n - 1.0), 1.0)
-    own, theirs = (ops.sum(apart * _kernel(a, a, kernel)) / pairs for a in (z, prior_z))
-    return own + theirs - 2.0 * ops.mean(_kernel(z, prior_z, kernel))
+    own = ops.sum(apart * _kernel(z, z, kernel)) / pairs
+    within = _kernel(prior_z, prior_z, kernel)
+    if prior_weights is not None:
+        within = within * prior_weights * ops.expand_dims(prior_weights, 1)
+    theirs = ops.sum(apart * within) / pairs
+    across = _kernel(z, prior_z, kernel)
+    if prior_weights is not None:
+        across = across * prior_weights
+    return own + theirs - 2.0 * ops.mean(across)
 
 
 class _Matched(Objective):
     """-log p(x|z) + weight · a distance between the batch's codes and the prior's."""
 
-    draws_from_prior = True
-
-    def _prior_codes(self, evidence):
-        shape = (ops.shape(evidence.z)[1], evidence.p.noise_dim)
-        return evidence.p.transform(evidence.normal(shape))
+    def _prior_noise(self, evidence):
+        return evidence.normal((ops.shape(evidence.z)[1], evidence.p.noise_dim))
 
 
 @register
@@ -90,7 +98,9 @@ class MMD(_Matched):
         self.terms = ("reconstruction_loss", *(("kl_loss",) if kl_weight else ()), "mmd_loss")
 
     def __call__(self, evidence):
-        distance = mmd(evidence.z[0], self._prior_codes(evidence), self.kernel)
+        noise, p = self._prior_noise(evidence), evidence.p
+        weights = p.choice_weights(noise)
+        distance = mmd(evidence.z[0], p.transform(noise), self.kernel, weights)
         reconstruction = evidence.reconstruction
         loss = reconstruction + self.mmd_weight * distance
         terms = {
@@ -140,6 +150,8 @@ class SlicedWasserstein(_Matched):
     """
 
     terms = ("reconstruction_loss", "wasserstein_loss")
+    # Sorting has no place for `choice_weights`.
+    draws_from_prior = True
 
     def __init__(self, weight: float = 10.0, slices: int = 50) -> None:
         self.slices = _checks.count(slices, "slices")
@@ -148,7 +160,8 @@ class SlicedWasserstein(_Matched):
     def __call__(self, evidence):
         z = evidence.z[0]
         directions = evidence.normal((self.slices, z.shape[-1]))
-        distance = sliced_wasserstein(z, self._prior_codes(evidence), directions)
+        prior_z = evidence.p.transform(self._prior_noise(evidence))
+        distance = sliced_wasserstein(z, prior_z, directions)
         reconstruction = evidence.reconstruction
         values = (reconstruction, distance + ops.zeros_like(reconstruction))
         loss = reconstruction + self.weight * distance

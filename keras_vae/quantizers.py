@@ -187,7 +187,9 @@ class VectorQuantizer(keras.layers.Layer):
                     waiting.assign(ops.where(ended, 0.0, new))
 
         def assign(variable, value):
-            variable.assign(value if ended is None else ops.where(ended, value, variable))
+            variable.assign(
+                value if ended is None else ops.where(ended, value, ops.convert_to_tensor(variable))
+            )
 
         vectors = ops.convert_to_tensor(self.vectors)
         if self.codebook == "ema":

@@ -119,7 +119,7 @@ def _counts(name, value, is_layer):
         return not name.startswith("__")
     if name.startswith("_"):
         return name in keras_private.CONSTANTS_OF_LAYERS
-    if name in _PASSING or name.endswith("_initializer"):
+    if name in _PASSING or name.endswith("initializer"):
         return False
     return not isinstance(value, keras.optimizers.Optimizer)
 

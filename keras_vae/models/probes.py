@@ -47,11 +47,11 @@ def features_and_hidden(model, inputs, training=False):
 @contextlib.contextmanager
 def watched(model):
     """A context whose list keeps the values of the encoder's hidden layers, pass by pass."""
-    model.__dict__["_seen"] = seen = []
+    model.__dict__["_hidden_values"] = seen = []
     try:
         yield seen
     finally:
-        del model.__dict__["_seen"]
+        del model.__dict__["_hidden_values"]
 
 
 # Layers that only move numbers about.

@@ -47,24 +47,33 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
     the batch. Logged: `loss` and the objective's terms (`reconstruction_loss`
     and `kl_loss`).
 
+    Another part can be set at any time, `model.decoder = other`, and so can a number of a
+    part, `model.objective.beta = 4.0`: from then on it is used everywhere. What changes at
+    each step is better a `schedules.Schedule`, as each new number is compiled anew. A part
+    that has other trainable variables needs another `compile`.
+
     Args:
-        encoder: model from data (or `[data, condition]`) to features `(n, f)`.
-        decoder: model from codes (or `[codes, condition]`) to outputs in data
-            shape.
+        encoder: model or layer from data (or `[data, condition]`) to features `(n, f)`;
+            features of more axes are flattened. It may be functional, sequential or
+            subclassed, built or not: what is not functional becomes so.
+        decoder: the same from codes (or `[codes, condition]`) to outputs in data shape.
+            Under a likelihood that takes logits it ends without an activation.
         posterior: layer from features to q(z|x), such as
-            `posteriors.DiagonalNormal(latent_dim)`.
+            `posteriors.DiagonalNormal(latent_dim)`; or its latent_dim; or "normal",
+            "full_covariance", "point" or a class, with the dimensions of the decoder's input.
         prior: layer that gives p(z); N(0, I) by default.
         likelihood: a likelihood layer or its name; "bernoulli" by default.
         objective: what is minimised; `objectives.ELBO()` by default.
         condition: `conditions.Labels` or `conditions.Attributes` for a
             conditional model, which fits on `(x, y)`; None otherwise.
-        seed: int for the noise of training, or None.
+        seed: int for the noise of training, or None. The order of the data is that of
+            `keras.utils.set_random_seed`.
         directions: `directions.Directions` of attributes in the latent space of
             an unconditional model, along which `edit` goes; or None.
         name: model name.
 
     Raises:
-        ValueError: a part does not fit another.
+        ValueError: a part is of no kind that is known, or does not fit another.
     """
 
     def __init__(
@@ -109,7 +118,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         self.built = True
 
     # What `probes.watched` keeps of a pass through the encoder, while it does.
-    _seen = None
+    _hidden_values = None
 
     def _check_parts(self):
         parts_fit(self)
@@ -171,8 +180,11 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
             self._track(old.terms, new.terms)
 
     def _put(self, name, old, new):
-        if isinstance(old, keras.layers.Layer):
-            # By itself Keras would track both.
+        layers = [isinstance(part, keras.layers.Layer) for part in (old, new)]
+        if all(layers):
+            # In the same place: the order of the weights is that of a model built of the parts.
+            keras_private.replace_layer(self, old, new)
+        elif layers[0]:
             keras_private.forget(self, [old])
         super().__setattr__(name, new)
 
@@ -246,10 +258,10 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         return self.posterior_layer(self._features(self._with_condition(x, condition), training))
 
     def _features(self, inputs, training):
-        if self._seen is None:
+        if self._hidden_values is None:
             return self.encoder(inputs, training=training)
         features, values = probes.features_and_hidden(self, inputs, training)
-        self._seen.append(values)
+        self._hidden_values.append(values)
         return features
 
     def generate(self, z, condition=None, training=False):

@@ -7,7 +7,7 @@ version of Keras fails there first.
 import operator
 
 import keras
-from keras.src.models.functional import Functional
+from keras.src.models.functional import Functional as _Functional
 
 # Keras gives this keyword to the `evaluate` that its own `fit` calls: the data of that call
 # was checked when `fit` began, and checking it at each epoch would cost a pass over it.
@@ -74,7 +74,7 @@ def compiles_by_default(model):
 
 def is_graph(network):
     """Whether a network is a graph of layers: functional, or a `Sequential` that is built."""
-    return isinstance(network, (keras.Sequential, Functional)) and bool(network.outputs)
+    return isinstance(network, (keras.Sequential, _Functional)) and bool(network.outputs)
 
 
 def made_by(tensor):

@@ -116,7 +116,7 @@ class TestNetworks:
         np.testing.assert_allclose(means, model.decode(codes, y), atol=1e-5)
 
     @pytest.mark.once
-    @pytest.mark.parametrize("paper", [models.svae, models.auxiliary_vae])
+    @pytest.mark.parametrize("paper", [models.structured_vae, models.auxiliary_vae])
     def test_models_of_more_parts_say_so(self, paper):
         model = paper((6,), 2, units=(4,), seed=0)
         for make in (model.encoder_model, model.decoder_model):

@@ -162,6 +162,13 @@ class TestParts:
         model.fit(x, verbose=0)
         np.testing.assert_allclose(model.reconstruct(x), called(model, x), atol=1e-5)
 
+    def test_the_order_of_weights_is_that_of_a_new_model(self, x):
+        model = model_of()
+        model.decoder, model.encoder = dense(), model_of().encoder
+        other = type(model).from_config(model.get_config())
+        other.set_weights(model.get_weights())
+        np.testing.assert_array_equal(other.reconstruct(x), model.reconstruct(x))
+
     def test_what_does_not_fit_changes_nothing(self, x):
         model = model_of()
         before, layers_before = model.reconstruct(x), len(model.layers)

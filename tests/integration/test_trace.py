@@ -19,6 +19,7 @@ STEP = {"models/vae.py", "objectives/base.py", "objectives/elbo.py"}
 PARTS = {
     "posteriors/base.py",
     "posteriors/normal.py",
+    "priors/base.py",
     "priors/normal.py",
     "likelihoods/base.py",
     "likelihoods/pixelwise.py",

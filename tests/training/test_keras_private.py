@@ -87,6 +87,55 @@ def replace_layer():
     assert [v.shape for v in model.trainable_variables] == [(3, 5), (5,)]
 
 
+def forget():
+    model = network()
+    inside = model.layers[1]
+    keras_private.forget(model, [inside])
+    assert inside not in model.layers and len(model.layers) == 2
+
+
+def is_graph():
+    model = network()
+    assert keras_private.is_graph(model) and keras_private.is_graph(model.layers[1])
+    assert keras_private.is_graph(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    assert not keras_private.is_graph(model.layers[2])
+
+
+def made_by():
+    model = network()
+    operation, (tensor,) = keras_private.made_by(model.outputs[0])
+    assert operation is model.layers[2]
+    operation, inputs = keras_private.made_by(tensor)
+    assert operation is model.layers[1] and inputs == model.inputs
+    assert keras_private.made_by(model.inputs[0])[1] == []
+
+
+def CONSTANTS_OF_LAYERS():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    before = [vars(part).copy() for part in (model, model.layers[0])]
+    model.add(keras.layers.ReLU())
+    model.layers[0].trainable = False
+    model.layers[0].dtype_policy = "mixed_bfloat16"
+    changed = set()
+    for part, old in zip((model, model.layers[0]), before, strict=True):
+        names = {"_dtype_policy", "_trainable", "_functional"} & old.keys()
+        changed |= {n for n in names if vars(part)[n] is not old[n]}
+    assert changed == {"_dtype_policy", "_trainable", "_functional"}
+    assert changed <= keras_private.CONSTANTS_OF_LAYERS
+
+
+def OPERATIONS():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, ops.relu(ops.log1p(inputs * 2 - 1)))
+    config = keras.saving.serialize_keras_object(model)
+    named = {(la["module"], la["class_name"]) for la in config["config"]["layers"][1:]}
+    known = {(module, n) for module, names in keras_private.OPERATIONS.items() for n in names}
+    assert len(named) == 4 and named <= known
+    for module, name in known:
+        found = getattr(__import__(module, fromlist=[name]), name)
+        assert issubclass(found, keras.Operation), (module, name)
+
+
 def optimized_variables():
     model = network()
     found = keras_private.optimized_variables(model.optimizer)
@@ -228,6 +277,11 @@ CHECKS = [
     INSIDE_FIT,
     SERIALIZED_MODULES,
     train_function,
+    forget,
+    is_graph,
+    made_by,
+    CONSTANTS_OF_LAYERS,
+    OPERATIONS,
     *([array_of_and_put_back, end_jax_steps] if BACKEND == "jax" else []),
 ]
 

@@ -40,7 +40,8 @@ def vae(
         likelihood: "bernoulli", "dynamic_bernoulli", "normal" (σ learned),
             "optimal_normal" (σ the best for each batch), or a layer.
         seed: int for the initial weights, the same on every backend, and for the
-            noise of training; or None.
+            noise of training; or None. For the same model twice set the order of the data
+            too: `keras.utils.set_random_seed(0)` before `fit`, or `fit(shuffle=False)`.
         name: model name.
         beta: weight of the KL, a number or a `schedules.Schedule`.
         objective: what is minimised in place of that; it has no `beta`.

@@ -185,11 +185,11 @@ def check_outputs(network, likelihood):
 
 def _range(network):
     """What a decoder's outputs can reach, from the layer of its last weights on, and by what."""
-    after, operation = [], network
+    after, by, operation = [], [], network
     while keras_private.is_graph(operation):
-        operation, more = _last(operation)
-        after = [*more, *after]
-    by = [o for o in after if type(o).__name__ not in _MOVING]
+        operation, behind, segment = _last(operation)
+        after = [*segment, *after]
+        by = [*(o for o in behind if type(o).__name__ not in _MOVING), *by]
     activation = getattr(operation, "activation", None)
     if operation is None or not (callable(activation) or isinstance(operation, keras.Model)):
         bounded = bool(by)
@@ -217,13 +217,15 @@ def _range(network):
 
 
 def _last(network):
-    """The last operation of a graph that has weights or several inputs, and those behind it."""
-    tensor, after = keras.tree.flatten(network.outputs)[0], []
+    """The last operation of a graph that has weights or several inputs; those behind it; and
+    these as a model in a list, which is empty where there are none."""
+    tensor, after = network.outputs[0], []
     while True:
         operation, inputs = keras_private.made_by(tensor)
         weights = getattr(operation, "weights", ())
         if weights or len(inputs) != 1 or keras_private.is_graph(operation):
-            return (operation if inputs else None), after
+            segment = [keras.Model(tensor, network.outputs[0])] if after else []
+            return (operation if inputs else None), after, segment
         after.insert(0, operation)
         (tensor,) = inputs
 

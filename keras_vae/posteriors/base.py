@@ -41,7 +41,7 @@ class Posterior(keras.layers.Layer):
 
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "posterior", **kwargs})
-        self.latent_dim = latent_dim
+        self.latent_dim = int(latent_dim)
         self.seed = seed
 
     def distribution(self, *parameters):
@@ -54,7 +54,7 @@ class Posterior(keras.layers.Layer):
 
     def _dense(self, units, seed, name="projection"):
         return keras.layers.Dense(
-            units,
+            int(units),
             kernel_initializer=initializers.GlorotUniform(seed),
             dtype=self.dtype_policy,
             name=name,

@@ -34,7 +34,7 @@ class Prior(keras.layers.Layer):
 
     def __init__(self, latent_dim: int, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
-        self.latent_dim = latent_dim
+        self.latent_dim = int(latent_dim)
         self.built = True
 
     @property

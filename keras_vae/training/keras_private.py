@@ -48,8 +48,8 @@ loss_tracker = operator.attrgetter("_loss_tracker")
 
 
 # Attributes that a compiled function has as constants: the dtype policy, whether weights are
-# trained, and the network that a `Sequential` is made of.
-CONSTANTS_OF_LAYERS = {"_dtype_policy", "_trainable", "_functional", "_fixed"}
+# trained, and the network that a `Sequential` is made of (on PyTorch among `_modules`).
+CONSTANTS_OF_LAYERS = {"_dtype_policy", "_trainable", "_functional", "_modules", "_fixed"}
 
 
 def compiled_loss(model):

@@ -25,6 +25,8 @@ def test_only_what_loads_is_saved(name, tmp_path):
     model = model_of()
     with pytest.raises(ValueError, match=r"ends in `\.keras`.*Received.*" + name.split("/")[-1]):
         model.save(tmp_path / name)
+    if not name.endswith(".h5"):
+        return
     callback = keras.callbacks.ModelCheckpoint(str(tmp_path / name))
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"ends in `\.keras`"):

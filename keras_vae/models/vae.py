@@ -483,7 +483,12 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         return (None, *self.data_shape)
 
     def build(self, input_shape=None):
+        keras_private.know_input_shape(self, self.input_shape)
         self.built = True
+
+    def get_build_config(self):
+        # The constructor has built everything.
+        return None
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

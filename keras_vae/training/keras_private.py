@@ -88,6 +88,11 @@ def all_layers(model):
     return list(model._flatten_layers(include_self=False))
 
 
+def know_input_shape(model, shape):
+    """Has a model know the shape of its input, as Keras does of one that it built itself."""
+    model._build_shapes_dict = {"input_shape": shape}
+
+
 def replace_layer(model, old, new):
     """Has a model track one layer in place of another; by itself it would track both."""
     model._tracker.replace_tracked_value("layers", old, new)

@@ -73,6 +73,16 @@ def all_layers():
     assert {"inside", "outside"} <= set(names) and len(names) == len(set(names))
 
 
+def know_input_shape():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    model = Own()
+    keras_private.know_input_shape(model, (None, 3))
+    assert model.get_build_config() == {"input_shape": (None, 3)}
+
+
 def replace_layer():
     class Model(keras.Model):
         def __init__(self):
@@ -301,6 +311,7 @@ CHECKS = [
     SERIALIZED_MODULES,
     train_function,
     forget,
+    know_input_shape,
     is_graph,
     made_by,
     CONSTANTS_OF_LAYERS,

@@ -12,12 +12,12 @@ import shutil
 import sys
 import textwrap
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_vae import _checks
-from keras_vae._types import Array, PathLike
 
 CELEBA_ATTRIBUTES = (
     *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald"),
@@ -166,7 +166,7 @@ def load(
     *,
     dtype: str | type = "float32",
     limit: int | None = None,
-    data_dir: PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     download: bool = True,
 ) -> Data:
     """Reads one split of a data set into memory.
@@ -219,7 +219,7 @@ def load(
         ) from e
 
 
-def crop_faces(x: Array, size: int = 64) -> Array:
+def crop_faces(x: NDArray[Any], size: int = 64) -> NDArray[Any]:
     """Crops and resizes CelebA's aligned originals, as `celeb_a_64` was made.
 
     The crop is the middle 148 x 148 pixels (from row 35, column 15); each new pixel is the

@@ -274,7 +274,7 @@ class Observed(Likelihood):
     def __init__(self, likelihood: str | Likelihood = "bernoulli", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         likelihood = get(likelihood)
-        whole = type(likelihood).log_prob not in (Likelihood.log_prob, Normal.log_prob)
+        whole = type(likelihood).log_prob is not Likelihood.log_prob
         if whole or likelihood.depends_on_batch:
             raise ValueError(
                 "Missing values need a likelihood of single pixels whose parameters do not "

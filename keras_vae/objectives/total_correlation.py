@@ -184,11 +184,12 @@ class DIP(Objective):
         n = ops.cast(ops.shape(centred)[0], "float32")
         covariance = ops.matmul(ops.transpose(centred), centred) / n
         own = ops.sum(ops.square(centred), axis=0) / n
+        squared = ops.sum(ops.square(covariance)) - ops.sum(ops.square(own))
         if self.kind == "ii":
             within = q.mean_covariance()
-            covariance = covariance + within
             own = own + ops.diagonal(within)
-        squared = ops.sum(ops.square(covariance)) - ops.sum(ops.square(own))
+            apart = 1.0 - ops.eye(own.shape[-1], dtype="float32")
+            squared = ops.sum(ops.square(apart * (covariance + within)))
         penalty = self.off_diagonal * squared
         penalty = penalty + self.diagonal * ops.sum(ops.square(own - 1.0))
         reconstruction, kl = evidence.reconstruction, evidence.kl

@@ -73,6 +73,20 @@ def test_attributes_are_in_the_order_of_the_original_list():
     assert {name: names.index(name) for name in at} == at
 
 
+def test_import_pulls_in_neither_tensorflow_nor_keras():
+    code = (
+        "import importlib, sys, types;"
+        # The package without its `__init__`, which imports Keras for its other modules.
+        "package = types.ModuleType('keras_vae'); package.__path__ = [sys.argv[1]];"
+        "parts = types.ModuleType('keras_vae.datasets'); parts.__path__ = [sys.argv[2]];"
+        "sys.modules |= {'keras_vae': package, 'keras_vae.datasets': parts};"
+        "importlib.import_module('keras_vae.datasets.loading');"
+        "assert not {'keras', 'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
+    )
+    folder = pathlib.Path(sprites.__file__).parent
+    subprocess.run([sys.executable, "-c", code, folder.parent, folder], check=True)
+
+
 def test_import_pulls_in_no_tensorflow():
     code = (
         "import sys, keras_vae.datasets;"

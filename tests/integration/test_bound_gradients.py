@@ -224,3 +224,16 @@ def test_a_density_at_its_own_samples_only_has_no_dreg():
     model = model_of(posteriors.FlowPosterior(3, flows=1, seed=0), objectives.IWAE(3, "dreg"))
     with pytest.raises(NotImplementedError, match="no inverse"):
         model.evidence(ops.zeros((2, DIM)), training=True)
+
+
+@pytest.mark.parametrize("gradient, backward", [("dreg", None), ("standard", 2)])
+def test_fit_draws_the_masks_of_a_step_once(gradient, backward):
+    objective = objectives.IWAE(SAMPLES, gradient, backward)
+    model = model_of(POSTERIORS["InverseAutoregressive"](), objective, "dropout")
+    x = np.random.default_rng(0).random((12, DIM), "float32")
+    model.compile(keras.optimizers.Adam(1e-2))
+    masks = model.decoder.layers[2].seed_generator.state
+    before = array(masks)
+    losses = model.fit(x, batch_size=4, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert (array(masks) - before).tolist() == [0.0, 6.0]

@@ -63,6 +63,11 @@ class AsKeras:
         """The symbolic reconstruction of `input`."""
         return self._graph()[1]
 
+    @property
+    def input_dtype(self):
+        """What Keras and TensorFlow's converter give as input."""
+        return "float32"
+
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Keras' `export` of `call`, the reconstruction; prefer `keras_vae.export`.
 

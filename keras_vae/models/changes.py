@@ -100,6 +100,11 @@ class PythonState:
                     if depth < _DEPTH and _is_part(item):
                         waiting.append((item, depth + 1))
             names = [n for n in names if not _has_state(attributes[n])]
+            apart = keras_private.layers_apart(part)
+            inside = [n for n in apart if n != keras_private.WEIGHTS_APART]
+            if inside:
+                read = _getter(inside)
+                found.append((apart, read, read(apart)))
             if names:
                 read = _getter(names)
                 found.append((attributes, read, _copied(read(attributes))))

@@ -15,7 +15,7 @@ from keras_vae.models import fast as fast_path
 from keras_vae.models import saving
 from keras_vae.models.changes import PythonState
 from keras_vae.models.run import Run, is_array
-from keras_vae.training import keras_private, weights_kept
+from keras_vae.training import keras_private, traced_anew, weights_kept
 
 
 class Fitting:
@@ -155,7 +155,8 @@ class Fitting:
             if chunked:
                 self.train_function = fast_path.Chunk(self)
             else:
-                keras.Model.make_train_function(self, force=True)
+                with traced_anew(self, "train_step"):
+                    keras.Model.make_train_function(self, force=True)
                 self.train_function = _Batch(self, self.train_function)
 
     def make_test_function(self, force=False):
@@ -170,7 +171,8 @@ class Fitting:
     def _made_again(self, name, make, force):
         versions = self.__dict__.setdefault("_versions_of_functions", {})
         version = self.python_state
-        make(self, force or versions.get(name) != version)
+        with traced_anew(self, f"{name}_step"):
+            make(self, force or versions.get(name) != version)
         versions[name] = version
 
     def _compile_by_default(self):

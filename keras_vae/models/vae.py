@@ -115,6 +115,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
         )
         self.trackers = [keras.metrics.Mean(name=t) for t in self.objective.terms]
+        keras_private.know_input_shape(self, self.input_shape)
         self.built = True
 
     # What `probes.watched` keeps of a pass through the encoder, while it does.
@@ -484,6 +485,10 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
 
     def build(self, input_shape=None):
         self.built = True
+
+    def get_build_config(self):
+        # The constructor has built everything.
+        return None
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -12,6 +12,9 @@
 `weights_kept(model)` is a context in which an error destroys no weights: on JAX it gives the
 arrays back that Keras has lent to a step.
 
+`traced_anew(model, name)` is a context in which Keras makes a function of a step that has to be
+traced again.
+
 `chunks` trains on data that stays on the device, many steps a call:
 
 * `compile_chunk(model, loop)`: a function `(resident, rows, whole, *state)` that returns
@@ -32,13 +35,13 @@ import keras
 
 if keras.backend.backend() == "tensorflow":
     from keras_vae.training import tensorflow_chunks as chunks
-    from keras_vae.training.tensorflow import TrainStep, weights_kept
+    from keras_vae.training.tensorflow import TrainStep, traced_anew, weights_kept
 elif keras.backend.backend() == "jax":
     from keras_vae.training import jax_chunks as chunks
-    from keras_vae.training.jax import TrainStep, weights_kept
+    from keras_vae.training.jax import TrainStep, traced_anew, weights_kept
 elif keras.backend.backend() == "torch":
     from keras_vae.training import torch_chunks as chunks
-    from keras_vae.training.torch import TrainStep, weights_kept
+    from keras_vae.training.torch import TrainStep, traced_anew, weights_kept
 else:
     raise ImportError(
         "keras_vae trains on TensorFlow, JAX and PyTorch. Set the environment variable "
@@ -46,4 +49,4 @@ else:
         f"Received: KERAS_BACKEND={keras.backend.backend()!r}"
     )
 
-__all__ = ["TrainStep", "chunks", "weights_kept"]
+__all__ = ["TrainStep", "chunks", "traced_anew", "weights_kept"]

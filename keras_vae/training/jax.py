@@ -1,6 +1,7 @@
 """JAX: imperative steps run as pure functions of the state."""
 
 import contextlib
+import functools
 
 import jax
 import keras
@@ -29,6 +30,19 @@ def weights_kept(model):
             if gone and array is not None and not array.is_deleted():
                 keras_private.put_back(variable, array)
         raise
+
+
+@contextlib.contextmanager
+def traced_anew(model, name):
+    """Has Keras compile a step that JAX takes for another than before, and so traces again.
+
+    A bound method equals itself: what JAX has once traced of it, it keeps for ever.
+    """
+    model.__dict__[name] = functools.partial(getattr(type(model), name), model)
+    try:
+        yield
+    finally:
+        del model.__dict__[name]
 
 
 class TrainStep:

@@ -7,7 +7,8 @@ import numpy as np
 
 
 def compile_chunk(model, loop=True):
-    dtypes = {k: v.dtype for k, v in model.get_metrics_result().items()}
+    # Of the metrics themselves: in the middle of `fit` they have no values to ask.
+    dtypes = {metric.name: metric.dtype for metric in model.metrics}
 
     def step(state, arrays, rows):
         return model.train_step(state, tuple(a[rows] for a in arrays))

@@ -48,8 +48,8 @@ loss_tracker = operator.attrgetter("_loss_tracker")
 
 
 # Attributes that a compiled function has as constants: the dtype policy, whether weights are
-# trained, and the network that a `Sequential` is made of (on PyTorch among `_modules`).
-CONSTANTS_OF_LAYERS = {"_dtype_policy", "_trainable", "_functional", "_modules", "_fixed"}
+# trained, and the network that a `Sequential` is made of.
+CONSTANTS_OF_LAYERS = {"_dtype_policy", "_trainable", "_functional", "_fixed"}
 
 
 def compiled_loss(model):
@@ -88,9 +88,23 @@ def all_layers(model):
     return list(model._flatten_layers(include_self=False))
 
 
+def know_input_shape(model, shape):
+    """Has a model know the shape of its input, as Keras does of one that it built itself."""
+    model._build_shapes_dict = {"input_shape": shape}
+
+
 def replace_layer(model, old, new):
     """Has a model track one layer in place of another; by itself it would track both."""
     model._tracker.replace_tracked_value("layers", old, new)
+
+
+def layers_apart(part):
+    """Layers of a layer by name, where PyTorch keeps them in a dict of its own; else empty."""
+    return getattr(part, "_modules", {})
+
+
+# What that dict has besides: the weights, in a collection that Keras makes anew now and then.
+WEIGHTS_APART = "_torch_params"
 
 
 def forget(model, tracked):

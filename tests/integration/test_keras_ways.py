@@ -137,7 +137,8 @@ class TestExport:
         import tensorflow as tf
 
         model.export(tmp_path / "saved", verbose=False)
-        found = tf.saved_model.load(tmp_path / "saved").serve(tf.constant(X)).numpy()
+        loaded = tf.saved_model.load(tmp_path / "saved")
+        found = loaded.serve(tf.constant(X)).numpy()
         np.testing.assert_allclose(found, model.reconstruct(X), atol=1e-5)
 
     @pytest.mark.once

@@ -99,7 +99,7 @@ REFUSED = {
     "no model": ({"decoder": lambda: 5}, "Keras model or layer"),
     "a subclassed encoder of other data": (
         {"encoder": lambda: built(keras.Sequential([layers.Dense(3)]), (4,))},
-        "Received",
+        "outputs in data shape",
     ),
     "a decoder of two outputs": (
         {

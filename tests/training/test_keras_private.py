@@ -73,6 +73,16 @@ def all_layers():
     assert {"inside", "outside"} <= set(names) and len(names) == len(set(names))
 
 
+def know_input_shape():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    model = Own()
+    keras_private.know_input_shape(model, (None, 3))
+    assert model.get_build_config() == {"input_shape": (None, 3)}
+
+
 def replace_layer():
     class Model(keras.Model):
         def __init__(self):
@@ -115,10 +125,9 @@ def made_by():
 
 
 def copied(part):
-    """Those attributes, as they are now."""
-    names = keras_private.CONSTANTS_OF_LAYERS & vars(part).keys()
-    values = {name: vars(part)[name] for name in names}
-    return {name: dict(v) if isinstance(v, dict) else v for name, v in values.items()}
+    """Those attributes, and layers that are kept apart, as they are now."""
+    values = {**vars(part), **keras_private.layers_apart(part)}
+    return {n: values[n] for n in keras_private.CONSTANTS_OF_LAYERS & values.keys()}
 
 
 def CONSTANTS_OF_LAYERS():
@@ -132,9 +141,20 @@ def CONSTANTS_OF_LAYERS():
         {name for name, value in one.items() if value != other[name]}
         for one, other in zip(before, after, strict=True)
     ]
-    # PyTorch keeps layers of a layer in a dict of its own.
-    assert changed[0] & {"_functional", "_modules"}
-    assert {"_dtype_policy", "_trainable"} <= changed[1]
+    assert changed == [{"_functional"}, {"_dtype_policy", "_trainable"}]
+
+
+def layers_apart():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    apart = keras_private.layers_apart(model)
+    assert ("_functional" in apart) == (BACKEND == "torch")
+
+
+def WEIGHTS_APART():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 3))
+    found = keras_private.layers_apart(layer)
+    assert (keras_private.WEIGHTS_APART in found) == (BACKEND == "torch")
 
 
 def OPERATIONS():
@@ -291,10 +311,13 @@ CHECKS = [
     SERIALIZED_MODULES,
     train_function,
     forget,
+    know_input_shape,
     is_graph,
     made_by,
     CONSTANTS_OF_LAYERS,
     OPERATIONS,
+    WEIGHTS_APART,
+    layers_apart,
     *([array_of_and_put_back, end_jax_steps] if BACKEND == "jax" else []),
 ]
 

@@ -94,6 +94,11 @@ class AuxiliaryVAE(VAE):
         return True
 
     @property
+    def takes_pairs(self) -> bool:
+        # p(a|x,y,z) sees the data that is scored.
+        return False
+
+    @property
     def classifies(self) -> bool:
         return self.classifier is not None
 

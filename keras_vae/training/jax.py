@@ -1,6 +1,7 @@
 """JAX: imperative steps run as pure functions of the state."""
 
 import contextlib
+import threading
 
 import jax
 import keras
@@ -25,14 +26,37 @@ def weights_kept(model):
         # The state after the last good step; where there was none, the state before the first.
         keras_private.end_jax_steps(model)
         for variable, array in before:
-            gone = keras_private.array_of(variable) is None
-            if gone and array is not None and not array.is_deleted():
+            if _is_gone(keras_private.array_of(variable)) and not _is_gone(array):
                 keras_private.put_back(variable, array)
         raise
 
 
-class TrainStep:
+def _is_gone(array):
+    return array is None or array.is_deleted()
+
+
+class TrainStep(keras_private.StepHook):
     """See `keras_vae.training`."""
+
+    def kept_step(self, step):
+        """A step `(state, ...) -> (logs, state)` whose result no exception can take along.
+
+        JAX deletes the arrays of the state that the step is given. An exception that comes from
+        outside (a notebook's stop button) would find them gone, and the new ones not yet held
+        by anything. It is raised between two operations of Python: `extend` and `map` call the
+        step and keep its result in one.
+        """
+
+        def kept(*arguments):
+            results = []
+            try:
+                results.extend(map(step, *((a,) for a in arguments)))
+            finally:
+                if results:
+                    keras_private.hand_over(self, results[0][1])
+            return results[0]
+
+        return kept
 
     def train_step(self, state, data):
         groups = (
@@ -92,7 +116,19 @@ class TrainStep:
             with keras.StatelessScope(list(pairs)):
                 return fn(*arrays)
 
-        return lambda *arrays: pure([v.value for v in self.variables], arrays)
+        def call(*arrays):
+            if getattr(self, "_trained_by", None) not in (None, threading.get_ident()):
+                raise RuntimeError(
+                    "Another thread trains this model, and JAX lends its weights to the steps: "
+                    "wait until its `fit` ends, or use a copy "
+                    "(`keras.models.clone_model` and `set_weights`)."
+                )
+            if keras_private.is_lent(self):
+                # Inference in a callback, between two steps: Keras hands the state out again.
+                self.jax_state_sync()
+            return pure([v.value for v in self.variables], arrays)
+
+        return call
 
 
 def _stateless(step, groups, state, data):

@@ -21,6 +21,8 @@ def data(model, x, name="x", limits="likelihood"):
         hint, code = "", _code(name)
         if x.shape == model.data_shape:
             hint = " For a single example add a batch axis: x[None]."
+            if code != name:
+                hint += " A data set of single examples makes batches by `data.batch(64)`."
         elif x.shape == (len(x), *model.data_shape[:-1]) and model.data_shape[-1] == 1:
             hint = " Add a channel axis: x[..., None]."
         elif len(model.data_shape) == 3 and x.shape[1:] == _channels_first(model.data_shape):

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_vae import _checks, distributions, objectives
 from keras_vae._registry import register
+from keras_vae.models import sources
 from keras_vae.models.checks import auxiliary_parts_fit
 from keras_vae.models.vae import VAE, _weights_of
 
@@ -124,7 +125,7 @@ class AuxiliaryVAE(VAE):
                 "Only a model with labels classifies: build it with `num_classes=`. "
                 "Received: classifier=None"
             )
-        return self._batched("classify", batch_size, _checks.data(self, x))
+        return self._batched("classify", batch_size, _checks.data(self, sources.arrays(self, x)[0]))
 
     def all_labels(self, x, condition=None):
         """The labels with which `encode` and `reconstruct` take x.

@@ -5,6 +5,7 @@ import keras
 from keras_vae import _checks
 from keras_vae import corruption as corruptions
 from keras_vae._registry import register
+from keras_vae.models import sources
 from keras_vae.models.vae import VAE
 
 
@@ -15,8 +16,9 @@ class DenoisingAutoencoder(VAE):
     Vincent et al., "Extracting and Composing Robust Features with Denoising
     Autoencoders", 2008. What is corrupted is what the encoder sees in `fit`; the loss
     compares with the data as it was given. Nothing is corrupted in `evaluate` or at
-    inference. In `fit(noisy, clean)` the encoder sees `noisy` as it is, and the loss compares with
-    `clean`: nothing is corrupted on top. With a stochastic posterior it is the denoising VAE of Im et al. 2017.
+    inference. In `fit(noisy, clean)` the encoder sees `noisy` as it is, and the loss
+    compares with `clean`: nothing is corrupted on top. With a stochastic posterior it is
+    the denoising VAE of Im et al. 2017.
 
     Args:
         *args, **parts: as `VAE`.
@@ -68,6 +70,7 @@ class DenoisingAutoencoder(VAE):
         Raises:
             ValueError: wrong shape or condition; NaN; empty.
         """
+        x, condition = sources.arrays(self, x, condition)
         x = _checks.data(self, x, limits=None)
         condition = _checks.condition(self, condition, len(x))
         return self._batched("rebuild", batch_size, x, condition)

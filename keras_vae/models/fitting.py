@@ -208,9 +208,9 @@ class Fitting:
 
     def _rebuilt(self, x, condition):
         """The reconstructions of one checked batch."""
-        x = _checks.array(x, "x").astype("float32", copy=False)
+        x = _checks.host(x, "x").astype("float32", copy=False)
         size = 1 << (len(x) - 1).bit_length()
-        y = None if self.condition is None else condition
+        y = None if self.condition is None or condition is None else _checks.host(condition, "y")
         return self._padded("rebuild", size, [x, y])
 
     def predict_on_batch(self, x):
@@ -318,6 +318,7 @@ class Fitting:
 
     def _clean_parts(self, x, y, sample_weight, name="x"):
         y_name = "y" if name == "x" else f"y of {name}"
+        _no_pair(self, y)
         paired = self._is_pair(y)
         check = _checks.noisy if paired else _checks.data
         clean = check(self, x, name)
@@ -370,6 +371,7 @@ class Fitting:
         if self._is_target(y):
             self._clean_parts(x, y, None, name)
         else:
+            _no_pair(self, y)
             if not _checks.seems_good(self, host):
                 _checks.data(self, host, name)
             self._check_condition_of_batch(y, len(host), name)
@@ -383,7 +385,9 @@ class Fitting:
         except (TypeError, ValueError) as error:
             raise type(error)(f"`y` of {name}: {error}") from None
         # `_clean_condition` repeats one condition for all examples; a step does not.
-        repeated = self.condition is not None and y is not None and clean.size != np.size(y)
+        repeated = (
+            self.condition is not None and y is not None and clean.size != _checks.host(y, "y").size
+        )
         if repeated:
             raise ValueError(
                 f"`y` of {name} must have shape {clean.shape}. Received: shape {tuple(y.shape)}"
@@ -401,7 +405,6 @@ class Fitting:
 
     def _clean_condition(self, y, n, name="y"):
         if self.condition is not None:
-            _no_pair(self, y)
             return _checks.condition(self, y, n, name=name)
         if y is not None:
             y = _checks.array(y, name)
@@ -436,7 +439,9 @@ def check_batch_size(batch_size):
 
 def _no_pair(model, y):
     """Refuses `fit(noisy, clean)` of a conditional model, where y can only be data."""
-    shape = tuple(getattr(y, "shape", ()))[1:]
+    if model.condition is None or not hasattr(y, "shape"):
+        return
+    shape = tuple(y.shape)[1:]
     if shape == model.data_shape and shape not in ((1,), (model.condition.dim,)):
         raise ValueError(
             "y of a conditional model is its condition, so that it cannot be trained on pairs "

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_vae import _checks
+from keras_vae.models.run import is_array
 from keras_vae.training import keras_private
 
 # What TensorFlow Datasets calls data and labels.
@@ -18,11 +19,10 @@ DATA, LABELS = "image", "label"
 
 def is_source(x):
     """Whether x is a source of batches."""
-    return isinstance(x, (Batches, keras.utils.PyDataset)) or (
-        hasattr(x, "__iter__")
-        and not isinstance(x, (tuple, list, dict, str, bytes))
-        and not hasattr(x, "__array__")
-    )
+    if isinstance(x, (Batches, keras.utils.PyDataset)):
+        return True
+    no_source = isinstance(x, (dict, str, bytes)) or is_array(x)
+    return hasattr(x, "__iter__") and not no_source
 
 
 def unpacked(batch, name="x"):
@@ -119,7 +119,7 @@ class Batches(keras_private.DataAdapter):
 
     def _raw(self):
         inner = self._adapter
-        if inner is None or _is_loader(self.source):
+        if inner is None or keras_private.is_loader(self.source):
             return iter(self.source)
         return keras_private.batches_of(inner)
 
@@ -235,15 +235,30 @@ class Batches(keras_private.DataAdapter):
             self._adapter.on_epoch_end()
 
 
-def gathered(model, source, name="x"):
-    """All examples of a source: `(x, y)` as arrays, y None where there is none."""
-    parts = [tuple(map(_host, batch)) for batch in Batches(model, source, name).batches()]
-    x = np.concatenate([batch[0] for batch in parts])
-    return x, np.concatenate([batch[1] for batch in parts]) if len(parts[0]) > 1 else None
+def arrays(model, x, condition=None, name="x"):
+    """`(x, condition)`, of which x may be a source: then all its examples, and their conditions.
 
+    Labels of an unconditional model's source are ignored.
 
-def _is_loader(source):
-    return keras_private.is_loader(source)
+    Raises:
+        TypeError, ValueError: what a source's checks raise; conditions in two places.
+    """
+    if isinstance(x, dict) and DATA in x:
+        x, y, _ = unpacked(x)
+    elif is_source(x):
+        parts = list(Batches(model, x, name).batches())
+        x = np.concatenate([_host(part[0]) for part in parts])
+        y = np.concatenate([_host(part[1]) for part in parts]) if len(parts[0]) > 1 else None
+    else:
+        return x, condition
+    if model.condition is None or y is None:
+        return x, condition
+    if condition is not None:
+        raise ValueError(
+            f"`{name}` brings its conditions: leave `condition` out. "
+            f"Received: condition of type {type(condition).__name__}"
+        )
+    return x, y
 
 
 def _host(part):

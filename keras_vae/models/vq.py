@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vae import _checks, objectives, quantizers
 from keras_vae._registry import register
-from keras_vae.models import fitting
+from keras_vae.models import fitting, sources
 from keras_vae.models.checks import quantized_parts_fit
 from keras_vae.models.vae import VAE, _mean, _one_each, _weights_of, accumulation
 from keras_vae.models.vq_inference import CodeInference
@@ -227,6 +227,7 @@ class VQVAE(CodeInference, VAE):
         return _PriorAlone(self)
 
     def _codes_and_conditions(self, x, y=None):
+        x, y = sources.arrays(self, x, y)
         x = _checks.data(self, x)
         y = None if self.condition is None else _checks.condition(self, y, len(x), "y")
         codes = self.encode(x)

@@ -1,4 +1,4 @@
-"""JAX: the arrays of a model, which Keras lends to the steps, and what an exception leaves of them."""
+"""JAX: the arrays of a model, which Keras lends to the steps, after an exception too."""
 
 import contextlib
 import functools

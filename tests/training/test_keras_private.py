@@ -157,15 +157,6 @@ def WEIGHTS_APART():
     assert (keras_private.WEIGHTS_APART in found) == (BACKEND == "torch")
 
 
-def ended_a_step():
-    model = network(optimizer=keras.optimizers.SGD(gradient_accumulation_steps=2))
-    ended = []
-    for _ in range(3):
-        ended.append(int(ops.convert_to_numpy(keras_private.ended_a_step(model.optimizer))))
-        model.train_on_batch(X, Y)
-    assert sorted(set(ended)) == [0, 1] and ended[0] == ended[2] != ended[1]
-
-
 def OPERATIONS():
     inputs = keras.Input((3,))
     model = keras.Model(inputs, ops.relu(ops.log1p(inputs * 2 - 1)))

@@ -7,10 +7,10 @@ import threading
 import keras
 import numpy as np
 import pytest
-from conftest import array
 from keras import ops
 
 from keras_vae import models
+from tests.support import array
 
 BACKEND = keras.backend.backend()
 D = 6

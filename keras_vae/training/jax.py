@@ -1,62 +1,19 @@
 """JAX: imperative steps run as pure functions of the state."""
 
-import contextlib
-import threading
-
 import jax
 import keras
 
-from keras_vae.training import keras_private
+from keras_vae.training import jax_state, keras_private
+from keras_vae.training.jax_state import weights_kept
 
-
-@contextlib.contextmanager
-def weights_kept(model):
-    """Gives back the arrays that an error in a step would destroy.
-
-    Keras takes them out of the variables before the first step.
-    """
-    optimizer = getattr(model, "optimizer", None)
-    slots = optimizer.variables if optimizer else []
-    # Models with a second optimizer list its slots under `non_trainable_variables`.
-    variables = (*_unique_variables(model), *model.non_trainable_variables, *slots)
-    before = [(v, keras_private.array_of(v)) for v in variables]
-    try:
-        yield
-    except BaseException:
-        # The state after the last good step; where there was none, the state before the first.
-        keras_private.end_jax_steps(model)
-        for variable, array in before:
-            if _is_gone(keras_private.array_of(variable)) and not _is_gone(array):
-                keras_private.put_back(variable, array)
-        raise
-
-
-def _is_gone(array):
-    return array is None or array.is_deleted()
+__all__ = ["TrainStep", "weights_kept"]
 
 
 class TrainStep(keras_private.StepHook):
     """See `keras_vae.training`."""
 
     def kept_step(self, step):
-        """A step `(state, ...) -> (logs, state)` whose result no exception can take along.
-
-        JAX deletes the arrays of the state that the step is given. An exception that comes from
-        outside (a notebook's stop button) would find them gone, and the new ones not yet held
-        by anything. It is raised between two operations of Python: `extend` and `map` call the
-        step and keep its result in one.
-        """
-
-        def kept(*arguments):
-            results = []
-            try:
-                results.extend(map(step, *((a,) for a in arguments)))
-            finally:
-                if results:
-                    keras_private.hand_over(self, results[0][1])
-            return results[0]
-
-        return kept
+        return jax_state.kept(self, step)
 
     def train_step(self, state, data):
         groups = (
@@ -77,7 +34,7 @@ class TrainStep(keras_private.StepHook):
 
     def minimize(self, fn, optimizer, variables):
         chosen = {id(v) for v in variables}
-        others = [v for v in _unique_variables(self) if id(v) not in chosen]
+        others = [v for v in jax_state.unique_variables(self) if id(v) not in chosen]
 
         def pure(values):
             pairs = [
@@ -117,15 +74,7 @@ class TrainStep(keras_private.StepHook):
                 return fn(*arrays)
 
         def call(*arrays):
-            if getattr(self, "_trained_by", None) not in (None, threading.get_ident()):
-                raise RuntimeError(
-                    "Another thread trains this model, and JAX lends its weights to the steps: "
-                    "wait until its `fit` ends, or use a copy "
-                    "(`keras.models.clone_model` and `set_weights`)."
-                )
-            if keras_private.is_lent(self):
-                # Inference in a callback, between two steps: Keras hands the state out again.
-                self.jax_state_sync()
+            jax_state.lend_back(self)
             return pure([v.value for v in self.variables], arrays)
 
         return call
@@ -142,7 +91,3 @@ def _stateless(step, groups, state, data):
         logs = step(*keras.utils.unpack_x_y_sample_weight(data))
     new = tuple([scope.get_current_value(v) for v in group] for group in groups)
     return logs, new
-
-
-def _unique_variables(model):
-    return list({id(v): v for v in model.variables + model.metrics_variables}.values())

@@ -1,20 +1,16 @@
 """JAX: imperative steps run as pure functions of the state."""
 
-import threading
-
 import jax
 import keras
 
-from keras_vae.training import keras_private
-from keras_vae.training.jax_state import kept, unique_variables
+from keras_vae.training import jax_state, keras_private
 
 
 class TrainStep(keras_private.StepHook):
     """See `keras_vae.training`."""
 
     def kept_step(self, step):
-        """See `jax_state.kept`."""
-        return kept(self, step)
+        return jax_state.kept(self, step)
 
     def train_step(self, state, data):
         groups = (
@@ -35,7 +31,7 @@ class TrainStep(keras_private.StepHook):
 
     def minimize(self, fn, optimizer, variables):
         chosen = {id(v) for v in variables}
-        others = [v for v in unique_variables(self) if id(v) not in chosen]
+        others = [v for v in jax_state.unique_variables(self) if id(v) not in chosen]
 
         def pure(values):
             pairs = [
@@ -75,15 +71,7 @@ class TrainStep(keras_private.StepHook):
                 return fn(*arrays)
 
         def call(*arrays):
-            if getattr(self, "_trained_by", None) not in (None, threading.get_ident()):
-                raise RuntimeError(
-                    "Another thread trains this model, and JAX lends its weights to the steps: "
-                    "wait until its `fit` ends, or use a copy "
-                    "(`keras.models.clone_model` and `set_weights`)."
-                )
-            if keras_private.is_lent(self):
-                # Inference in a callback, between two steps: Keras hands the state out again.
-                self.jax_state_sync()
+            jax_state.lend_back(self)
             return pure([v.value for v in self.variables], arrays)
 
         return call

@@ -1,7 +1,12 @@
-"""JAX: the arrays of a model, which Keras lends to the steps, after an exception too."""
+"""JAX: the state that Keras lends to a step, and how it comes back.
+
+Keras takes the arrays out of the variables before the first step, and JAX deletes those that a
+step is given.
+"""
 
 import contextlib
 import functools
+import threading
 
 from keras_vae.training import keras_private
 
@@ -54,7 +59,7 @@ def kept(model, step):
     step and keep its result in one.
     """
 
-    def run(*arguments):
+    def call(*arguments):
         results = []
         try:
             results.extend(map(step, *((a,) for a in arguments)))
@@ -63,7 +68,22 @@ def kept(model, step):
                 keras_private.hand_over(model, results[0][1])
         return results[0]
 
-    return run
+    return call
+
+
+def lend_back(model):
+    """Before inference: puts the arrays back if a step has them, as in a callback.
+
+    Raises:
+        RuntimeError: the step is one of another thread.
+    """
+    if getattr(model, "_trained_by", None) not in (None, threading.get_ident()):
+        raise RuntimeError(
+            "Another thread trains this model, and JAX lends its weights to the steps: wait "
+            "until its `fit` ends, or use a copy (`keras.models.clone_model` and `set_weights`)."
+        )
+    if keras_private.is_lent(model):
+        model.jax_state_sync()
 
 
 def unique_variables(model):

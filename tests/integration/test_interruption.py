@@ -54,7 +54,7 @@ class Raise(keras.callbacks.Callback):
         self.left, self.error = number, error
         setattr(self, name, self.count)
 
-    def count(self, *args):
+    def count(self, *args, **options):
         self.left -= 1
         if self.left < 0:
             raise self.error

@@ -56,7 +56,8 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         encoder: model or layer from data (or `[data, condition]`) to features `(n, f)`;
             features of more axes are flattened. It may be functional, sequential or
             subclassed, built or not: what is not functional becomes so.
-        decoder: the same from codes (or `[codes, condition]`) to outputs in data shape.
+        decoder: the same from codes (or `[codes, condition]`) to outputs in data shape, or in
+            the one that `data_shape` of the likelihood makes data shape of.
             Under a likelihood that takes logits it ends without an activation.
         posterior: layer from features to q(z|x), such as
             `posteriors.DiagonalNormal(latent_dim)`; or its latent_dim; or "normal",
@@ -93,13 +94,16 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         condition = parts.checked("condition", condition)
         posterior = parts.posterior(posterior, decoder, seed)
         prior = parts.checked("prior", prior) or priors.StandardNormal(posterior.latent_dim)
-        encoder, decoder = self._networks(encoder, decoder, posterior, prior, condition)
+        likelihood = parts.likelihood(likelihood)
+        encoder, decoder = self._networks(
+            encoder, decoder, posterior, prior, condition, likelihood
+        )
         self.encoder = encoder
         self.decoder = decoder
         # `posterior(x)` is the method that users call; this is the part.
         self.posterior_layer = posterior
         self.prior = prior
-        self.likelihood = parts.likelihood(likelihood)
+        self.likelihood = likelihood
         self.objective = parts.checked("objective", objective) or objectives.ELBO()
         self.condition = condition
         self.directions = directions
@@ -124,11 +128,12 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
     def _check_parts(self):
         parts_fit(self)
 
-    def _networks(self, encoder, decoder, posterior, prior, condition):
+    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
         """Encoder and decoder as functional models, whatever kind of model users give."""
         dim = None if condition is None else condition.dim
         decoder = parts.decoder(decoder, (posterior.latent_dim,), dim)
-        return parts.encoder(encoder, decoder.output_shape[1:], dim), decoder
+        shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
+        return parts.encoder(encoder, shape, dim), decoder
 
     def __setattr__(self, name, value):
         # Before there is `trackers`, the constructor is at work; a subclass sets its own later.
@@ -150,7 +155,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         old = getattr(self, name)
         if new is old:
             return
-        own = {n: self._part(n) for n in ("encoder", "decoder", "posterior", "prior", "condition")}
+        own = {n: self._part(n) for n in PARTS if n not in ("objective", "directions")}
         if name in ("encoder", "decoder"):
             new = self._networks(**{**own, name: new})[name == "decoder"]
         elif name == "posterior_layer":
@@ -252,7 +257,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
     @property
     def data_shape(self):
         """Shape of one example, without the batch axis."""
-        return tuple(self.decoder.output_shape[1:])
+        return tuple(self.likelihood.data_shape(tuple(self.decoder.output_shape[1:])))
 
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|x), tensors in and out."""
@@ -375,7 +380,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
             condition = ops.tile(condition, (samples,) + (1,) * (len(condition.shape) - 1))
         flat = ops.reshape(z, (-1, self.latent_dim))
         outputs = self.generate(flat, condition, training)
-        return ops.reshape(outputs, (samples, -1, *self.data_shape))
+        return ops.reshape(outputs, (samples, -1, *self.decoder.output_shape[1:]))
 
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""

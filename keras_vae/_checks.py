@@ -1,6 +1,7 @@
 """Checks of what users pass in, made with NumPy before any state can be lost."""
 
 import math
+import reprlib
 
 import numpy as np
 
@@ -20,19 +21,26 @@ def data(model, x, name="x", limits="likelihood"):
     """
     x = array(x, name)
     if x.ndim != len(model.data_shape) + 1 or x.shape[1:] != model.data_shape:
-        hint = ""
+        hint, code = "", _code(name)
         if x.shape == model.data_shape:
             hint = " For a single example add a batch axis: x[None]."
+            if code != name:
+                hint += " A data set of single examples makes batches by `data.batch(64)`."
         elif x.shape == (len(x), *model.data_shape[:-1]) and model.data_shape[-1] == 1:
             hint = " Add a channel axis: x[..., None]."
+        elif len(model.data_shape) == 3 and x.shape[1:] == _channels_first(model.data_shape):
+            hint = (
+                f" Channels come last: np.moveaxis({code}, 1, -1), "
+                f"or {code}.permute(0, 2, 3, 1) of a tensor."
+            )
         elif model.data_shape[-1] == 3 and x.shape[-1:] == (1,):
-            hint = f" Grey pictures become coloured ones by np.repeat({name}, 3, axis=-1)."
+            hint = f" Grey pictures become coloured ones by np.repeat({code}, 3, axis=-1)."
         elif model.data_shape[-1] == 3 and x.shape[1:] == model.data_shape[:-1]:
-            hint = f" Grey pictures become coloured ones by np.stack([{name}] * 3, axis=-1)."
+            hint = f" Grey pictures become coloured ones by np.stack([{code}] * 3, axis=-1)."
         elif x.shape[-3:] == (218, 178, 3):
             hint = (
                 " CelebA's originals are cropped and resized by "
-                f"keras_vae.datasets.crop_faces({name}, size={model.data_shape[0]})."
+                f"keras_vae.datasets.crop_faces({code}, size={model.data_shape[0]})."
             )
         raise ValueError(
             f"`{name}` must have shape (n, {', '.join(map(str, model.data_shape))})."
@@ -40,6 +48,48 @@ def data(model, x, name="x", limits="likelihood"):
         )
     limits = model.likelihood.data_range if limits == "likelihood" else limits
     return _in_range(x, limits, name, model.likelihood.missing)
+
+
+def seems_good(model, x):
+    """Whether a batch passes `data` for sure, at the price of one look at its numbers."""
+    likelihood = model.likelihood
+    if x.shape[1:] != model.data_shape or not len(x) or x.dtype != "float32":
+        return False
+    if likelihood.missing or not x.flags.c_contiguous:
+        return False
+    if likelihood.data_range is None:
+        return bool(np.isfinite(x.min() + x.max()))
+    low, high = likelihood.data_range
+    if low == 0.0:
+        # The bits of floats from 0 on are in the order of the floats; those of negative ones and
+        # of NaN come after them.
+        return bool(x.view("uint32").max() <= np.float32(high).view("uint32"))
+    return bool(low <= x.min() and x.max() <= high)
+
+
+def noisy(model, x, name="x"):
+    """As `data`, of what a model shall clean: noise may take it out of the data's range."""
+    x = array(x, name)
+    limits = model.likelihood.data_range
+    if limits is not None and x.size and x.min() >= limits[0] and 16 * limits[1] < x.max() <= 255:
+        return data(model, x, name)
+    return data(model, x, name, limits=None)
+
+
+def _channels_first(shape):
+    return (shape[2], *shape[:2])
+
+
+def _code(name):
+    """The name of data in a line of code: `x` for "the first batch"."""
+    return name if name.isidentifier() else "x"
+
+
+def shown(value):
+    """A value in an error message: never the data itself."""
+    if hasattr(value, "shape") and np.ndim(value):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    return reprlib.repr(value)
 
 
 def codes(model, z):
@@ -108,7 +158,7 @@ def value(name, value, n):
             f"Received: shape {found.shape}, dtype {found.dtype}"
         )
     if not np.isfinite(found.astype("float32")).all():
-        raise ValueError(f"`{name}` must be finite. Received: {value!r}")
+        raise ValueError(f"`{name}` must be finite. Received: {shown(value)}")
     return found
 
 
@@ -123,6 +173,31 @@ def weights(sample_weight, n):
     return sample_weight.reshape(n)
 
 
+def class_weights(class_weight, y, sample_weight, name="y"):
+    """`class_weight` of Keras' `fit` as sample weights `(n,)`.
+
+    Raises:
+        ValueError: no labels, or sample weights besides.
+    """
+    if sample_weight is not None:
+        raise ValueError(
+            "Give `sample_weight` or `class_weight`, not both: multiply them. "
+            f"Received: class_weight={shown(class_weight)}"
+        )
+    y = None if y is None else array(y, "y")
+    if y is not None and y.ndim > 1:
+        y = y.reshape(len(y), -1)
+        y = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=-1)
+    if y is None:
+        raise ValueError(
+            "`class_weight` weighs examples by their labels: give `y`, an integer for each "
+            f"example. Received: class_weight={shown(class_weight)} and no y in {name}"
+        )
+    classes, places = np.unique(np.round(y).astype("int64"), return_inverse=True)
+    weights = np.array([class_weight.get(int(c), 1.0) for c in classes], "float32")
+    return _in_range(weights, None, "class_weight")[places]
+
+
 def is_integer(value, least=1, most=math.inf):
     """Whether a value is an integer in a range; NumPy's are, True and False are not."""
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
@@ -132,7 +207,9 @@ def is_integer(value, least=1, most=math.inf):
 def count(n, name="n", least=1):
     """An integer of at least `least`, as Python's."""
     if not is_integer(n, least):
-        raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={n!r}")
+        raise ValueError(
+            f"`{name}` must be an integer of at least {least}. Received: {name}={shown(n)}"
+        )
     return int(n)
 
 
@@ -157,7 +234,7 @@ def seed(value):
 
 def array(x, name):
     """Numbers of at least one example, as NumPy holds them."""
-    x = _numpy(x, name)
+    given, x = x, _numpy(x, name)
     if hasattr(x.flat[0] if x.size else None, "toarray"):
         raise TypeError(
             f"`{name}` must be an array, and not a sparse matrix: give `{name}.toarray()`, or its "
@@ -165,10 +242,30 @@ def array(x, name):
             "matrix"
         )
     if x.dtype.kind not in "biuf" and x.dtype.name != "bfloat16":
-        raise TypeError(f"`{name}` must be an array of numbers. Received: dtype {x.dtype}")
+        raise TypeError(
+            f"`{name}` must be an array of numbers. Received: dtype {x.dtype}{_of_table(given)}"
+        )
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"`{name}` must hold at least one example. Received: shape {x.shape}")
     return x
+
+
+def host(x, name):
+    """x as NumPy holds it, without a look at its numbers."""
+    return x if isinstance(x, np.ndarray) else _numpy(x, name)
+
+
+def _of_table(table):
+    """Which columns of a pandas table hold no numbers."""
+    kinds = getattr(table, "dtypes", None)
+    if kinds is None or not hasattr(table, "columns"):
+        return ""
+    others = [
+        f"{column!r} ({kind})"
+        for column, kind in zip(table.columns, kinds, strict=True)
+        if getattr(kind, "kind", "O") not in "biuf"
+    ]
+    return f", of the columns {', '.join(others[:5])}" if others else ""
 
 
 def _numpy(x, name):
@@ -198,11 +295,16 @@ def _in_range(x, limits, name, missing=False):
     if limits and not limits[0] <= low <= high <= limits[1]:
         if limits[0] - _ROUNDING <= low and high <= limits[1] + _ROUNDING:
             return np.clip(x, *limits)
-        hint = ""
+        hint = more = ""
         if low >= 0 and 1 < high <= 255:
-            hint = f" Pixels of 0..255 become that by `{name} / 255`."
+            hint = f" Pixels of 0..255 become that by `{_code(name)} / 255`."
+        elif low < 0:
+            more = (
+                ". A model of standardised data, or of any finite numbers, has "
+                "likelihood=keras_vae.likelihoods.Normal(data_range=None)"
+            )
         raise ValueError(
             f"`{name}` must lie in [{limits[0]:g}, {limits[1]:g}].{hint} "
-            f"Received: values from {low:g} to {high:g}"
+            f"Received: values from {low:g} to {high:g}{more}"
         )
     return x

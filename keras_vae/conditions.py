@@ -84,8 +84,13 @@ class Labels(Condition):
             y = np.full((n,), y)
         whole = y.dtype.kind in "iu" or (y.dtype.kind == "f" and np.array_equal(y, np.round(y)))
         if not whole or y.shape != (n,):
+            hint = ""
+            if y.shape == (n, self.num_classes) and y.dtype.kind in "biuf":
+                hint = " One-hot rows become labels by `y.argmax(axis=-1)`."
+            elif y.dtype.kind in "UO" and self.names is not None:
+                hint = " Names become labels by `[model.condition.index(name) for name in y]`."
             raise ValueError(
-                f"Conditions must be {n} integer labels, one for each example. "
+                f"Conditions must be {n} integer labels, one for each example.{hint} "
                 f"Received: shape {y.shape}, dtype {y.dtype}"
             )
         if n and (y.min() < 0 or y.max() >= self.num_classes):

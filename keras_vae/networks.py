@@ -117,7 +117,7 @@ def build(
     return encoder, decoder
 
 
-def shape_of(sizes):
+def shape_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
     """Sizes as a tuple; one number is a shape of one axis."""
     return (sizes,) if isinstance(sizes, (int, np.integer)) else tuple(sizes)
 

@@ -19,7 +19,7 @@ from keras_vae.export import report as reports
 from keras_vae.export.report import ExportError, Report
 from keras_vae.export.signatures import data_name, describe
 from keras_vae.export.signatures import signatures as signatures_of
-from keras_vae.models import VAE
+from keras_vae.models import VAE, sources
 from keras_vae.zoo import description, own
 
 QUANTIZE = (None, "float16", "dynamic", "int8")
@@ -146,7 +146,7 @@ def _pair(data):
 
 
 def _checked(model, data, name):
-    x, condition = _pair(data)
+    x, condition = sources.arrays(model, *_pair(data), name=name)
     x = _checks.data(model, x, name)
     if model.codes_are_integers and condition is None:
         # Only its prior depends on the condition, and the prior is not exported.

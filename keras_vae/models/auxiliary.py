@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_vae import _checks, distributions, objectives
 from keras_vae._registry import register
+from keras_vae.models import sources
 from keras_vae.models.checks import auxiliary_parts_fit
 from keras_vae.models.vae import VAE, _weights_of
 
@@ -105,6 +106,11 @@ class AuxiliaryVAE(VAE):
         return True
 
     @property
+    def takes_pairs(self) -> bool:
+        # p(a|x,y,z) sees the data that is scored.
+        return False
+
+    @property
     def classifies(self) -> bool:
         return self.classifier is not None
 
@@ -130,7 +136,7 @@ class AuxiliaryVAE(VAE):
                 "Only a model with labels classifies: build it with `num_classes=`. "
                 "Received: classifier=None"
             )
-        return self._batched("classify", batch_size, _checks.data(self, x))
+        return self._batched("classify", batch_size, _checks.data(self, sources.arrays(self, x)[0]))
 
     def all_labels(self, x, condition=None):
         """The labels with which `encode` and `reconstruct` take x.

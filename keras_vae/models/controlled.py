@@ -168,6 +168,7 @@ class ControlledVAE(VAE):
         return self.plain()._with(**changed)
 
     def update(self, x, y=None, sample_weight=None):
+        self._measure(x, y, sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
         asked = self.asked(y[::2])
@@ -181,6 +182,7 @@ class ControlledVAE(VAE):
         return self._log(loss, terms, x, None)
 
     def assess(self, x, y=None, sample_weight=None):
+        self._measure(x, y, sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
         loss, (terms, _) = self._judged(x, y, self.asked(y[::2]), training=False)

@@ -5,6 +5,7 @@ import keras
 from keras_vae import _checks
 from keras_vae import corruption as corruptions
 from keras_vae._registry import register
+from keras_vae.models import sources
 from keras_vae.models.vae import VAE
 
 
@@ -15,7 +16,9 @@ class DenoisingAutoencoder(VAE):
     Vincent et al., "Extracting and Composing Robust Features with Denoising
     Autoencoders", 2008. What is corrupted is what the encoder sees in `fit`; the loss
     compares with the data as it was given. Nothing is corrupted in `evaluate` or at
-    inference. With a stochastic posterior it is the denoising VAE of Im et al. 2017.
+    inference. In `fit(noisy, clean)` the encoder sees `noisy` as it is, and the loss
+    compares with `clean`: nothing is corrupted on top. With a stochastic posterior it is
+    the denoising VAE of Im et al. 2017.
 
     Args:
         *args, **parts: as `VAE`.
@@ -29,13 +32,24 @@ class DenoisingAutoencoder(VAE):
         super().__init__(*args, **parts)
         self.corruption = corruptions.get(corruption)
 
+    # Whether data came with its clean form: then it is not corrupted here.
+    _given = False
+
     @property
     def denoises(self) -> bool:
         return True
 
+    def evidence(self, x, *args, target=None, **options):
+        # In `__dict__`, as no attribute to track.
+        self.__dict__["_given"] = target is not None
+        try:
+            return super().evidence(x, *args, target=target, **options)
+        finally:
+            del self.__dict__["_given"]
+
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|x), in training of q(z|T(x)); tensors in and out."""
-        if training:
+        if training and not self._given:
             x = self.corruption(x, self.seed_generator)
         return super().infer(x, condition, training)
 
@@ -56,6 +70,7 @@ class DenoisingAutoencoder(VAE):
         Raises:
             ValueError: wrong shape or condition; NaN; empty.
         """
+        x, condition = sources.arrays(self, x, condition)
         x = _checks.data(self, x, limits=None)
         condition = _checks.condition(self, condition, len(x))
         return self._batched("rebuild", batch_size, x, condition)

@@ -82,8 +82,8 @@ class FactorVAE(VAE):
         parts = {name: self._part(name) for name in PARTS}
         return VAE(**{**parts, "objective": objectives.ELBO()}, seed=self.seed, name="vae")
 
-    def evidence(self, x, condition=None, training=False, noise=None, **weights):
-        found = super().evidence(x, condition, training, noise, **weights)
+    def evidence(self, x, condition=None, training=False, noise=None, **options):
+        found = super().evidence(x, condition, training, noise, **options)
         return found._replace(discriminator=self.logits)
 
     def logits(self, z):
@@ -93,11 +93,12 @@ class FactorVAE(VAE):
 
     def update(self, x, y=None, sample_weight=None):
         sample_weight = _one_each(sample_weight)
-        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+        self._measure(x, y, sample_weight)
+        x, target = self._observed(x, y)
 
         def loss_and_codes():
             evidence = self.evidence(
-                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight)
+                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight), **target
             )
             losses, terms = self.objective(evidence)
             return _mean(losses, sample_weight) + sum(self.losses), (terms, evidence.z[0])

@@ -4,7 +4,8 @@ On JAX an error inside a step destroys the weights: what can be refused is refus
 Keras sees it.
 """
 
-import itertools
+import contextlib
+import threading
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from keras_vae import _checks
 from keras_vae.callbacks import nan, resume
 from keras_vae.models import fast as fast_path
-from keras_vae.models import saving
+from keras_vae.models import saving, sources
 from keras_vae.models.changes import PythonState
 from keras_vae.models.run import Run, is_array
 from keras_vae.training import keras_private, traced_anew, weights_kept
@@ -26,6 +27,8 @@ class Fitting:
 
     # The data that `fit` keeps on the device, while it does: see `fast.kept_on_device`.
     _resident = None
+    # Whether the model is compiled with `metrics`, and the thread that trains it.
+    _measured, _trained_by = False, None
 
     def fit(
         self,
@@ -48,20 +51,32 @@ class Fitting:
         TensorFlow XLA compiles these steps once they have run for long, which takes
         some seconds.
 
+        After an exception, an interruption too, the model has the weights of its last
+        completed step, and `fit` goes on from there. One thread at a time can train a
+        model or evaluate it. While it trains, other threads may use it for inference on
+        TensorFlow and PyTorch; JAX gives them an error.
+
         Args:
-            x: data `(n, ...)`, or any source of batches `x`, `(x, y)` or
-                `(x, y, sample_weight)` that Keras' `fit` takes.
-            y: conditions of a conditional model; other models ignore it.
-            validation_data: `x`, `(x, y)` or `(x, y, sample_weight)`.
-            sample_weight: `(n,)`, factors of the examples' losses.
+            x: data `(n, ...)`: an array, a table of pandas, or any source of batches `x`,
+                `(x, y)` or `(x, y, sample_weight)`: a `tf.data.Dataset`, `PyDataset`,
+                PyTorch `DataLoader`, generator or iterable. Of a dictionary of TensorFlow
+                Datasets "image" and "label" are used. Every batch is checked.
+            y: conditions of a conditional model. Of another model, what it shall give for
+                x, if y has the shape of x: the encoder sees x and the likelihood scores
+                y, as in `fit(noisy, clean)`; only y must lie in the data's range. Labels
+                are ignored, but for `class_weight`.
+            validation_data: `x`, `(x, y)`, `(x, y, sample_weight)`, or a source of them.
+            sample_weight: `(n,)`, factors w of the examples' losses l: the loss is
+                Σ w l / n, and its terms are too.
             callbacks: Keras' callbacks. With a `callbacks.Resume`, training that was
                 interrupted goes on from its last completed epoch.
             fast: False for Keras' own loop; True for many steps a call, or an error where
                 that is impossible; None for many steps where it is possible and pays.
-            **kwargs: the other arguments of Keras' `fit`.
+            **kwargs: the other arguments of Keras' `fit`; `class_weight` needs labels y.
 
         Returns:
-            `keras.callbacks.History`.
+            `keras.callbacks.History`. Metrics of `compile(metrics=...)` compare x, or the
+            y that is scored, with the reconstruction.
 
         Raises:
             TypeError, ValueError: the model cannot train on the data; nothing has changed
@@ -71,6 +86,7 @@ class Fitting:
         """
         self._ready_to_train()
         check_batch_size(batch_size)
+        _no_rows_of_batches(x, batch_size, validation_data)
         x, y, sample_weight = self._clean(x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._clean_validation(validation_data)
@@ -90,10 +106,12 @@ class Fitting:
         saving.check_callbacks(run.callbacks)
         # Chosen first, as it may refuse, and on the arrays: `Resume` makes batches of them.
         fast = fast_path.chosen(run, fast)
-        resume.begin(run)
-        # `weights_kept` is the innermost: the other two read the weights after an error.
-        with nan.watched(run), fast_path.kept_on_device(run, fast), weights_kept(self):
-            return keras.Model.fit(self, **run.arguments)
+        _weigh_classes(run)
+        with _alone(self, training=True), _own_errors(run.x, run.validation_data):
+            resume.begin(run)
+            # `weights_kept` is the innermost: the other two read the weights after an error.
+            with nan.watched(run), fast_path.kept_on_device(run, fast), weights_kept(self):
+                return keras.Model.fit(self, **run.arguments)
 
     def why_not_fast(self, x, y=None, callbacks=None, **kwargs):
         """Why `fit` with these arguments takes Keras' own loop; None if it does not.
@@ -111,11 +129,24 @@ class Fitting:
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, **kwargs
     ):
-        """Losses on data; Keras' `evaluate` with all its options."""
+        """Losses on data; Keras' `evaluate` with all its options.
+
+        Args:
+            x, y, sample_weight: as in `fit`.
+
+        Threads take turns.
+        """
+        if kwargs.get(keras_private.INSIDE_FIT):
+            return self._evaluate(x, y, batch_size, verbose, sample_weight, kwargs)
         self._compile_by_default()
+        self._check_compiled()
         check_batch_size(batch_size)
-        if not kwargs.get(keras_private.INSIDE_FIT):
-            x, y, sample_weight = self._clean(x, y, sample_weight)
+        _no_rows_of_batches(x, batch_size)
+        x, y, sample_weight = self._clean(x, y, sample_weight)
+        with _alone(self), _own_errors(x):
+            return self._evaluate(x, y, batch_size, verbose, sample_weight, kwargs)
+
+    def _evaluate(self, x, y, batch_size, verbose, sample_weight, rest):
         with weights_kept(self):
             return keras.Model.evaluate(
                 self,
@@ -124,14 +155,92 @@ class Fitting:
                 batch_size=batch_size,
                 verbose=verbose,
                 sample_weight=sample_weight,
-                **kwargs,
+                **rest,
             )
 
-    def predict(self, x, *args, **kwargs):
-        """Reconstructions of x, or of `(x, condition)`; prefer `reconstruct`."""
-        x = self._clean_input(x)
-        with weights_kept(self):
-            return keras.Model.predict(self, x, *args, **kwargs)
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Reconstructions of x; prefer `reconstruct`, of which it is Keras' form.
+
+        Safe in threads, as `reconstruct` is.
+
+        Args:
+            x: data as in `fit`, or `(x, condition)`; y of an unconditional model's source
+                is ignored.
+            batch_size: rows per batch, 32 by default; a source has its own.
+            verbose, steps, callbacks: as in Keras' `predict`.
+
+        Returns:
+            `(n, ...)` float32.
+        """
+        check_batch_size(batch_size)
+        _no_rows_of_batches(x, batch_size)
+        steps = None if steps is None else _checks.count(steps, "steps")
+        if isinstance(x, dict):
+            x = sources.unpacked(x)[:2]
+            x = x if self.condition is not None else x[0]
+        if sources.is_source(x):
+            source = x if isinstance(x, sources.Batches) else sources.Batches(self, x)
+            parts, number = source.batches(), steps or source.num_batches
+        else:
+            x = self._clean_input(x)
+            x = x if isinstance(x, tuple) else (x,)
+            size = batch_size or (32 if steps is None else -(-len(x[0]) // steps))
+            starts = range(0, len(x[0]), size)[:steps]
+            parts, number = ([a[i : i + size] for a in x] for i in starts), len(starts)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_progbar=verbose not in (0, False),
+                verbose=verbose,
+                epochs=1,
+                steps=number,
+                model=self,
+            )
+        callbacks.on_predict_begin()
+        outputs = []
+        for number, part in enumerate(parts):
+            if number == steps:
+                break
+            callbacks.on_predict_batch_begin(number)
+            found = self._rebuilt(part[0], part[1] if len(part) > 1 else None)
+            outputs.append(found)
+            callbacks.on_predict_batch_end(number, {"outputs": found})
+        callbacks.on_predict_end()
+        return np.concatenate(outputs)
+
+    def _rebuilt(self, x, condition):
+        """The reconstructions of one checked batch."""
+        x = _checks.host(x, "x").astype("float32", copy=False)
+        size = 1 << (len(x) - 1).bit_length()
+        y = None if self.condition is None or condition is None else _checks.host(condition, "y")
+        return self._padded("rebuild", size, [x, y])
+
+    def predict_on_batch(self, x):
+        """As `predict`, of one batch."""
+        return self.predict(x, batch_size=len(x[0] if isinstance(x, tuple) else x), verbose=0)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One step; Keras' `train_on_batch`, with x, y and weights as in `fit`."""
+        self._ready_to_train()
+        x, y, sample_weight = self._clean_arrays(x, y, sample_weight, class_weight)
+        with _alone(self, training=True), weights_kept(self):
+            return keras.Model.train_on_batch(self, x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """The losses of one batch; Keras' `test_on_batch`, with arguments as in `fit`."""
+        self._compile_by_default()
+        self._check_compiled()
+        x, y, sample_weight = self._clean_arrays(x, y, sample_weight)
+        with _alone(self), weights_kept(self):
+            return keras.Model.test_on_batch(self, x, y, sample_weight, return_dict)
+
+    def _clean_arrays(self, x, y, sample_weight, class_weight=None):
+        if sources.is_source(x):
+            raise TypeError(f"`x` must be one batch, an array. Received: {type(x).__name__}")
+        x, y, sample_weight = self._clean(x, y, sample_weight)
+        if class_weight is not None:
+            sample_weight = _checks.class_weights(class_weight, y, sample_weight)
+        return x, y, sample_weight
 
     @property
     def python_state(self):
@@ -181,13 +290,7 @@ class Fitting:
 
     def _ready_to_train(self):
         self._compile_by_default()
-        loss = keras_private.compiled_loss(self)
-        if loss is not None:
-            raise ValueError(
-                "The model's objective is its loss: compile it without `loss`. "
-                "Choose another objective when you build the model. "
-                f"Received: loss={loss!r}"
-            )
+        self._check_compiled()
         keras_private.drop_compiled_loss(self)
         self._trains_what_it_was_compiled_for()
 
@@ -202,20 +305,131 @@ class Fitting:
                 f"an optimizer of {len(known)}"
             )
 
+    def _check_compiled(self):
+        """Refuses what of `compile` has no meaning here, and builds its metrics."""
+        loss = keras_private.compiled_loss(self)
+        if loss is not None:
+            raise ValueError(
+                "The model's objective is its loss: compile it without `loss`. "
+                "Choose another objective when you build the model. "
+                f"Received: loss={loss!r}"
+            )
+        weights = keras_private.compiled_loss_weights(self)
+        if weights is not None:
+            raise ValueError(
+                "`loss_weights` belong to a `loss`, and the model's objective is its loss: "
+                "weigh its terms there, as in `objectives.ELBO(beta=4.0)`. "
+                f"Received: loss_weights={_checks.shown(weights)}"
+            )
+        # In `__dict__`, as no attribute to track.
+        self.__dict__["_measured"] = keras_private.has_compiled_metrics(self)
+        if self._measured:
+            self._build_metrics()
+
+    def _build_metrics(self):
+        if self.likelihood.missing:
+            raise ValueError(
+                "Metrics of `compile` cannot leave missing values out: compile without "
+                "`metrics`, and look at `reconstruct` or `impute`. Received: metrics"
+            )
+        keras_private.build_compiled_metrics(self, self.data_shape)
+
     def _clean(self, x, y, sample_weight=None):
         if x is None:
             raise ValueError("`x` is missing: give data to train on. Received: x=None")
+        if isinstance(x, dict):
+            if y is not None:
+                raise ValueError(
+                    "A dictionary has its own labels: leave `y` out. Received: y of type "
+                    f"{type(y).__name__}"
+                )
+            x, y, _ = sources.unpacked(x)
         if not is_array(x):
-            return self._clean_source(x), y, sample_weight
-        clean = _checks.data(self, x)
+            for name, value in (("y", y), ("sample_weight", sample_weight)):
+                if value is not None:
+                    raise ValueError(
+                        f"Of a source of batches `{name}` is a part of each batch: leave it out. "
+                        f"Received: {name} of type {type(value).__name__}"
+                    )
+            return sources.Batches(self, x), None, None
+        return self._clean_parts(x, y, sample_weight)
+
+    def _clean_parts(self, x, y, sample_weight, name="x"):
+        y_name = "y" if name == "x" else f"y of {name}"
+        _no_pair(self, y)
+        paired = self._is_pair(y)
+        check = _checks.noisy if paired else _checks.data
+        clean = check(self, x, name)
         # Bytes stay bytes, a quarter of the memory: a step converts them to floats.
         x = x if isinstance(x, np.ndarray) and x.dtype == "uint8" else clean
-        y = self._clean_condition(y, len(x))
+        y = self._clean_target(x, y, y_name) if paired else self._clean_condition(y, len(x), y_name)
+        if paired and y is None:
+            # `fit(x, x)` is `fit(x)`.
+            _checks.data(self, x, name)
         if sample_weight is not None:
             sample_weight = _checks.weights(sample_weight, len(x))
             # Keras silently drops the weights of data without y.
             y = np.zeros(len(x), "float32") if y is None else y
         return x, y, sample_weight
+
+    def _is_pair(self, y):
+        if self.condition is not None or y is None:
+            return False
+        y = y if hasattr(y, "shape") else np.asarray(_checks.array(y, "y"))
+        return self._is_target(y)
+
+    def _clean_target(self, x, y, name="y"):
+        """y that the model shall give for x; None where it is x."""
+        clean = _checks.data(self, y, name)
+        if len(clean) != len(x):
+            raise ValueError(
+                f"`{name}` must hold one value for each example. Received: {len(clean)} for "
+                f"{len(x)}"
+            )
+        if np.array_equal(x, clean, equal_nan=True):
+            return None
+        if not self.takes_pairs:
+            raise ValueError(
+                f"{type(self).__name__} has no meaning for pairs: its other latent variable "
+                "depends on the data that is scored. Train `models.vae` or "
+                "`models.denoising_autoencoder` on (x, y), or leave y out. "
+                f"Received: y of shape {tuple(clean.shape)}"
+            )
+        return y if isinstance(y, np.ndarray) and y.dtype == "uint8" else clean
+
+    def _clean_batch(self, parts, name):
+        """One batch of a source, checked; as it is where that is good."""
+        x, y, sample_weight = parts
+        if getattr(x, "is_cuda", False) and name != "the first batch":
+            # To look at it would stop the device at every step.
+            return parts
+        host = _checks.host(x, name)
+        if y is not None and not hasattr(y, "shape"):
+            y = _checks.array(y, "y")
+        if self._is_target(y):
+            self._clean_parts(x, y, None, name)
+        else:
+            _no_pair(self, y)
+            if not _checks.seems_good(self, host):
+                _checks.data(self, host, name)
+            self._check_condition_of_batch(y, len(host), name)
+        if sample_weight is not None:
+            _checks.weights(sample_weight, len(host))
+        return (x if hasattr(x, "dtype") else host), y, sample_weight
+
+    def _check_condition_of_batch(self, y, n, name):
+        try:
+            clean = self._clean_condition(y, n)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"`y` of {name}: {error}") from None
+        # `_clean_condition` repeats one condition for all examples; a step does not.
+        repeated = (
+            self.condition is not None and y is not None and clean.size != _checks.host(y, "y").size
+        )
+        if repeated:
+            raise ValueError(
+                f"`y` of {name} must have shape {clean.shape}. Received: shape {tuple(y.shape)}"
+            )
 
     def _clean_input(self, x):
         """Data for `predict`: x, or `(x, condition)`."""
@@ -227,66 +441,33 @@ class Fitting:
             _checks.condition(self, None, len(x))
         return x
 
-    def _clean_condition(self, y, n):
+    def _clean_condition(self, y, n, name="y"):
         if self.condition is not None:
-            return _checks.condition(self, y, n, name="y")
+            return _checks.condition(self, y, n, name=name)
         if y is not None:
-            y = _checks.array(y, "y")
+            y = _checks.array(y, name)
             if len(y) != n:
                 raise ValueError(
-                    f"`y` must hold one value for each example. Received: {len(y)} for {n}"
+                    f"`{name}` must hold one value for each example. Received: {len(y)} for {n}"
                 )
         return y
 
     def _clean_validation(self, validation_data):
         several = isinstance(validation_data, (tuple, list)) and (
-            isinstance(validation_data, tuple) or hasattr(validation_data[0], "shape")
+            isinstance(validation_data, tuple)
+            or (len(validation_data) > 0 and hasattr(validation_data[0], "shape"))
         )
         if not several:
-            return self._clean(validation_data, None)[0]
+            if not is_array(validation_data) and not isinstance(validation_data, dict):
+                return sources.Batches(self, validation_data, "validation_data")
+            clean = self._clean(validation_data, None)
+            return clean[0] if clean[1] is None else clean
         if len(validation_data) > 3:
             raise ValueError(
                 "`validation_data` must be x, (x, y) or (x, y, sample_weight). "
                 f"Received: {len(validation_data)} parts"
             )
         return self._clean(*(*validation_data, None, None)[:3])
-
-    def _clean_source(self, source):
-        """Checks the first batch of a data set or generator; returns a source."""
-        if isinstance(source, keras.utils.PyDataset):
-            batch = source[0]
-        elif hasattr(source, "__next__"):
-            batch = next(source, None)
-            if batch is None:
-                raise ValueError("`x` is a generator that gives no batch.")
-            source = itertools.chain([batch], source)
-        elif hasattr(source, "__iter__") and not isinstance(source, (dict, str, bytes)):
-            batch = next(iter(source), None)
-            if batch is None:
-                raise ValueError("`x` is a data set that gives no batch.")
-        else:
-            raise TypeError(
-                "`x` must be an array, a tf.data.Dataset, a PyDataset, a PyTorch "
-                f"DataLoader or a generator. Received: {type(source).__name__}"
-            )
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
-            tuple(batch) if isinstance(batch, list) else batch
-        )
-        x = _checks.data(self, x, name="the first batch")
-        clean = self._clean_condition(y, len(x))
-        # `_clean_condition` repeats one condition for all examples; a step does not.
-        conditional = self.condition is not None and y is not None
-        if conditional and np.size(clean) != _checks.array(y, "y").size:
-            raise ValueError(
-                f"`y` of the first batch must have shape {clean.shape}. "
-                f"Received: shape {tuple(y.shape)}"
-            )
-        if sample_weight is not None:
-            _checks.weights(sample_weight, len(x))
-        # Keras recognises a generator by its type, and a chain is of another.
-        if isinstance(source, itertools.chain):
-            return (batch for batch in source)
-        return source
 
 
 class _Batch:
@@ -309,3 +490,80 @@ class _Batch:
 def check_batch_size(batch_size):
     if batch_size is not None:
         _checks.count(batch_size, "batch_size")
+
+
+def _no_pair(model, y):
+    """Refuses `fit(noisy, clean)` of a conditional model, where y can only be data."""
+    if model.condition is None or not hasattr(y, "shape"):
+        return
+    shape = tuple(y.shape)[1:]
+    if shape == model.data_shape and shape not in ((1,), (model.condition.dim,)):
+        raise ValueError(
+            "y of a conditional model is its condition, so that it cannot be trained on pairs "
+            "(noisy, clean): give `fit(x, condition)`, or train an unconditional model on pairs. "
+            f"Received: y of shape {tuple(y.shape)}"
+        )
+
+
+def _no_rows_of_batches(x, batch_size, validation_data=None):
+    """Refuses a `batch_size` that nothing would use."""
+    used = validation_data is not None and not sources.is_source(validation_data)
+    if batch_size is not None and sources.is_source(x) and not used:
+        raise ValueError(
+            "A source of batches has its own batch size: leave `batch_size` out. "
+            f"Received: batch_size={batch_size} with {type(x).__name__}"
+        )
+
+
+def _weigh_classes(run):
+    """Puts sample weights in place of a run's `class_weight`, for every kind of data."""
+    class_weight = run.rest.pop("class_weight", None)
+    if class_weight is None:
+        return
+    if isinstance(run.x, sources.Batches):
+        run.x.class_weight = class_weight
+        # Once before the first step.
+        run.x.first = run.x._parts(run.x.first, 0)
+    else:
+        y = None if run.model._is_target(run.y) else run.y
+        run.sample_weight = _checks.class_weights(class_weight, y, run.sample_weight)
+
+
+@contextlib.contextmanager
+def _own_errors(*batches):
+    """Raises what a source or its check has raised, of which TensorFlow makes errors of its own."""
+    try:
+        yield
+    except BaseException as error:
+        for source in batches:
+            own = source.error if isinstance(source, sources.Batches) else None
+            if own is not None and own is not error:
+                raise own from None
+        raise
+
+
+@contextlib.contextmanager
+def _alone(model, training=False):
+    """One thread at a time trains or evaluates: the others wait for an evaluation.
+
+    Raises:
+        RuntimeError: another thread trains the model.
+    """
+    _check_free(model)
+    lock = model.__dict__.setdefault("_turn", threading.RLock())
+    with lock:
+        before = model._trained_by
+        if training:
+            model.__dict__["_trained_by"] = threading.get_ident()
+        try:
+            yield
+        finally:
+            model.__dict__["_trained_by"] = before
+
+
+def _check_free(model):
+    if model._trained_by not in (None, threading.get_ident()):
+        raise RuntimeError(
+            "Another thread trains this model, which has one set of losses and metrics: wait "
+            "until its `fit` ends, or use a copy (`keras.models.clone_model` and `set_weights`)."
+        )

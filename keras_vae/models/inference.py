@@ -11,6 +11,7 @@ from keras import ops
 from keras_vae import _checks
 from keras_vae._types import Array, Condition, Floats
 from keras_vae.distributions.as_numpy import Arrays
+from keras_vae.models import sources
 from keras_vae.models.checks import bound_exists
 from keras_vae.models.probes import squared_jacobian
 from keras_vae.training import kernels
@@ -21,7 +22,13 @@ ROWS = 1000
 
 
 class Inference:
-    """Methods of `VAE` that use a model without changing it."""
+    """Methods of `VAE` that use a model without changing it.
+
+    Data is an array, a table of pandas, or a source as `fit` takes one, all of whose examples are
+    read; a source of `(x, y)` brings the conditions. Nothing is written to the model, so that
+    threads may call these methods together, and while another thread trains the model; but for
+    JAX, which gives them an error then.
+    """
 
     def encode(self, x: Array, condition: Condition = None, batch_size: int = 256) -> Array:
         """Codes: the means of the posterior.
@@ -136,7 +143,7 @@ class Inference:
         if _checks.count(steps, "steps") < 2:
             raise ValueError(f"`steps` must be at least 2. Received: steps={steps}")
         x_a, condition = self._checked(x_a, condition, "x_a")
-        x_b = _checks.data(self, x_b, "x_b")
+        x_b = _checks.data(self, sources.arrays(self, x_b, None, "x_b")[0], "x_b")
         if len(x_a) != len(x_b):
             raise ValueError(
                 "`x_a` and `x_b` must hold as many examples as each other. "
@@ -306,6 +313,7 @@ class Inference:
         return self._batched("explain", batch_size, x, z, condition)
 
     def _checked(self, x, condition, name="x"):
+        x, condition = sources.arrays(self, x, condition, name)
         x = _checks.data(self, x, name)
         return x, _checks.condition(self, condition, len(x))
 

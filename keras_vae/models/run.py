@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 
 
 @dataclasses.dataclass
@@ -38,6 +39,10 @@ class Run:
         elif isinstance(self.callbacks, keras.callbacks.Callback):
             self.callbacks = [self.callbacks]
         self.callbacks = list(self.callbacks or [])
+        # Keras takes Python's integers only, here and there.
+        self.epochs, self.initial_epoch = _plain(self.epochs), _plain(self.initial_epoch)
+        self.batch_size = _plain(self.batch_size)
+        self.rest = {name: _plain(value) for name, value in self.rest.items()}
 
     @classmethod
     def of(cls, model, x, **arguments):
@@ -78,6 +83,13 @@ class Run:
         self.validation_split = 0.0
 
 
+def _plain(value):
+    return int(value) if isinstance(value, np.integer) else value
+
+
 def is_array(x):
     """Whether x is an array (or a list that becomes one), and not a source of batches."""
-    return isinstance(x, (tuple, list)) or (hasattr(x, "shape") and hasattr(x, "dtype"))
+    if isinstance(x, (tuple, list)):
+        return True
+    # Tables of pandas have a type for each column.
+    return hasattr(x, "shape") and (hasattr(x, "dtype") or hasattr(x, "__array__"))

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vae import _checks, priors
 from keras_vae._types import Array, Condition
+from keras_vae.models import sources
 
 KINDS = ("gmm", "normal")
 
@@ -69,6 +70,7 @@ class Sampling:
                 "A normal prior cannot be fitted to codes that are a choice of classes or of "
                 f"vectors. Received: {type(self.posterior_layer).__name__}"
             )
+        x, y = sources.arrays(self, x, y)
         q = self.posterior(x, y, batch_size)
         try:
             mean, covariance = q.mean, q.mean_covariance()
@@ -98,6 +100,7 @@ class Sampling:
                 f"Received: kind='gmm', condition={type(self.condition).__name__}"
             )
         _checks.count(components, "components")
+        x, y = sources.arrays(self, x, y)
         q = self.posterior(x, y, batch_size)
         z = q.center
         if self.posterior_layer.has_density:

@@ -236,6 +236,11 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         return False
 
     @property
+    def takes_pairs(self) -> bool:
+        """Whether it can be trained to give y for x: see `fit`."""
+        return self.condition is None
+
+    @property
     def takes_labels(self) -> bool:
         """Whether conditions are integer labels `(n,)`."""
         return self.condition is not None and self.condition.are_labels
@@ -279,7 +284,9 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
             return tensor
         return [tensor, self.condition.encode(condition)]
 
-    def evidence(self, x, condition=None, training=False, noise=None, sample_weight=None):
+    def evidence(
+        self, x, condition=None, training=False, noise=None, sample_weight=None, target=None
+    ):
         """One forward pass: everything that an objective may ask for.
 
         Args:
@@ -290,10 +297,12 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
                 None.
             sample_weight: `(n,)`, what each example counts in what a likelihood fits to its
                 batch; None where all are alike.
+            target: data that the likelihood scores in place of x, or None.
 
         Returns:
             `objectives.Evidence`.
         """
+        scored = x if target is None else target
         # First: a second pass through the encoder drops the losses that the first has added.
         p = self._prior_distribution(condition, training)
         parameters, seen = self._infer_and_keep(x, condition, training)
@@ -305,7 +314,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
             noise = q.noise(self.objective.samples, self.seed_generator)
         z, log_qz = q.transform_and_log_prob(ops.convert_to_tensor(noise))
         evidence = objectives.Evidence(
-            x=x,
+            x=scored,
             q=q,
             p=p,
             z=z,
@@ -317,7 +326,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
             squared_jacobian=functools.partial(probes.squared_jacobian, self, x, condition),
             hidden=functools.partial(probes.hidden, self, x, condition, training, seen),
         )
-        log_px = functools.partial(self._log_px, x, condition=condition, training=training)
+        log_px = functools.partial(self._log_px, scored, condition=condition, training=training)
         weigh = self._weigh(evidence, sample_weight)
         if weigh is not None:
             log_px = functools.partial(log_px, weigh=weigh)
@@ -385,11 +394,12 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""
         sample_weight = _one_each(sample_weight)
-        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+        self._measure(x, y, sample_weight)
+        x, target = self._observed(x, y)
 
         def loss_and_terms():
             evidence = self.evidence(
-                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight)
+                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight), **target
             )
             losses, terms = self.objective(evidence)
             loss = _mean(losses, sample_weight)
@@ -408,11 +418,47 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
     def assess(self, x, y=None, sample_weight=None):
         """The losses of a batch, nothing changed; runs inside `evaluate`."""
         sample_weight = _one_each(sample_weight)
-        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
-        evidence = self.evidence(x, self._condition_of(y), training=False)
+        self._measure(x, y, sample_weight)
+        x, target = self._observed(x, y)
+        evidence = self.evidence(x, self._condition_of(y), training=False, **target)
         losses, terms = self.objective(evidence)
         loss = _mean(losses, sample_weight) + sum(self.losses)
         return self._log(loss, terms, x, sample_weight)
+
+    def _is_target(self, y):
+        """Whether y is data that the model shall give for x: it has its shape."""
+        if y is None or self.condition is not None:
+            return False
+        known = getattr(y.shape, "rank", 0) is not None
+        return known and tuple(y.shape[1:]) == self.data_shape
+
+    def _target_of(self, y):
+        return y if self.takes_pairs and self._is_target(y) else None
+
+    def _observed(self, x, y):
+        """x as the likelihood observes it; and y too, as an argument of `evidence`, if it is data.
+
+        Both are observed with the same noise, so that `fit(x, x)` is `fit(x)`.
+        """
+        target = self._target_of(y)
+        if target is None:
+            return self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator), {}
+        state = self.seed_generator.state
+        before = ops.copy(ops.convert_to_tensor(state))
+        observed = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+        state.assign(before)
+        target = self.likelihood.observe(ops.cast(target, "float32"), self.seed_generator)
+        return observed, {"target": target}
+
+    def _measure(self, x, y, sample_weight):
+        """Updates the metrics of `compile`, which compare data with its reconstruction."""
+        if not self._measured:
+            return
+        target, condition = self._target_of(y), self._condition_of(y)
+        x = ops.cast(x, "float32")
+        predicted = self.call(x if condition is None else (x, condition))
+        scored = x if target is None else ops.cast(target, "float32")
+        self.compute_metrics(x, scored, ops.stop_gradient(predicted), sample_weight)
 
     def _condition_of(self, y):
         # An unconditional model ignores labels, so that a data set with labels fits it.
@@ -421,7 +467,11 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
     def _log(self, loss, terms, x, sample_weight):
         loss_tracker(self).update_state(loss, sample_weight=ops.shape(x)[0])
         for tracker in self.trackers:
-            tracker.update_state(terms[tracker.name], sample_weight=sample_weight)
+            term, weights = terms[tracker.name], sample_weight
+            if weights is not None and tracker.name not in self.objective.averages:
+                # Divided by n, as the loss is, and not by the sum of the weights.
+                term, weights = term * ops.cast(weights, term.dtype), None
+            tracker.update_state(term, sample_weight=weights)
         return self.get_metrics_result()
 
     def with_fitted_prior(self, x, y=None, batch_size=256):

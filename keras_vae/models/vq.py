@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vae import _checks, objectives, quantizers
 from keras_vae._registry import register
-from keras_vae.models import fitting
+from keras_vae.models import fitting, sources
 from keras_vae.models import parts as parts_of_users
 from keras_vae.models.checks import quantized_parts_fit
 from keras_vae.models.vae import VAE, _mean, _one_each, _weights_of, accumulation
@@ -119,7 +119,9 @@ class VQVAE(CodeInference, VAE):
         """Decoder outputs of codes `(n, h, w)`, tensors in and out."""
         return self.decoder(self.quantizer.lookup(z), training=training)
 
-    def evidence(self, x, condition=None, training=False, noise=None, sample_weight=None):
+    def evidence(
+        self, x, condition=None, training=False, noise=None, sample_weight=None, target=None
+    ):
         """One forward pass: everything that the objective may ask for.
 
         Args: as `VAE.evidence`; there is no noise.
@@ -127,6 +129,7 @@ class VQVAE(CodeInference, VAE):
         Returns:
             `objectives.QuantizedEvidence`.
         """
+        scored = x if target is None else target
         features = ops.cast(self.encoder(x, training=training), "float32")
         codes = self.quantizer(features, training=training)
         vectors = self.quantizer.lookup(codes)
@@ -134,13 +137,13 @@ class VQVAE(CodeInference, VAE):
         outputs = ops.expand_dims(self.decoder(passed, training=training), 0)
         weigh = {} if sample_weight is None else {"weigh": _weights_of(sample_weight)}
         return objectives.QuantizedEvidence(
-            x=x,
+            x=scored,
             codes=codes,
             features=features,
             vectors=vectors,
             learned=self.quantizer.codebook == "gradient",
             perplexity=quantizers.perplexity(self.quantizer.histogram(codes)),
-            log_px=self.likelihood.log_prob(x, outputs, training=training, **weigh)[0],
+            log_px=self.likelihood.log_prob(scored, outputs, training=training, **weigh)[0],
             log_pc=self.prior.log_prob(codes, self._encoded(condition)),
             step=self.step,
             training=training,
@@ -149,11 +152,12 @@ class VQVAE(CodeInference, VAE):
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""
         sample_weight = _one_each(sample_weight)
-        x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
+        self._measure(x, y, sample_weight)
+        x, target = self._observed(x, y)
 
         def loss_and_more():
             evidence = self.evidence(
-                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight)
+                x, self._condition_of(y), training=True, **self._fitted_by(sample_weight), **target
             )
             losses, terms = self.objective(evidence)
             loss = _mean(losses, sample_weight)
@@ -230,6 +234,7 @@ class VQVAE(CodeInference, VAE):
         return _PriorAlone(self)
 
     def _codes_and_conditions(self, x, y=None):
+        x, y = sources.arrays(self, x, y)
         x = _checks.data(self, x)
         y = None if self.condition is None else _checks.condition(self, y, len(x), "y")
         codes = self.encode(x)
@@ -251,6 +256,18 @@ class _PriorAlone(fitting.Fitting, TrainStep, keras.Model):
 
     def _clean_input(self, codes):
         return codes
+
+    def _build_metrics(self):
+        raise ValueError(
+            "Metrics of `compile` compare data with its reconstruction, which codes have not: "
+            "compile the prior without `metrics`. Received: metrics"
+        )
+
+    def _rebuilt(self, codes, condition):
+        return ops.convert_to_numpy(self(codes))
+
+    def _is_target(self, y):
+        return False
 
     def _negative_log_prob(self, codes, y):
         return -self.prior.log_prob(codes, None if y is None else self.condition.encode(y))

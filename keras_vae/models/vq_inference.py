@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_vae import _checks
+from keras_vae.models import sources
 from keras_vae.models.run import is_array
 
 # Maps drawn at a time: the noise of one is its positions times the codes.
@@ -118,6 +119,7 @@ class CodeInference:
         Returns:
             `(n,)` float32, nats. Divided by -ln 2 it is what the codes cost in bits.
         """
+        x, condition = sources.arrays(self, x, condition)
         codes = np.asarray(x)
         if codes.dtype.kind in "iu" and codes.ndim == 3:
             codes = _checks.code_map(self, codes)
@@ -138,6 +140,7 @@ class CodeInference:
         Returns:
             `(n,)` float64, nats.
         """
+        x, condition = sources.arrays(self, x, condition)
         x = _checks.data(self, x)
         condition = _checks.condition(self, condition, len(x))
         _checks.count(samples, "samples")
@@ -181,6 +184,7 @@ class CodeInference:
         return _checks.data(self, x) if is_array(x) else x
 
     def _checked(self, x, condition, name="x"):
+        x, condition = sources.arrays(self, x, condition, name)
         x = _checks.data(self, x, name)
         self._check_given(condition, len(x))
         return x, None

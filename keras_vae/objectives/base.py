@@ -91,6 +91,7 @@ class Objective:
 
     Attributes:
         terms: names under which the terms are logged, in order.
+        averages: the terms that are no part of the loss: sample weights weigh their mean.
         samples: samples of z for each example.
         needs_densities: whether it uses log q(z|x) of the samples that training draws,
             which relaxed codes do not have.
@@ -99,6 +100,7 @@ class Objective:
     """
 
     terms: tuple[str, ...] = ()
+    averages: tuple[str, ...] = ()
     samples: int = 1
     needs_densities = False
     draws_from_prior = False

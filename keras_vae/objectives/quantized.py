@@ -55,6 +55,7 @@ class Quantized(Objective):
     """
 
     terms = ("reconstruction_loss", "commitment_loss", "prior_loss", "perplexity")
+    averages = ("perplexity",)
 
     def __init__(self, commitment: float = 0.25) -> None:
         if not commitment >= 0.0:

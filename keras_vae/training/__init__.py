@@ -38,7 +38,8 @@ if keras.backend.backend() == "tensorflow":
     from keras_vae.training.tensorflow import TrainStep, traced_anew, weights_kept
 elif keras.backend.backend() == "jax":
     from keras_vae.training import jax_chunks as chunks
-    from keras_vae.training.jax import TrainStep, traced_anew, weights_kept
+    from keras_vae.training.jax import TrainStep
+    from keras_vae.training.jax_state import traced_anew, weights_kept
 elif keras.backend.backend() == "torch":
     from keras_vae.training import torch_chunks as chunks
     from keras_vae.training.torch import TrainStep, traced_anew, weights_kept

@@ -1,52 +1,16 @@
 """JAX: imperative steps run as pure functions of the state."""
 
-import contextlib
-import functools
-
 import jax
 import keras
 
-from keras_vae.training import keras_private
+from keras_vae.training import jax_state, keras_private
 
 
-@contextlib.contextmanager
-def weights_kept(model):
-    """Gives back the arrays that an error in a step would destroy.
-
-    Keras takes them out of the variables before the first step.
-    """
-    optimizer = getattr(model, "optimizer", None)
-    slots = optimizer.variables if optimizer else []
-    # Models with a second optimizer list its slots under `non_trainable_variables`.
-    variables = (*_unique_variables(model), *model.non_trainable_variables, *slots)
-    before = [(v, keras_private.array_of(v)) for v in variables]
-    try:
-        yield
-    except BaseException:
-        # The state after the last good step; where there was none, the state before the first.
-        keras_private.end_jax_steps(model)
-        for variable, array in before:
-            gone = keras_private.array_of(variable) is None
-            if gone and array is not None and not array.is_deleted():
-                keras_private.put_back(variable, array)
-        raise
-
-
-@contextlib.contextmanager
-def traced_anew(model, name):
-    """Has Keras compile a step that JAX takes for another than before, and so traces again.
-
-    A bound method equals itself: what JAX has once traced of it, it keeps for ever.
-    """
-    model.__dict__[name] = functools.partial(getattr(type(model), name), model)
-    try:
-        yield
-    finally:
-        del model.__dict__[name]
-
-
-class TrainStep:
+class TrainStep(keras_private.StepHook):
     """See `keras_vae.training`."""
+
+    def kept_step(self, step):
+        return jax_state.kept(self, step)
 
     def train_step(self, state, data):
         groups = (
@@ -67,7 +31,7 @@ class TrainStep:
 
     def minimize(self, fn, optimizer, variables):
         chosen = {id(v) for v in variables}
-        others = [v for v in _unique_variables(self) if id(v) not in chosen]
+        others = [v for v in jax_state.unique_variables(self) if id(v) not in chosen]
 
         def pure(values):
             pairs = [
@@ -106,7 +70,11 @@ class TrainStep:
             with keras.StatelessScope(list(pairs)):
                 return fn(*arrays)
 
-        return lambda *arrays: pure([v.value for v in self.variables], arrays)
+        def call(*arrays):
+            jax_state.lend_back(self)
+            return pure([v.value for v in self.variables], arrays)
+
+        return call
 
 
 def _stateless(step, groups, state, data):
@@ -120,7 +88,3 @@ def _stateless(step, groups, state, data):
         logs = step(*keras.utils.unpack_x_y_sample_weight(data))
     new = tuple([scope.get_current_value(v) for v in group] for group in groups)
     return logs, new
-
-
-def _unique_variables(model):
-    return list({id(v): v for v in model.variables + model.metrics_variables}.values())

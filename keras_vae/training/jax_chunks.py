@@ -21,9 +21,10 @@ def compile_chunk(model, loop=True):
             new, state = step(state, arrays, rows[i])
             return state, {k: logs[k].at[i].set(new[k]) for k in logs}
 
-        return jax.lax.fori_loop(0, number, body, (state, empty))
+        state, logs = jax.lax.fori_loop(0, number, body, (state, empty))
+        return logs, state
 
-    one, many = jax.jit(step, donate_argnums=0), jax.jit(steps, donate_argnums=0)
+    one, many = (model.kept_step(jax.jit(f, donate_argnums=0)) for f in (step, steps))
 
     def run(resident, rows, whole, state):
         size, logs = resident.batch_size, []
@@ -33,7 +34,7 @@ def compile_chunk(model, loop=True):
             # The number of steps is an argument, not a shape: one program for all chunks.
             table = np.zeros((resident.steps, size), "int32")
             table[:whole] = rows[: whole * size].reshape(whole, size)
-            state, new = many(state, resident.arrays, table, whole)
+            new, state = many(state, resident.arrays, table, whole)
             logs.append({k: v[:whole] for k, v in new.items()})
         batches = [rows[i * size : (i + 1) * size] for i in single]
         if len(rows) > whole * size:

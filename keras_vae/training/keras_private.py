@@ -8,6 +8,7 @@ import operator
 
 import keras
 from keras.src.models.functional import Functional as _Functional
+from keras.src.trainers import data_adapters
 
 # Keras gives this keyword to the `evaluate` that its own `fit` calls: the data of that call
 # was checked when `fit` began, and checking it at each epoch would cost a pass over it.
@@ -61,6 +62,54 @@ def compiled_loss(model):
 def drop_compiled_loss(model):
     """Forgets the loss of an earlier `compile`, which compiling without a loss leaves in place."""
     model._compile_loss = None
+
+
+# What `fit` and `evaluate` ask for batches; they take one in place of data.
+DataAdapter = data_adapters.data_adapter.DataAdapter
+
+
+def is_loader(source):
+    """Whether a source is a `DataLoader` of PyTorch; not a question that imports PyTorch."""
+    return data_adapters.is_torch_dataloader(source)
+
+
+def is_keras_source(source):
+    """Whether a source is one of those libraries' data sets that Keras has an adapter for."""
+    kinds = (data_adapters.is_tf_dataset, is_loader, data_adapters.is_grain_dataset)
+    return any(kind(source) for kind in kinds)
+
+
+def adapter(source, shuffle):
+    """Keras' own adapter of a source; a `PyDataset` may give batches of any form."""
+    found = data_adapters.get_data_adapter(source, shuffle=shuffle)
+    if isinstance(source, keras.utils.PyDataset):
+        found._standardize_batch = lambda batch: batch
+    return found
+
+
+def batches_of(adapter):
+    """The batches of one pass, as NumPy or as a `PyDataset` gives them."""
+    if isinstance(adapter, data_adapters.PyDatasetAdapter):
+        return adapter._get_iterator()
+    return adapter.get_numpy_iterator()
+
+
+def reads_ahead(adapter):
+    """Whether an adapter has workers of its own."""
+    return getattr(adapter, "enqueuer", None) is not None
+
+
+def build_compiled_metrics(model, shape):
+    """Builds the metrics of `compile` for arrays `(n, *shape)`; Keras would take y for them."""
+    metrics = model._compile_metrics
+    if metrics is not None and not metrics.built:
+        numbers = keras.KerasTensor((None, *shape), "float32")
+        metrics.build(numbers, numbers)
+
+
+def compiled_loss_weights(model):
+    """The `loss_weights` of `compile`, which mean nothing without its `loss`."""
+    return model._compile_config.config["loss_weights"]
 
 
 def has_compiled_metrics(model):
@@ -173,5 +222,40 @@ def put_back(variable, array):
 
 def end_jax_steps(model):
     """Assigns the state that the last step on JAX returned: after an error Keras does not."""
-    model.jax_state_sync()
+    state = getattr(model, "_jax_state", None) or {}
+    if not any(array.is_deleted() for group in state.values() for array in group or ()):
+        model.jax_state_sync()
     model._jax_state = None
+
+
+# What a step on JAX is given and gives back, by the number of its groups.
+_GROUPS = {
+    4: ("trainable", "non_trainable", "optimizer", "metrics"),
+    3: ("trainable", "non_trainable", "metrics"),
+    2: ("trainable", "non_trainable"),
+}
+
+
+def hand_over(model, state):
+    """Has Keras hold the state after a step on JAX, which it assigns when `fit` ends or fails."""
+    model._jax_state = {
+        f"{name}_variables": group for name, group in zip(_GROUPS[len(state)], state, strict=True)
+    }
+
+
+def is_lent(model):
+    """Whether a model's arrays on JAX are with a step, so that its variables are empty."""
+    return bool(getattr(model, "_jax_state", None)) and not model._jax_state_synced
+
+
+class StepHook:
+    """A base class of models whose steps on JAX all go through the method `kept_step(step)`.
+
+    Keras has one private method that makes the functions of a batch from the steps.
+    """
+
+    def kept_step(self, step):
+        raise NotImplementedError
+
+    def _make_function(self, step_function, concatenate_outputs=False):
+        return super()._make_function(self.kept_step(step_function), concatenate_outputs)

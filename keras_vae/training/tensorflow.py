@@ -23,7 +23,6 @@ class TrainStep:
     def train_step(self, data):
         # At the end of a generator TensorFlow runs the step without a batch, up to the first
         # operator that needs one: counting the step, which needs none, has to wait for it.
-        # `train_on_batch` hands None over where there is no y.
         parts = [part for part in tf.nest.flatten(data) if part is not None]
         with tf.control_dependencies(parts):
             return self._rows(self.update(*keras.utils.unpack_x_y_sample_weight(data)))

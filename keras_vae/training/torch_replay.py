@@ -38,16 +38,24 @@ class Replay:
     Args:
         function: does and returns what the step would.
         state: every tensor that it reads and did not create: all that it may change.
+        writes: whether it changes any of them.
     """
 
-    def __init__(self, function, state):
-        self.function, self.state = function, state
+    def __init__(self, function, state, writes=True):
+        self.function, self.state, self.writes = function, state, writes
 
     def __call__(self, arrays):
         return self.function(arrays)
 
     def agrees(self, step, arrays):
-        """Runs the step and the replay from one state: `(logs, whether both did the same)`."""
+        """Runs the step and the replay from one state: `(logs, whether both did the same)`.
+
+        A replay that writes nothing leaves the state alone: another thread may train on it, and
+        autograd refuses a backward pass through tensors that were written to.
+        """
+        if not self.writes:
+            replayed, logs = list(self(arrays).values()), step(arrays)
+            return logs, _all_close(replayed, logs.values())
         before = [s.detach().clone() for s in self.state]
         replayed = [*self(arrays).values(), *(s.detach().clone() for s in self.state)]
         with torch.no_grad():
@@ -56,8 +64,12 @@ class Replay:
                 if 0 not in tensor.stride():
                     tensor.copy_(value)
         logs = step(arrays)
-        pairs = zip(replayed, [*logs.values(), *self.state], strict=True)
-        return logs, all(torch.allclose(a, b, 1e-5, 1e-7, equal_nan=True) for a, b in pairs)
+        return logs, _all_close(replayed, [*logs.values(), *self.state])
+
+
+def _all_close(some, others):
+    pairs = zip(some, others, strict=True)
+    return all(torch.allclose(a, b, 1e-5, 1e-7, equal_nan=True) for a, b in pairs)
 
 
 def record(step, arrays):
@@ -84,27 +96,36 @@ class Recorded:
     """Steps on arrays of one shape: one is recorded, and the next one tests the recording.
 
     Each `fit` begins with that test: anything may have changed since the last.
+
+    Args:
+        step: see `record`.
+        writes: whether the step may change its state. Where it may not and does (a layer
+            that draws noise at inference), it is not replayed.
     """
 
-    def __init__(self, step):
-        self.step, self.fit, self.replay = step, None, None
+    def __init__(self, step, writes=True):
+        self.step, self.writes, self.fit, self.replay = step, writes, None, None
         self.to_record = self.to_test = False
 
     def __call__(self, arrays, fit="inference"):
         if self.fit is not fit:
             self.fit, self.to_record, self.to_test = fit, True, self.replay is not None
-        if self.to_test:
+        # Read once: another thread may be here too.
+        replay = self.replay
+        if self.to_test and replay is not None:
             self.to_test = False
-            logs, same = self.replay.agrees(self.step, arrays)
+            logs, same = replay.agrees(self.step, arrays)
             self.to_record = self.to_record and not same
-            self.replay = self.replay if same else None
+            self.replay = replay if same else None
             return logs
         if self.to_record:
             self.to_record = False
-            logs, self.replay = record(self.step, arrays)
-            self.to_test = self.replay is not None
+            logs, replay = record(self.step, arrays)
+            if replay is not None and replay.writes and not self.writes:
+                replay = None
+            self.to_test, self.replay = replay is not None, replay
             return logs
-        return self.step(arrays) if self.replay is None else self.replay(arrays)
+        return self.step(arrays) if replay is None else replay(arrays)
 
 
 class _CannotRecord(Exception):
@@ -132,8 +153,8 @@ class _Program:
         self.graph, self.last_input, self.constants = fx.Graph(), None, []
         self.nodes = {id(array): self._input() for array in arrays}
         # Nodes with an effect stay in the graph though no other node uses them; `read` is the
-        # last number that the step read.
-        self.stays, self.read = set(), None
+        # last number that the step read; `written` the memory that operators changed.
+        self.stays, self.read, self.written = set(), None, set()
         for operator, args, kwargs, outputs in calls:
             if operator in _SAME:
                 self.nodes[id(outputs)] = self._node(args[0])
@@ -152,7 +173,8 @@ class _Program:
         run = torch.no_grad()(fx.GraphModule({}, self.graph).forward)
         constants = self.constants
         state = [c for c in constants if isinstance(c, torch.Tensor)]
-        return Replay(lambda arrays: run(*arrays, *constants), state)
+        writes = any(_memory(tensor) in self.written for tensor in state)
+        return Replay(lambda arrays: run(*arrays, *constants), state, writes)
 
     def _call(self, operator, args, kwargs, outputs):
         random = torch.Tag.nondeterministic_seeded in operator.tags
@@ -163,6 +185,8 @@ class _Program:
         node = self.graph.call_function(operator, self._nodes(args), self._nodes(kwargs))
         if random or operator._schema.is_mutable:
             self.stays.add(node)
+        if operator._schema.is_mutable:
+            self.written |= {_memory(t) for t in _written(operator, args, kwargs)}
         several = isinstance(outputs, (tuple, list))
         for i, tensor in enumerate(outputs if several else [outputs]):
             # In-place operators return one of their arguments.
@@ -206,6 +230,19 @@ class _Program:
 
 def _seed(generator, number):
     generator.manual_seed(int(number) & 0xFFFFFFFF)
+
+
+def _written(operator, args, kwargs):
+    """The tensors that an operator changes in place."""
+    names = zip(operator._schema.arguments, args, strict=False)
+    given = {**{argument.name: value for argument, value in names}, **kwargs}
+    changed = [a.name for a in operator._schema.arguments if a.alias_info and a.alias_info.is_write]
+    return _tensors([given.get(name) for name in changed])
+
+
+def _memory(tensor):
+    """Where a tensor's numbers are: the same for all views of one."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _tensors(tree):

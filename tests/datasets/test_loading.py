@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_vae import datasets
-from keras_vae.datasets import sprites
+from keras_vae.datasets import loading, sprites
 from tests.support import ROOT
 
 HISTOGRAM = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -388,7 +388,7 @@ def test_celeb_a_64_reads_its_files_one_after_another():
 
 def test_progress_only_on_a_terminal_and_when_slow(monkeypatch, capsys):
     prepared("mnist")
-    monkeypatch.setattr(datasets, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(loading, "_QUIET_SECONDS", 0.0)
     datasets.load("mnist", "test", limit=5, download=False)
     assert "mnist" not in capsys.readouterr().err
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

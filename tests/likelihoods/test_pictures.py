@@ -147,7 +147,7 @@ class TestFeatures:
 
     def test_what_is_no_network_for_the_data_is_refused(self):
         with pytest.raises(ValueError, match="features=None"):
-            models.dfc_vae()
+            models.dfc_vae((8, 8, 1))
         with pytest.raises(ValueError, match=r"\(28, 28, 1\).*Received: \(8, 8, 1\)"):
             models.dfc_vae(features=features())
         with pytest.raises(ValueError, match="first, .*second.*layers=.'third'."):

@@ -142,4 +142,6 @@ class TestLoss:
         )
         plain = model.evaluate(images, verbose=0, return_dict=True)
         assert weighted["loss"] == pytest.approx(2 * plain["loss"], rel=1e-5)
-        assert weighted["prior_loss"] == pytest.approx(plain["prior_loss"], rel=1e-5)
+        # Its terms too, of which it is the sum; but not what is no part of it.
+        assert weighted["prior_loss"] == pytest.approx(2 * plain["prior_loss"], rel=1e-5)
+        assert weighted["perplexity"] == pytest.approx(plain["perplexity"], rel=1e-5)

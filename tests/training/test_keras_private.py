@@ -274,6 +274,125 @@ def end_jax_steps():
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
+def hand_over_and_is_lent():
+    """What is handed over is what `fit` assigns when it fails."""
+    model = network()
+    model.optimizer.build(model.trainable_variables)
+    groups = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables)
+    state = [[v.value + 1 for v in group] for group in (*groups, model.metrics_variables)]
+
+    class Lend(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            assert keras_private.is_lent(self.model)
+            keras_private.hand_over(self.model, state)
+            raise KeyboardInterrupt
+
+    expected = [array(v) + 1 for v in model.trainable_variables]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0, callbacks=[Lend()])
+    assert not keras_private.is_lent(model)
+    for variable, value in zip(model.trainable_variables, expected, strict=True):
+        np.testing.assert_array_equal(array(variable), value)
+
+
+def StepHook():
+    """Every step of `fit`, `evaluate` and `predict` goes through `kept_step`."""
+    seen = []
+
+    class Model(keras_private.StepHook, keras.Model):
+        def kept_step(self, step):
+            def kept(state, data):
+                seen.append(len(state))
+                return step(state, data)
+
+            return kept
+
+    inputs = keras.Input((3,))
+    model = Model(inputs, keras.layers.Dense(2)(inputs))
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0, batch_size=len(X))
+    model.evaluate(X, Y, verbose=0, batch_size=len(X))
+    model.predict(X, verbose=0, batch_size=len(X))
+    assert seen == [4, 3, 2]
+
+
+def ended_a_step():
+    """1 after the last of the batches that make an optimizer step."""
+    model = network(optimizer=keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
+    ended = []
+    for _ in range(4):
+        model.train_on_batch(X, Y)
+        ended.append(int(array(keras_private.ended_a_step(model.optimizer))))
+    # `network` has trained on one batch.
+    assert ended == [1, 0, 1, 0]
+
+
+class Rows(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return X[:2]
+
+
+def DataAdapter_and_adapter_and_batches_of_and_reads_ahead():
+    """Keras takes an adapter in place of data, and a `PyDataset` may give bare arrays."""
+    found = keras_private.adapter(Rows(), False)
+    assert isinstance(found, keras_private.DataAdapter) and found.num_batches == 2
+    parts = list(keras_private.batches_of(found))
+    assert len(parts) == 2 and np.array_equal(parts[0], X[:2])
+    assert not keras_private.reads_ahead(found)
+    assert keras_private.reads_ahead(keras_private.adapter(Rows(workers=2), False))
+    asked = []
+
+    class Adapter(keras_private.DataAdapter):
+        num_batches, batch_size, has_partial_batch, partial_batch_size = 1, None, None, None
+
+        def get_numpy_iterator(self):
+            asked.append(1)
+            yield X, Y
+
+        get_jax_iterator = get_numpy_iterator
+
+        def get_torch_dataloader(self):
+            return self.get_numpy_iterator()
+
+        def get_tf_dataset(self):
+            import tensorflow as tf
+
+            return tf.data.Dataset.from_tensors(next(self.get_numpy_iterator()))
+
+    network().fit(Adapter(), verbose=0)
+    assert asked
+
+
+def is_keras_source_and_is_loader():
+    import tensorflow as tf
+
+    assert keras_private.is_keras_source(tf.data.Dataset.range(3))
+    assert not keras_private.is_keras_source(Rows()) and not keras_private.is_keras_source([X])
+    assert not keras_private.is_loader(tf.data.Dataset.range(3))
+    torch = pytest.importorskip("torch")
+    loader = torch.utils.data.DataLoader([1.0])
+    assert keras_private.is_keras_source(loader) and keras_private.is_loader(loader)
+
+
+def build_compiled_metrics():
+    model = network()
+    model.compile("sgd", metrics=["mae"])
+    keras_private.build_compiled_metrics(model, (2,))
+    keras_private.build_compiled_metrics(model, (2,))
+    logs = model.compute_metrics(None, np.ones((1, 2)), np.zeros((1, 2)))
+    assert float(array(logs["mae"])) == 1.0
+
+
+def compiled_loss_weights():
+    assert keras_private.compiled_loss_weights(network()) is None
+    model = network()
+    model.compile("sgd", loss_weights=[2.0])
+    assert keras_private.compiled_loss_weights(model) == [2.0]
+
+
 def train_function():
     """`fit` calls `make_train_function()`, and an unforced one keeps what is there."""
     forced = []
@@ -318,7 +437,16 @@ CHECKS = [
     OPERATIONS,
     WEIGHTS_APART,
     layers_apart,
-    *([array_of_and_put_back, end_jax_steps] if BACKEND == "jax" else []),
+    ended_a_step,
+    DataAdapter_and_adapter_and_batches_of_and_reads_ahead,
+    is_keras_source_and_is_loader,
+    build_compiled_metrics,
+    compiled_loss_weights,
+    *(
+        [array_of_and_put_back, end_jax_steps, hand_over_and_is_lent, StepHook]
+        if BACKEND == "jax"
+        else []
+    ),
 ]
 
 
@@ -337,8 +465,8 @@ def test_keras_still_has_what_we_use(check):
 def test_every_name_has_a_check():
     public = {name for name in vars(keras_private) if not name.startswith("_")}
     checked = {name for check in CHECKS for name in check.__name__.split("_and_")}
-    of_jax = {"array_of", "put_back", "end_jax_steps"}
-    assert public - {"keras", "operator"} - of_jax <= checked
+    of_jax = {"array_of", "put_back", "end_jax_steps", "hand_over", "is_lent", "StepHook"}
+    assert public - {"keras", "operator", "data_adapters"} - of_jax <= checked
 
 
 def keras_names():

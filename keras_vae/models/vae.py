@@ -95,9 +95,7 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
         posterior = parts.posterior(posterior, decoder, seed)
         prior = parts.checked("prior", prior) or priors.StandardNormal(posterior.latent_dim)
         likelihood = parts.likelihood(likelihood)
-        encoder, decoder = self._networks(
-            encoder, decoder, posterior, prior, condition, likelihood
-        )
+        encoder, decoder = self._networks(encoder, decoder, posterior, prior, condition, likelihood)
         self.encoder = encoder
         self.decoder = decoder
         # `posterior(x)` is the method that users call; this is the part.

@@ -5,6 +5,9 @@ import reprlib
 
 import numpy as np
 
+# A scaler that computes (x - min) / (max - min) in float32 gives 1.0000001 for the maximum.
+_ROUNDING = 1e-5
+
 
 def data(model, x, name="x", limits="likelihood"):
     """Data as a clean float32 array, or an error that says what to do.
@@ -232,6 +235,12 @@ def seed(value):
 def array(x, name):
     """Numbers of at least one example, as NumPy holds them."""
     given, x = x, _numpy(x, name)
+    if hasattr(x.flat[0] if x.size else None, "toarray"):
+        raise TypeError(
+            f"`{name}` must be an array, and not a sparse matrix: give `{name}.toarray()`, or its "
+            "rows in batches, each `.toarray()`, where the whole is too large. Received: a sparse "
+            "matrix"
+        )
     if x.dtype.kind not in "biuf" and x.dtype.name != "bfloat16":
         raise TypeError(
             f"`{name}` must be an array of numbers. Received: dtype {x.dtype}{_of_table(given)}"
@@ -284,6 +293,8 @@ def _in_range(x, limits, name, missing=False):
             f"{known.size - int(np.isfinite(known).sum())} NaN or infinite values"
         )
     if limits and not limits[0] <= low <= high <= limits[1]:
+        if limits[0] - _ROUNDING <= low and high <= limits[1] + _ROUNDING:
+            return np.clip(x, *limits)
         hint = more = ""
         if low >= 0 and 1 < high <= 255:
             hint = f" Pixels of 0..255 become that by `{_code(name)} / 255`."

@@ -427,7 +427,7 @@ class DataMean(_Wrapped):
         return self.part.mean(outputs)
 
     def compute_output_shape(self, input_shape):
-        return input_shape
+        return (input_shape[0], *self.part.data_shape(tuple(input_shape[1:])))
 
 
 @register

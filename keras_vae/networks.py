@@ -90,7 +90,9 @@ def build(
         pair = conv_encoder, conv_decoder
         if len(input_shape) != 3:
             raise ValueError(
-                f"network={network!r} needs images (height, width, channels). "
+                f"network={network!r} needs images (height, width, channels). Of series and "
+                "volumes use 'dense', or give networks of your own, such as of `Conv1D` or "
+                "`Conv3D`, to `models.VAE(encoder, decoder, latent_dim)`. "
                 f"Received: input_shape={input_shape}"
             )
         options.setdefault("blocks", 1 if network == "residual" else 0)

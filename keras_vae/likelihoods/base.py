@@ -39,6 +39,15 @@ class Likelihood(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
         self.built = True
 
+    def data_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one example of data whose decoder outputs have that shape.
+
+        The same by default. A likelihood of several parameters per value, such as a mean
+        and a variance, or the logits of its classes, has its own `data_shape`, `log_prob`
+        and `mean`.
+        """
+        return output_shape
+
     def log_prob(self, x, outputs, training=False, **weigh):
         """log p(x|z) in nats.
 
@@ -80,7 +89,7 @@ class Likelihood(keras.layers.Layer):
         return None
 
     def mean(self, outputs):
-        """E[x|z], in data space, the shape of `outputs`."""
+        """E[x|z] of outputs `(..., *output shape)`, in data space `(..., *data shape)`."""
         raise NotImplementedError
 
     def sample(self, mean, rng):

@@ -291,6 +291,9 @@ class Observed(Likelihood):
     def takes_logits(self):
         return self.inner.takes_logits
 
+    def data_shape(self, output_shape):
+        return self.inner.data_shape(output_shape)
+
     def log_prob_each(self, x, outputs, training=False):
         known = ops.logical_not(ops.isnan(x))
         # The NaN are replaced before the computation: else the gradient would be NaN too.

@@ -84,7 +84,7 @@ class AuxiliaryVAE(VAE):
 
     _plain_codes = False
 
-    def _networks(self, encoder, decoder, posterior, prior, condition):
+    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
         # What they take besides is checked when all parts are there.
         return encoder, decoder
 

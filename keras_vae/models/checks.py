@@ -20,9 +20,15 @@ def parts_fit(model):
         shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
         wanted = 1 if model.condition is None else 2
         if len(shapes) != wanted:
+            hint = ""
+            if part == "encoder" and len(shapes) > wanted:
+                hint = (
+                    " Data of several parts is one array, which the encoder divides, such as "
+                    "by `x[:, :3]` and `x[:, 3:]`."
+                )
             raise ValueError(
                 f"The {part} must have {wanted} input(s): "
-                f"{'one' if wanted == 1 else 'one and the condition'}. "
+                f"{'one' if wanted == 1 else 'one and the condition'}.{hint} "
                 f"Received: {len(shapes)} inputs"
             )
         if first and shapes[0] != first:
@@ -134,6 +140,8 @@ def _same_data_shape(model):
     data = tuple(model.encoder.inputs[0].shape[1:])
     if data != model.data_shape:
         raise ValueError(
-            "The decoder must give outputs in data shape. "
-            f"Received: data {data}, decoder output {model.data_shape}"
+            "The decoder must give outputs in data shape, unless `data_shape` of the likelihood "
+            "says otherwise. "
+            f"Received: data {data}, decoder output {tuple(model.decoder.output_shape[1:])}, "
+            f"likelihood {type(model.likelihood).__name__}"
         )

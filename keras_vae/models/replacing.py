@@ -7,6 +7,8 @@ from keras_vae.models import parts
 from keras_vae.training import keras_private
 
 _UNSET = object()
+# What `_networks` looks at.
+_FITTED = ("encoder", "decoder", "posterior", "prior", "condition", "likelihood")
 _ATTRIBUTES = frozenset(
     "encoder decoder posterior_layer prior likelihood objective condition directions".split()
 )
@@ -15,11 +17,12 @@ _ATTRIBUTES = frozenset(
 class Replacing:
     """Methods of `VAE` that put another part in a part's place."""
 
-    def _networks(self, encoder, decoder, posterior, prior, condition):
+    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
         """Encoder and decoder as functional models, whatever kind of model users give."""
         dim = None if condition is None else condition.dim
         decoder = parts.decoder(decoder, (posterior.latent_dim,), dim)
-        return parts.encoder(encoder, decoder.output_shape[1:], dim), decoder
+        shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
+        return parts.encoder(encoder, shape, dim), decoder
 
     def __setattr__(self, name, value):
         # Before there is `trackers`, the constructor is at work; a subclass sets its own later.
@@ -41,7 +44,7 @@ class Replacing:
         old = getattr(self, name)
         if new is old:
             return
-        own = {n: self._part(n) for n in ("encoder", "decoder", "posterior", "prior", "condition")}
+        own = {name: self._part(name) for name in _FITTED}
         if name in ("encoder", "decoder"):
             new = self._networks(**{**own, name: new})[name == "decoder"]
         elif name == "posterior_layer":

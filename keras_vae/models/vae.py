@@ -57,7 +57,8 @@ class VAE(
         encoder: model or layer from data (or `[data, condition]`) to features `(n, f)`;
             features of more axes are flattened. It may be functional, sequential or
             subclassed, built or not: what is not functional becomes so.
-        decoder: the same from codes (or `[codes, condition]`) to outputs in data shape.
+        decoder: the same from codes (or `[codes, condition]`) to outputs in data shape, or in
+            the one that `data_shape` of the likelihood makes data shape of.
             Under a likelihood that takes logits it ends without an activation.
         posterior: layer from features to q(z|x), such as
             `posteriors.DiagonalNormal(latent_dim)`; or its latent_dim; or "normal",
@@ -94,13 +95,14 @@ class VAE(
         condition = parts.checked("condition", condition)
         posterior = parts.posterior(posterior, decoder, seed)
         prior = parts.checked("prior", prior) or priors.StandardNormal(posterior.latent_dim)
-        encoder, decoder = self._networks(encoder, decoder, posterior, prior, condition)
+        likelihood = parts.likelihood(likelihood)
+        encoder, decoder = self._networks(encoder, decoder, posterior, prior, condition, likelihood)
         self.encoder = encoder
         self.decoder = decoder
         # `posterior(x)` is the method that users call; this is the part.
         self.posterior_layer = posterior
         self.prior = prior
-        self.likelihood = parts.likelihood(likelihood)
+        self.likelihood = likelihood
         self.objective = parts.checked("objective", objective) or objectives.ELBO()
         self.condition = condition
         self.directions = directions
@@ -142,7 +144,7 @@ class VAE(
     @property
     def data_shape(self):
         """Shape of one example, without the batch axis."""
-        return tuple(self.decoder.output_shape[1:])
+        return tuple(self.likelihood.data_shape(tuple(self.decoder.output_shape[1:])))
 
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|x), tensors in and out."""
@@ -269,7 +271,7 @@ class VAE(
             condition = ops.tile(condition, (samples,) + (1,) * (len(condition.shape) - 1))
         flat = ops.reshape(z, (-1, self.latent_dim))
         outputs = self.generate(flat, condition, training)
-        return ops.reshape(outputs, (samples, -1, *self.data_shape))
+        return ops.reshape(outputs, (samples, -1, *self.decoder.output_shape[1:]))
 
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""

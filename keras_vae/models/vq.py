@@ -57,10 +57,10 @@ class VQVAE(CodeInference, VAE):
         objective = objective or objectives.Quantized()
         super().__init__(encoder, decoder, posterior, prior, likelihood, objective, **parts)
 
-    def _networks(self, encoder, decoder, posterior, prior, condition):
+    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
         # The prior alone sees a condition, and codes are maps.
         decoder = parts_of_users.decoder(decoder, (*prior.map_shape, posterior.latent_dim))
-        shape = decoder.output_shape[1:]
+        shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
         return parts_of_users.encoder(encoder, shape, flat=False), decoder
 
     # Sums over the batches of one optimizer step, where gradients are accumulated.

@@ -24,14 +24,12 @@ SERIALIZED_MODULES = {
 # through: nothing that takes a function, and nothing whose result is larger than what it is
 # given but for broadcasting.
 _ARITHMETIC = """
-Abs Absolute Add Amax Amin Average Ceil Clip Concatenate Cos Cosh Cumsum Divide DivideNoNan Equal
-Exp ExpandDims Expm1 Flip Floor FloorDivide GetItem Greater GreaterEqual Isfinite Isinf Isnan Less
-LessEqual Log Log10
-Log1p Log2 Logaddexp LogicalAnd LogicalNot LogicalOr Max Maximum Mean Min Minimum Mod Moveaxis
-Multiply NanToNum Negative NotEqual OnesLike Power Prod Ravel Reciprocal Reshape Roll Round Sign
-Sin Sinh
-Sort Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Tan Tanh Transpose TrueDivide Var
-Where ZerosLike
+Abs Absolute Add All Amax Amin Any Average Ceil Clip Concatenate Cos Cosh Cumsum Divide DivideNoNan
+Equal Exp ExpandDims Expm1 Flip Floor FloorDivide GetItem Greater GreaterEqual Isfinite Isinf Isnan
+Less LessEqual Log Log10 Log1p Log2 Logaddexp LogicalAnd LogicalNot LogicalOr Max Maximum Mean Min
+Minimum Mod Moveaxis Multiply NanToNum Negative NotEqual OnesLike Power Prod Ravel Reciprocal
+Reshape Roll Round Sign Sin Sinh Sort Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Tan
+Tanh Transpose TrueDivide Var Where ZerosLike
 """
 _ACTIVATIONS = """
 Celu Elu Gelu Glu HardShrink HardSigmoid HardSilu HardTanh LeakyRelu LogSigmoid LogSoftmax

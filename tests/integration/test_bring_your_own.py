@@ -19,6 +19,7 @@ BACKENDS = {"# PyTorch": "torch", "# TensorFlow": "tensorflow", "# JAX": "jax"}
 # No backend changes what these show, or a test elsewhere covers it on each.
 ONCE = {
     "A DataFrame",
+    "A pretrained network",
     "Early stopping",
     "Exported with classes of one's own",
     "Metrics of this library",
@@ -185,8 +186,9 @@ def _(names):
 @check("A pretrained network")
 def _(names):
     learns(names)
-    pooled = names.base.predict(2 * numpy(ops.image.resize(names.photos, (96, 96))) - 1, verbose=0)
-    features = names.model.encoder.predict(names.photos, verbose=0)
+    photos = names.photos[:4]
+    pooled = names.base.predict(2 * numpy(ops.image.resize(photos, (96, 96))) - 1, verbose=0)
+    features = names.model.encoder.predict(photos, verbose=0)
     np.testing.assert_allclose(features, pooled, atol=1e-4)
     frozen = {id(v) for v in names.base.weights}
     assert not frozen & {id(v) for v in names.model.trainable_variables}
@@ -313,7 +315,7 @@ def _(names):
 @check("Early stopping")
 def _(names):
     best = min(history(names)["val_loss"])
-    if len(history(names)["val_loss"]) < 50:
+    if len(history(names)["val_loss"]) < 20:
         assert names.stop.stopped_epoch == len(history(names)["val_loss"]) - 1
     assert names.stop.best == pytest.approx(best)
 
@@ -333,8 +335,13 @@ def _(names):
 
 @check("A loop on PyTorch")
 def _(names):
-    # The epsilon of PyTorch's Adam is not that of Keras'.
-    close(names.model, trained_on(names.x), atol=2e-5)
+    # PyTorch's Adam has another epsilon, which moves weights whose gradients are as small.
+    other = trained_on(names.x)
+    same_codes(names.model, other, names.x)
+    found, expected = (m.reconstruct(names.x) for m in (names.model, other))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not np.allclose(found, prepared()["model"].reconstruct(names.x), atol=1e-3)
+    assert int(numpy(names.model.step)) == 2
 
 
 @check("A loop on TensorFlow")

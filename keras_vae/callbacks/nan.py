@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 
-from keras_vae.callbacks.state import assign, finite, variables
+from keras_vae.callbacks.state import assign, build_optimizer, finite, variables
 
 
 @contextlib.contextmanager
@@ -18,11 +18,9 @@ def watched(run):
     """
     stop = StopAtNaN()
     run.callbacks = [*run.callbacks, stop]
-    optimizer = run.model.optimizer
-    # Its slots can become NaN too, so they are kept too. And on JAX, variables that
+    # The optimizer's slots can become NaN too, so they are kept too. And on JAX, variables that
     # the first step creates would be lost with that step.
-    if not optimizer.built:
-        optimizer.build(run.model.trainable_variables)
+    build_optimizer(run.model)
     try:
         yield
     except BaseException as error:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_vae import _atomic
-from keras_vae.callbacks.state import assign, seeds, values, variables
+from keras_vae.callbacks.state import assign, build_optimizer, seeds, values, variables
 
 STATE = "state.json"
 
@@ -75,8 +75,7 @@ class Resume(keras.callbacks.Callback):
         state = self._read()
         if state is None:
             return initial_epoch
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
         before = values(variables(model))
         try:
             model.load_weights(self.folder / state["weights"])

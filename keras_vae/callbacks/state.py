@@ -31,3 +31,10 @@ def finite(value):
     if value.dtype.kind in "biu":
         return True
     return bool(np.isfinite(value.astype("float32", copy=False)).all())
+
+
+def build_optimizer(model):
+    """Creates the variables of a model's optimizer, where the model's own are."""
+    if not model.optimizer.built:
+        with model.variable_scope():
+            model.optimizer.build(model.trainable_variables)

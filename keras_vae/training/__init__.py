@@ -6,6 +6,8 @@
   written once for all backends;
 * `minimize(fn, optimizer, variables)`: one gradient step on `fn() -> (loss, aux)`, which
   returns `(loss, aux)`;
+* `variable_scope()`: a context for variables that are created outside of Keras' `fit`: that of
+  the strategy of TensorFlow that distributes the model;
 * `vector_jacobian(fn, x, vectors)`: vᵀ ∂fn(x)/∂x, which can itself be differentiated;
 * `compile_function(fn)`: a fast function of arrays for inference.
 

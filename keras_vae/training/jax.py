@@ -1,5 +1,7 @@
 """JAX: imperative steps run as pure functions of the state."""
 
+import contextlib
+
 import jax
 import keras
 
@@ -8,6 +10,8 @@ from keras_vae.training import jax_state, keras_private
 
 class TrainStep(keras_private.StepHook):
     """See `keras_vae.training`."""
+
+    variable_scope = staticmethod(contextlib.nullcontext)
 
     def kept_step(self, step):
         return jax_state.kept(self, step)

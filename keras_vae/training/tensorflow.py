@@ -20,6 +20,9 @@ def traced_anew(model, name):
 class TrainStep:
     """See `keras_vae.training`."""
 
+    def variable_scope(self):
+        return self.distribute_strategy.scope()
+
     def train_step(self, data):
         # At the end of a generator TensorFlow runs the step without a batch, up to the first
         # operator that needs one: counting the step, which needs none, has to wait for it.

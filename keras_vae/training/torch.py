@@ -22,6 +22,8 @@ def traced_anew(model, name):
 class TrainStep:
     """See `keras_vae.training`."""
 
+    variable_scope = staticmethod(contextlib.nullcontext)
+
     def train_step(self, data):
         return self.update(*keras.utils.unpack_x_y_sample_weight(data))
 

@@ -35,11 +35,6 @@ class Capabilities:
         return False
 
     @property
-    def takes_pairs(self) -> bool:
-        """Whether it can be trained to give y for x: see `fit`."""
-        return self.condition is None
-
-    @property
     def takes_labels(self) -> bool:
         """Whether conditions are integer labels `(n,)`."""
         return self.condition is not None and self.condition.are_labels

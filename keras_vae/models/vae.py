@@ -132,6 +132,11 @@ class VAE(
         """Number of latent dimensions."""
         return self.posterior_layer.latent_dim
 
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether it can be trained to give y for x: see `fit`."""
+        return self.condition is None
+
     def plain(self):
         """The model without what only its training needs: itself, if there is nothing."""
         return self

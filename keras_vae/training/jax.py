@@ -35,7 +35,7 @@ class TrainStep(keras_private.StepHook):
 
     def minimize(self, fn, optimizer, variables):
         chosen = {id(v) for v in variables}
-        others = [v for v in jax_state.unique_variables(self) if id(v) not in chosen]
+        others = [v for v in _unique_variables(self) if id(v) not in chosen]
 
         def pure(values):
             pairs = [
@@ -92,3 +92,7 @@ def _stateless(step, groups, state, data):
         logs = step(*keras.utils.unpack_x_y_sample_weight(data))
     new = tuple([scope.get_current_value(v) for v in group] for group in groups)
     return logs, new
+
+
+def _unique_variables(model):
+    return list({id(v): v for v in model.variables + model.metrics_variables}.values())

@@ -20,7 +20,13 @@ def weights_kept(model):
     optimizer = getattr(model, "optimizer", None)
     slots = optimizer.variables if optimizer else []
     # Models with a second optimizer list its slots under `non_trainable_variables`.
-    variables = (*unique_variables(model), *model.non_trainable_variables, *slots)
+    variables = (
+        *model.variables,
+        *model.metrics_variables,
+        *model.non_trainable_variables,
+        *slots,
+    )
+    variables = {id(v): v for v in variables}.values()
     before = [(v, keras_private.array_of(v)) for v in variables]
     try:
         yield
@@ -84,7 +90,3 @@ def lend_back(model):
         )
     if keras_private.is_lent(model):
         model.jax_state_sync()
-
-
-def unique_variables(model):
-    return list({id(v): v for v in model.variables + model.metrics_variables}.values())

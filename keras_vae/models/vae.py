@@ -10,9 +10,11 @@ from keras_vae._registry import register
 from keras_vae.directions import Directions
 from keras_vae.models import parts, probes
 from keras_vae.models.as_keras import AsKeras
+from keras_vae.models.capabilities import Capabilities
 from keras_vae.models.checks import parts_fit
 from keras_vae.models.fitting import Fitting
 from keras_vae.models.inference import Inference
+from keras_vae.models.replacing import Replacing
 from keras_vae.models.sampler import Sampling
 from keras_vae.models.saving import Saving
 from keras_vae.training import TrainStep, keras_private, noise
@@ -29,12 +31,11 @@ PARTS = (
     "directions",
 )
 
-_UNSET = object()
-_ATTRIBUTES = frozenset({*PARTS, "posterior_layer"} - {"posterior"})
-
 
 @register
-class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model):
+class VAE(
+    Inference, Fitting, Sampling, Saving, AsKeras, Capabilities, Replacing, TrainStep, keras.Model
+):
     """A variational autoencoder, composed of parts.
 
         encoder -> posterior -> latent sample -> decoder -> likelihood
@@ -126,127 +127,10 @@ class VAE(Inference, Fitting, Sampling, Saving, AsKeras, TrainStep, keras.Model)
     def _check_parts(self):
         parts_fit(self)
 
-    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
-        """Encoder and decoder as functional models, whatever kind of model users give."""
-        dim = None if condition is None else condition.dim
-        decoder = parts.decoder(decoder, (posterior.latent_dim,), dim)
-        shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
-        return parts.encoder(encoder, shape, dim), decoder
-
-    def __setattr__(self, name, value):
-        # Before there is `trackers`, the constructor is at work; a subclass sets its own later.
-        if (
-            "trackers" in self.__dict__
-            and name in self._replaceable()
-            and getattr(self, name, _UNSET) is not _UNSET
-        ):
-            self._replace(name, value)
-        else:
-            super().__setattr__(name, value)
-
-    def _replaceable(self):
-        """Attributes that hold a part, which another may take the place of."""
-        return _ATTRIBUTES
-
-    def _replace(self, name, new):
-        """Sets another part, if it fits the others; else nothing has changed."""
-        old = getattr(self, name)
-        if new is old:
-            return
-        own = {n: self._part(n) for n in PARTS if n not in ("objective", "directions")}
-        if name in ("encoder", "decoder"):
-            new = self._networks(**{**own, name: new})[name == "decoder"]
-        elif name == "posterior_layer":
-            new = parts.posterior(new, self.decoder, self.seed)
-        elif name == "prior":
-            new = parts.checked(name, new) or priors.StandardNormal(self.latent_dim)
-        elif name == "likelihood":
-            new = parts.likelihood(new)
-        elif name == "objective":
-            new = parts.checked(name, new) or objectives.ELBO()
-        elif name == "condition":
-            new = parts.checked(name, new)
-        self._put(name, old, new)
-        try:
-            self._check_parts()
-            parts.check_outputs(self.decoder, self.likelihood)
-            if not self.posterior_layer.built:
-                self.posterior_layer.build(self.encoder.output_shape)
-            elif name in ("encoder", "posterior_layer"):
-                parts.features_fit(self)
-        except Exception:
-            self._put(name, new, old)
-            raise
-        self.__dict__.pop("_symbolic_graph", None)
-        # A prior may hold on to encoder and posterior.
-        self.prior.attach(self)
-        if name == "objective":
-            self._track(old.terms, new.terms)
-
-    def _put(self, name, old, new):
-        layers = [isinstance(part, keras.layers.Layer) for part in (old, new)]
-        if all(layers):
-            # In the same place: the order of the weights is that of a model built of the parts.
-            keras_private.replace_layer(self, old, new)
-        elif layers[0]:
-            keras_private.forget(self, [old])
-        super().__setattr__(name, new)
-
-    def _track(self, old, new):
-        """Has the model log the terms of another objective, and its own as before."""
-        trackers = list(self.trackers)
-        keras_private.forget(self, trackers)
-        self.trackers = [keras.metrics.Mean(name=t) for t in new] + trackers[len(old) :]
-
     @property
     def latent_dim(self):
         """Number of latent dimensions."""
         return self.posterior_layer.latent_dim
-
-    @property
-    def codes_are_integers(self) -> bool:
-        """Whether codes are maps of integers `(n, h, w)`, not vectors `(n, latent_dim)`."""
-        return False
-
-    @property
-    def can_sample(self) -> bool:
-        """Whether there is a prior to draw codes from; see `fit_sampler`."""
-        return self.prior.can_sample
-
-    @property
-    def has_bound(self) -> bool:
-        """Whether there is a bound on log p(x): `log_likelihood` raises otherwise."""
-        return self.posterior_layer.has_density and self.likelihood.is_density
-
-    @property
-    def has_auxiliary(self) -> bool:
-        """Whether there are latent variables besides z, which the bound sums over too."""
-        return False
-
-    @property
-    def classifies(self) -> bool:
-        """Whether the model has `classify`, which gives the probability of each label."""
-        return False
-
-    @property
-    def denoises(self) -> bool:
-        """Whether the model has `denoise` and a `corruption` that it was trained with."""
-        return False
-
-    @property
-    def takes_pairs(self) -> bool:
-        """Whether it can be trained to give y for x: see `fit`."""
-        return self.condition is None
-
-    @property
-    def takes_labels(self) -> bool:
-        """Whether conditions are integer labels `(n,)`."""
-        return self.condition is not None and self.condition.are_labels
-
-    @property
-    def takes_attributes(self) -> bool:
-        """Whether conditions are vectors of attributes `(n, c)`."""
-        return self.condition is not None and not self.condition.are_labels
 
     def plain(self):
         """The model without what only its training needs: itself, if there is nothing."""

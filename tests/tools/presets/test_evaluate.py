@@ -94,6 +94,8 @@ class TestEvaluate:
         with pytest.raises(ValueError, match="nothing to measure of small.*'attributes'"):
             evaluate.evaluate(preset, only=["attributes"])
 
+    # Ten examples are few for a Fréchet distance: `evaluate` says so to whom it shows it.
+    @pytest.mark.filterwarnings("ignore:.*biased upwards")
     def test_a_part_of_the_split_is_never_written(self, preset, offline):
         evaluate.evaluate(preset, limit=10)
         assert zoo.info(preset)["metrics"] == []

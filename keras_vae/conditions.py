@@ -89,6 +89,8 @@ class Labels(Condition):
                 hint = " One-hot rows become labels by `y.argmax(axis=-1)`."
             elif y.dtype.kind in "UO" and self.names is not None:
                 hint = " Names become labels by `[model.condition.index(name) for name in y]`."
+            elif y.dtype.kind in "UO":
+                hint = " Names become labels by `names, y = np.unique(y, return_inverse=True)`."
             raise ValueError(
                 f"Conditions must be {n} integer labels, one for each example.{hint} "
                 f"Received: shape {y.shape}, dtype {y.dtype}"

@@ -169,6 +169,15 @@ class TestRefusalsWithAWayOut:
             with pytest.raises(TypeError, match=r"give `x.toarray\(\)`.*Received: a sparse"):
                 use(sparse.csr_matrix(X))
 
+    def test_names_as_labels(self):
+        model = models.cvae((6,), 2, units=(4,), likelihood="normal", num_classes=2, seed=0)
+        y = np.array(["cat", "dog"] * 16)
+        with pytest.raises(ValueError, match="np.unique.y, return_inverse=True.*Received.*U3"):
+            model.fit(X, y)
+        names, labels = np.unique(y, return_inverse=True)
+        model.fit(X, labels, verbose=0)
+        np.testing.assert_array_equal(names[labels], y)
+
     @pytest.mark.parametrize("shape", [(16, 1), (8, 8, 8, 1)])
     def test_series_and_volumes(self, shape):
         with pytest.raises(ValueError, match="Conv1D.*Conv3D.*models.VAE.*Received"):

@@ -96,6 +96,9 @@ class TestRunningAverages:
             small = 1e-5
             vectors = (sums / bias + small * vectors) / (counts / bias + small)[:, None]
             np.testing.assert_allclose(found, vectors, rtol=1e-4, atol=1e-5)
+        # The vectors are a ratio, in which a factor of both averages does not show.
+        np.testing.assert_allclose(array(quantizer.counts), counts, rtol=1e-5)
+        np.testing.assert_allclose(array(quantizer.sums), sums, rtol=1e-4, atol=1e-5)
 
     def test_of_the_first_batch_codes_are_the_means(self, rng):
         """Debiased: without that they would be a hundredth of the way from zero."""

@@ -16,7 +16,7 @@ def watched(run):
     Args:
         run: a `models.run.Run`, of which `callbacks` gets one more.
     """
-    stop = StopAtNaN()
+    stop = StopAtNaN(checked=run.has_arrays)
     run.callbacks = [*run.callbacks, stop]
     # The optimizer's slots can become NaN too, so they are kept too. And on JAX, variables that
     # the first step creates would be lost with that step.
@@ -43,8 +43,9 @@ class StopAtNaN(keras.callbacks.Callback):
     # the first bad step counts.
     async_safe = True
 
-    def __init__(self):
+    def __init__(self, checked: bool = True) -> None:
         super().__init__()
+        self.checked = checked
         self.epoch = 0
         # The first bad step: its number, and its losses that are not finite.
         self.bad = None
@@ -90,5 +91,15 @@ class StopAtNaN(keras.callbacks.Callback):
         return FloatingPointError(
             f"The loss is no finite number since epoch {self.epoch + 1}, batch {batch + 1}. "
             f"{where}. {back} Lower the learning rate, or clip gradients "
-            f"(`global_clipnorm`). Received: {shown}"
+            f"(`global_clipnorm`).{_unchecked(self.checked)} Received: {shown}"
         )
+
+
+def _unchecked(checked):
+    """What to look at besides, where not all data was checked."""
+    if checked:
+        return ""
+    return (
+        " If the source gives tensors of a GPU, or trains on several devices, its batches were not "
+        "looked at: search them for NaN and infinities first."
+    )

@@ -133,6 +133,18 @@ class TestWatch:
         for one, other in zip(before, model.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
 
+    @pytest.mark.parametrize("source", [False, True], ids=["arrays", "source"])
+    def test_the_error_names_batches_that_nobody_looked_at(self, model, source):
+        """Tensors of a GPU are not, nor is what several devices share."""
+        run = Run(model, iter([X]) if source else X)
+        with pytest.raises(FloatingPointError) as caught:
+            with nan.watched(run):
+                (stop,) = run.callbacks
+                stop.set_model(model)
+                stop.on_epoch_begin(0)
+                stop.on_train_batch_end(0, {"loss": np.nan})
+        assert ("search them for NaN" in str(caught.value)) is source
+
 
 class TestFast:
     def test_row_numbers_stand_in_for_the_arrays(self, model, monkeypatch):

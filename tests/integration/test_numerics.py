@@ -21,6 +21,7 @@ def losses_of(model, x, y, **options):
     return np.array([*history.values()])
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", NAMES)
 def test_edges_of_the_data_in_half_precision(name):
     """One model through all of them: batches of 1, a partial one, constants.

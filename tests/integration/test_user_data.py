@@ -94,6 +94,7 @@ def tfds(batch):
 KINDS = ["tf", "PyDataset", "workers", "loader", "generator", "list iterator"]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", [tuple, bare, tfds])
 def test_every_source_trains_and_is_evaluated(kind, form):
@@ -169,6 +170,7 @@ def test_tables_and_files_are_arrays(tmp_path):
     assert np.isfinite(history.history["val_loss"]).all()
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "bad, match",
@@ -201,6 +203,7 @@ def test_a_later_batch_is_checked_before_it_is_trained_on(kind, bad, match):
     assert np.isfinite(model.fit(source(kind, X), verbose=0).history["loss"]).all()
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("label", [5, -1, 1.5])
 def test_labels_and_weights_of_later_batches(kind, label):
@@ -415,6 +418,7 @@ class TestWeights:
         else:
             assert runs[0] == runs[1]
 
+    @pytest.mark.turns
     @pytest.mark.parametrize("kind", [None, *KINDS])
     def test_class_weights(self, kind):
         """Of labels that the model ignores, and of those that are its conditions."""

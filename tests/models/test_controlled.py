@@ -274,7 +274,7 @@ class TestControlled:
         for old, new in zip(before, scaffold.trainable_variables, strict=True):
             np.testing.assert_array_equal(old, array(new))
 
-    @pytest.mark.turns
+    @pytest.mark.once
     @pytest.mark.slow
     def test_each_weight_lowers_its_own_term(self, rng):
         """Learning with one weight alone lowers what it weighs."""

@@ -20,6 +20,8 @@ ROOT = CHECKOUT if (CHECKOUT / "tests").is_dir() else Path.cwd()
 ONCE = "once"
 # End-to-end tests run as users run them: in a process of their own, with nothing switched off.
 DEFAULTS = "defaults"
+# Where they are: to look through all files for them takes ten seconds a process.
+DEFAULTS_FILE = "tests/integration/test_end_to_end.py"
 # Most tests compile much and run it once: what XLA optimises is never earned back. Its newer
 # emitters and their parallel compilation take more than twice as long, for the same numbers.
 QUICK = {
@@ -133,6 +135,8 @@ def _settings(job, processes, cache):
 def _run(job, environment, arguments):
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", job.marked]
+    if job.name == DEFAULTS and not any((ROOT / a.split("::")[0]).exists() for a in arguments):
+        arguments = [*arguments, DEFAULTS_FILE]
     process = subprocess.Popen(
         command + arguments, env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )

@@ -20,3 +20,11 @@ def test_closing_lines_are_counted(closing, expected):
     from tools.checks import testing
 
     assert testing.counted(closing) == expected
+
+
+def test_end_to_end_tests_are_all_where_they_are_looked_for():
+    from tools.checks import testing
+
+    marker = "mark." + testing.DEFAULTS
+    files = [p for p in (testing.ROOT / "tests").rglob("test_*.py") if marker in p.read_text()]
+    assert files == [testing.ROOT / testing.DEFAULTS_FILE]

@@ -34,6 +34,7 @@ QUICK = {
 SWITCH = "KERAS_VAE_TEST_DEFAULTS"
 # The backends of this run, among which the tests marked `turns` are divided.
 TURNS = "KERAS_VAE_TEST_TURNS"
+BACKENDS = ("tensorflow", "jax", "torch")
 # Pytest's exit status if no test was selected.
 NO_TESTS = 5
 
@@ -51,7 +52,8 @@ def jobs(backends, tier):
 
     Args:
         backends: names of backends.
-        tier: "all", "quick" for what is not slow on the last backend, or "changed".
+        tier: "all", "quick" for what is not slow on the last backend (of the tests that take
+            turns, its own), or "changed".
     """
     last = backends[-1]
     here = f"not {ONCE} and not {DEFAULTS}"
@@ -90,7 +92,9 @@ def run(backends, arguments, tier="all"):
     processes = jobs(backends, tier)
     with ThreadPoolExecutor(os.cpu_count()) as pool, tempfile.TemporaryDirectory() as cache:
         # If one process fails, the results of the others are still worth having.
-        settings = [_settings(job, processes, cache) for job in processes]
+        # The quick tier runs what would be this backend's turn among all.
+        turns = BACKENDS if tier == "quick" else {process.backend for process in processes}
+        settings = [_settings(job, processes, cache, turns) for job in processes]
         runs = [
             pool.submit(_run, *both, arguments) for both in zip(processes, settings, strict=True)
         ]
@@ -106,7 +110,7 @@ def run(backends, arguments, tier="all"):
     return max(ran, default=NO_TESTS)
 
 
-def _settings(job, processes, cache):
+def _settings(job, processes, cache, turns):
     """The environment of one of these processes."""
     cores = os.cpu_count()
     # More threads would wait for a core that another process occupies.
@@ -116,7 +120,7 @@ def _settings(job, processes, cache):
     chosen = {
         "KERAS_BACKEND": job.backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        TURNS: " ".join(sorted({process.backend for process in processes})),
+        TURNS: " ".join(sorted(turns)),
     }
     if job.name == DEFAULTS:
         return {**threads, **os.environ, **chosen, SWITCH: "1"}

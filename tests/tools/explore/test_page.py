@@ -267,7 +267,8 @@ class TestInTheBrowser:
         for t in (0, 1):
             visit.value("#way", t)
             ends.append(visit.assert_shows_keras())
-        assert np.abs(ends[1][0] - ends[0][0]).max() > 0.1
+        # Two samples, which may lie near each other.
+        assert np.abs(ends[1][0] - ends[0][0]).max() > 0.01
         visit.value("#way", 0.25)
         found = visit.assert_shows_keras()
         # The code, and attributes too.

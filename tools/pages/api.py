@@ -98,7 +98,7 @@ def _signature(value, method=False):
         arguments = arguments[1:]
     text = str(signature.replace(parameters=arguments, return_annotation=empty))
     # An object has no shorter name than its class.
-    return re.sub(r"<(?:[\w.]+\.)*(\w+)[^>]*>", r"\1", text).replace("\n", " ")
+    return re.sub(r"<(?:(?:class|function) )?'?(?:[\w.]+\.)*(\w+)[^>]*>", r"\1", text)
 
 
 def markdown(text):

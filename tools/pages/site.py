@@ -25,12 +25,14 @@ _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 _CONF = """
 project = "keras_vae"
 author = "The keras_vae authors"
+copyright = "2026, The keras_vae authors"
 release = version = {version!r}
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "keras_vae"
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = [("catalogue.js", {{"defer": "defer"}})]

@@ -22,7 +22,8 @@ def pages():
     tree = "\n".join(made)
     index = (
         "# API reference\n\nFrom the docstrings. `help(keras_vae.models.VAE)` says the same.\n\n"
-        f"| module | what is in it |\n|---|---|\n{rows}\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+        f"| module | what is in it |\n|---|---|\n{rows}\n\n"
+        f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
     )
     return {"index": index, **made}
 

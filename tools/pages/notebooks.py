@@ -119,13 +119,12 @@ def _source(name):
     imports = {
         root: "".join(
             f"    from {root}.{'gallery' if dots == '.' else package} import {what}\n"
-            for dots, package, what in relative
+            for dots, package, what in sorted(relative, key=lambda found: found[1] or "gallery")
         )
         for root in ("keras_vae.tools", "tools")
     }
     either = (
-        f"try:\n{imports['keras_vae.tools']}"
-        f"except ImportError:  # a checkout\n{imports['tools']}"
+        f"try:\n{imports['keras_vae.tools']}except ImportError:  # a checkout\n{imports['tools']}"
     )
     # The imports of a module end two lines before its first constant or function.
     head, tail = re.split(r"\n\n(?=[A-Zcd]\w*[ (])", source, maxsplit=1)

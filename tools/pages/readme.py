@@ -43,8 +43,19 @@ def page(name, language):
     return ROOT / f"{name}{'.es' if language == 'es' else ''}.md"
 
 
+def checkout():
+    """Raises ValueError where the package is installed without its pages."""
+    if not (ROOT / "pyproject.toml").is_file():
+        raise ValueError(f"The pages are in a checkout only. Received: {ROOT}")
+
+
 def readme():
-    """Writes the generated parts of each page between their marks, and the notebooks."""
+    """Writes the generated parts of each page between their marks, and the notebooks.
+
+    Raises:
+        ValueError: no checkout.
+    """
+    checkout()
     for mark, (name, content) in PARTS.items():
         for language in LANGUAGES:
             path = page(name, language)

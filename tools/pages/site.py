@@ -89,8 +89,10 @@ def site(out):
 
     Raises:
         ImportError: Sphinx, MyST or Furo is not installed.
-        ValueError: a warning, such as a link that leads nowhere.
+        ValueError: a warning, such as a link that leads nowhere; no checkout, which the
+            pages are read from.
     """
+    readme.checkout()
     try:
         import furo  # noqa: F401
         import myst_parser  # noqa: F401

@@ -397,7 +397,9 @@ def markdown(folder=FOLDER, names=None, language="en"):
         if front:
             lines += ["", *_rows(front), *image]
         if folded:
-            summary = f"<summary>{_FOLDED[language]}: {', '.join(r['name'] for r in folded)}</summary>"
+            summary = (
+                f"<summary>{_FOLDED[language]}: {', '.join(r['name'] for r in folded)}</summary>"
+            )
             lines += ["", "<details>", summary, "", *_rows(folded)]
             lines += [*([] if front else image), "", "</details>"]
         parts.append((not front, "\n".join(lines)))

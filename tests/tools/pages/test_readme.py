@@ -47,3 +47,10 @@ def test_the_one_figure_is_that_of_the_task():
 def test_anchors_are_those_of_github():
     assert catalogue.anchor("Ask for a digit, or for a smile") == "ask-for-a-digit-or-for-a-smile"
     assert catalogue.anchor("Qué es_x (a-b)") == "qué-es_x-a-b"
+
+
+def test_without_a_checkout_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match="in a checkout only"):
+        readme.readme()
+    assert not list(tmp_path.iterdir())

@@ -20,8 +20,8 @@ class TestDocstrings:
             "    x_a: rows,\n        more of them.\n    y: labels.\n\nReturns:\n    A number."
         )
         assert api.markdown(text) == (
-            "What it does: a \\* b, of `x_1 * y`.\n\n```text\nz = f(x)\n```\n\nMore.\n\n**Args:**\n\n"
-            "- **x\\_a**: rows, more of them.\n- **y**: labels.\n\n**Returns:** A number."
+            "What it does: a \\* b, of `x_1 * y`.\n\n```text\nz = f(x)\n```\n\nMore.\n\n"
+            "**Args:**\n\n- **x\\_a**: rows, more of them.\n- **y**: labels.\n\n**Returns:** A number."
         )
 
     def test_signatures_have_no_hints(self):

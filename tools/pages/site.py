@@ -69,11 +69,11 @@ _TREES = {
 _WORDS = {
     "en": {
         "search": "Search the zoo", "all": "All", "none": "No preset fits.", "tasks": "Tasks",
-        "count": "{n} presets", "notebook": "This lesson as a notebook",
+        "count": "Presets: {n}", "notebook": "This lesson as a notebook",
     },
     "es": {
         "search": "Buscar en el zoo", "all": "Todos", "none": "Ningún modelo encaja.",
-        "tasks": "Tareas", "count": "{n} modelos", "notebook": "Esta lección como cuaderno",
+        "tasks": "Tareas", "count": "Modelos: {n}", "notebook": "Esta lección como cuaderno",
     },
 }  # fmt: skip
 
@@ -217,7 +217,10 @@ def _catalogue(language):
         f"{html.escape(title)}</button>"
         for task, title in buttons
     )
-    cards = "\n".join(_card(name, spanish) for name in zoo.list_models())
+    # Where to start comes first.
+    first = [name for name in catalogue.FRONT if name in zoo.list_models()]
+    names = [*first, *(name for name in zoo.list_models() if name not in first)]
+    cards = "\n".join(_card(name, spanish) for name in names)
     count = html.escape(words["count"])
     lines = (
         "```{raw} html",

@@ -21,7 +21,8 @@ class TestDocstrings:
         )
         assert api.markdown(text) == (
             "What it does: a \\* b, of `x_1 * y`.\n\n```text\nz = f(x)\n```\n\nMore.\n\n"
-            "**Args:**\n\n- **x\\_a**: rows, more of them.\n- **y**: labels.\n\n**Returns:** A number."
+            "**Args:**\n\n- **x\\_a**: rows, more of them.\n- **y**: labels.\n\n"
+            "**Returns:** A number."
         )
 
     def test_signatures_have_no_hints(self):
@@ -129,4 +130,4 @@ class TestInChromium:
         page.get_by_label("Search the zoo").fill("")
         page.get_by_role("button", name="Take noise off").press("Enter")
         assert shown.all_inner_texts() == ["mnist_denoising"]
-        assert page.get_by_role("status").inner_text() == "1 presets"
+        assert page.get_by_role("status").inner_text() == "Presets: 1"

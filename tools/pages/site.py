@@ -89,8 +89,8 @@ def site(out):
 
     Raises:
         ImportError: Sphinx, MyST or Furo is not installed.
-        ValueError: a warning, such as a link that leads nowhere; no checkout, which the
-            pages are read from.
+        ValueError: a warning, such as a link that leads nowhere; a folder that holds
+            something else; no checkout, which the pages are read from.
     """
     readme.checkout()
     try:
@@ -100,6 +100,8 @@ def site(out):
     except ImportError as error:
         raise ImportError(f'The site needs: pip install ".[site]". Received: {error}') from error
     out = Path(out)
+    if out.exists() and any(out.iterdir()) and not (out / "objects.inv").is_file():
+        raise ValueError(f"The folder holds something else than a site. Received: {out}")
     with tempfile.TemporaryDirectory(prefix="keras_vae-site-") as work:
         source, built = Path(work, "source"), Path(work, "html")
         stage(source)
@@ -110,10 +112,7 @@ def site(out):
             path.write_text(text.replace('lang="en"', 'lang="es"', 1), encoding="utf-8")
         (built / ".nojekyll").touch()
         shutil.rmtree(built / ".doctrees", ignore_errors=True)
-        if out.exists():
-            if any(out.iterdir()) and not (out / "objects.inv").is_file():
-                raise ValueError(f"The folder holds something else than a site. Received: {out}")
-            shutil.rmtree(out)
+        shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(built, out)
     return out / "index.html"
 

@@ -136,7 +136,10 @@ def test_both_languages_agree(english, spanish):
     if "tools/gallery" not in english:
         assert numbers(ours, "en") == numbers(theirs, "es")
     linked = [
-        sorted(re.sub(r"\.(es|en)\.md", ".md", Path(link.partition("#")[0]).name) for link in found)
+        sorted(
+            re.sub(r"\.(es|en)\.(md|ipynb)$", r".\2", Path(link.partition("#")[0]).name)
+            for link in found
+        )
         for found in (links(ours), links(theirs))
     ]
     assert linked[0] == linked[1]

@@ -66,7 +66,10 @@ def parser():
     command.add_argument("--out", help="folder for benchmark.json and benchmark.png")
     command.add_argument("--lines", help=argparse.SUPPRESS)
 
-    add("readme", "Write the table of the presets into the READMEs.")
+    add("readme", "Write the generated parts of the pages, and the notebooks.")
+
+    command = add("site", "Make a static web site of the pages, the zoo and the API.")
+    command.add_argument("--out", default="site", help="folder to write (default: site)")
 
     command = add("sample", "Draw new data.", name)
     command.add_argument("--label", type=int, help="of a conditional model")

@@ -13,6 +13,7 @@ from .demo import demo as run_demo
 from .demo import digits
 from .explore import explore as run_explore
 from .pages import readme as readmes
+from .pages import site as sites
 from .papers import reproduce as tables
 from .presets import card as cards
 from .presets import recipes
@@ -121,6 +122,12 @@ def benchmark(arguments):
 def readme(arguments):
     """`readme`."""
     readmes.readme()
+    return 0
+
+
+def site(arguments):
+    """`site`."""
+    print(f"Wrote {sites.site(arguments.out)}")
     return 0
 
 

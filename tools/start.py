@@ -18,8 +18,8 @@ TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
 ENVIRONMENT = ROOT / ".venv"
 # What a command needs beside the core; the tests run on every backend.
-TESTS = "[browser,dev,jax,litert,metrics,onnx,test,torch]"
-EXTRAS = {"check": TESTS, "explore": "[browser,litert]", "test": TESTS}
+TESTS = "[browser,dev,jax,litert,metrics,onnx,site,test,torch]"
+EXTRAS = {"check": TESTS, "explore": "[browser,litert]", "site": "[site]", "test": TESTS}
 
 
 def main(arguments):
@@ -48,13 +48,13 @@ def environment(extras):
     stamp = ENVIRONMENT / f"installed{extras.strip('[]').replace(',', '-')}"
     digest = hashlib.sha256(wanted.encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != digest:
-        print("Installing keras_vae; the first time takes a few minutes.", flush=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        print("Installing keras_vae and what it needs; the first time takes minutes.", flush=True)
+        pip = [str(python), "-m", "pip", "install", "--progress-bar", "off"]
         constraints = ["-c", str(TOOLS / "constraints.txt")]
         if "torch" in extras:
             # Alone and first: another package's wish for torch would bring CUDA along.
-            subprocess.run([*pip, "torch==" + _pinned("torch==")], check=True)
-        subprocess.run([*pip, *constraints, "-e", f"{ROOT}{extras}"], check=True)
+            _run([*pip, "torch==" + _pinned("torch==")])
+        _run([*pip, *constraints, "-e", f"{ROOT}{extras}"])
         if "browser" in extras:
             npm = [str(python.with_name("npm")), "install", "--silent", "--no-fund"]
             prefix = ["--prefix", str(ENVIRONMENT / "litertjs")]
@@ -62,6 +62,32 @@ def environment(extras):
                 print("LiteRT.js was not installed: what needs it will say so.", flush=True)
         stamp.write_text(digest)
     return str(python)
+
+
+def _run(command):
+    """Runs pip, and prints of what it says what it fetches and installs."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stdout:
+            if said := _said(line):
+                print(f"  {said}", flush=True)
+    if process.returncode:
+        raise SystemExit(f"pip failed: see above. Received: {' '.join(command)}")
+
+
+def _said(line):
+    """A line of pip in short, or None."""
+    word, _, rest = line.strip().partition(" ")
+    if word == "Downloading" or line.strip().startswith("Using cached"):
+        file, _, size = rest.removeprefix("cached ").partition(" ")
+        # Its metadata come first, and say nothing.
+        if file.endswith(".metadata"):
+            return None
+        name = "-".join(file.rsplit("/", 1)[-1].split("-")[:2])
+        return f"{name} {size}".strip()
+    if word == "Installing":
+        number = rest.count(",") + 1
+        return f"installing {number} packages" if rest.startswith("collected") else None
+    return None
 
 
 def _pinned(start):

@@ -97,7 +97,9 @@ def markdown(folder=FOLDER):
         lines = ["| | value | how | command |", "|---|---|---|---|", *map(_row, group)]
         # Folded: of some there are as many rows as presets.
         summary = f"<summary>{name} ({len(group)} figures)</summary>"
-        parts += ["<details>", summary, "", *lines, "", "</details>", ""]
+        picture = (Path(folder) / f"{name}.png").is_file()
+        image = [f"![{name}]({name}.png)", ""] if picture else []
+        parts += [*image, "<details>", summary, "", *lines, "", "</details>", ""]
     return "\n".join(parts[:-1])
 
 

@@ -24,6 +24,7 @@ _HEADS = {
         "| figura | lo que muestra | orden |",
     ),
 }
+_NOTEBOOK = {"en": "notebook", "es": "cuaderno"}
 _STAND_IN = {
     "en": "*Made with the 1,000 digits that come with the code, as MNIST was not prepared: the "
     "text was written for MNIST, and some of it may not hold.*",
@@ -90,5 +91,8 @@ def write(source, out, numbers, commands, pictures, stand_in=False):
                 text = text.replace("\n", f"\n\n{_STAND_IN[language]}\n", 1)
             _atomic.write_text(path(out, name, language), text)
             link = f"[{title(text)}]({name}.{language}.md)<br>![{title(text)}]({pictures[name]})"
-            rows.append(f"| {link} | {claim(text)} | `{commands[name]}` |")
+            book = f"notebooks/{name}.{language}.ipynb"
+            # Beside the code there are notebooks too.
+            book = f"<br>[{_NOTEBOOK[language]}]({book})" if (Path(out) / book).is_file() else ""
+            rows.append(f"| {link} | {claim(text)} | `{commands[name]}`{book} |")
         _atomic.write_text(Path(out) / INDEX[language], "\n".join(rows) + "\n")

@@ -1,1 +1,1 @@
-"""What the READMEs take from elsewhere."""
+"""The pages: their generated parts, the notebooks and the site."""

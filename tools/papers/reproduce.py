@@ -362,31 +362,65 @@ def _value(figure):
     return text + (f" ± {figure['standard_error']:.2f}" if figure["standard_error"] else "")
 
 
-def markdown(folder=FOLDER, names=None):
-    """Tables that were measured as Markdown: ours beside what is published."""
+# A row with a smaller part of the paper's epochs says that the code runs, and little of the paper.
+ENOUGH = 0.2
+_FOLDED = {
+    "en": "Less than a fifth of the paper's epochs",
+    "es": "Menos de una quinta parte de las épocas del artículo",
+}
+
+
+def shown(row):
+    """Whether a row had enough of the paper's epochs, or says why what it had is enough.
+
+    The latter is the row's `explained`: a sentence about its curve.
+    """
+    return row["epochs"] >= ENOUGH * row["paper_epochs"] or bool(row.get("explained"))
+
+
+def markdown(folder=FOLDER, names=None, language="en"):
+    """Tables that were measured as Markdown: ours beside what is published.
+
+    Tables with rows in the open come first; other rows are folded below.
+    """
     parts = []
     for name in names or TABLES:
         path = Path(folder) / f"{name}.json"
         if not path.is_file():
             continue
         found = json.loads(path.read_text(encoding="utf-8"))
-        lines = [
-            f"**{found['title']}** ({found['paper']}). {found['notes']}",
-            "",
-            "| row | | published | ours | epochs of the paper's | how |",
-            "|---|---|---|---|---|---|",
-        ]
-        for row in found["rows"]:
-            epochs = f"{row['epochs']} of {row['paper_epochs']}"
-            # Figures that were found alike share a line.
-            for how in dict.fromkeys(figure["how"] for figure in row["ours"].values()):
-                figures = {k: f for k, f in row["ours"].items() if f["how"] == how}
-                published = [row["published"].get(title, "-") for title in figures]
-                ours = map(_value, figures.values())
-                columns = ("<br>".join(map(str, c)) for c in (figures, published, ours))
-                how = f"{how}; {row['backend']}, {row['hardware']}: `{row['command']}`"
-                lines.append(f"| {' | '.join((row['name'], *columns, epochs, how))} |")
-        if (Path(folder) / f"{name}.png").is_file():
-            lines += ["", f"![{found['title']}: training](zoo/reproduce/{name}.png)"]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+        lines = [f"**{found['title']}** ({found['paper']}). {found['notes']}"]
+        front = [row for row in found["rows"] if shown(row)]
+        folded = [row for row in found["rows"] if not shown(row)]
+        picture = (Path(folder) / f"{name}.png").is_file()
+        image = ["", f"![{found['title']}: training]({name}.png)"] if picture else []
+        if front:
+            lines += ["", *_rows(front), *image]
+        if folded:
+            summary = (
+                f"<summary>{_FOLDED[language]}: {', '.join(r['name'] for r in folded)}</summary>"
+            )
+            lines += ["", "<details>", summary, "", *_rows(folded)]
+            lines += [*([] if front else image), "", "</details>"]
+        parts.append((not front, "\n".join(lines)))
+    return "\n\n".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+
+
+def _rows(rows):
+    lines = [
+        "| row | | published | ours | epochs of the paper's | how |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        epochs = f"{row['epochs']} of {row['paper_epochs']}"
+        # Figures that were found alike share a line.
+        for how in dict.fromkeys(figure["how"] for figure in row["ours"].values()):
+            figures = {k: f for k, f in row["ours"].items() if f["how"] == how}
+            published = [row["published"].get(title, "-") for title in figures]
+            ours = map(_value, figures.values())
+            columns = ("<br>".join(map(str, c)) for c in (figures, published, ours))
+            how = f"{how}; {row['backend']}, {row['hardware']}: `{row['command']}`"
+            if row.get("explained"):
+                how = f"{row['explained']} {how}"
+            lines.append(f"| {' | '.join((row['name'], *columns, epochs, how))} |")
+    return lines

@@ -72,7 +72,9 @@ def test_rows_are_trained_measured_and_written(stub, tmp_path, monkeypatch):
     assert f"| first | NLL | 89.9 | {value} | 3 of 300 | validation, n = 60, K = 5" in text
     assert f"; {keras.backend.backend()}, {first['hardware']}: `python -m tools" in text
     assert "| second | NLL | - |" in text
-    assert text.endswith("training](zoo/reproduce/static.png)")
+    # Three of 300 epochs say little: folded.
+    assert "<summary>Less than a fifth of the paper's epochs: first, second</summary>" in text
+    assert text.endswith("training](static.png)\n\n</details>")
     assert not list((tmp_path / ".runs" / "static").iterdir())
 
 
@@ -250,6 +252,23 @@ def test_scores_are_drawn_as_bars_and_each_loss_on_its_own_scale(drawn):
 
 def test_without_a_curve_there_is_no_picture(drawn):
     assert drawn([{"name": "a", "ours": {"NLL": {"value": 1.0}}}]) is None
+
+
+def test_rows_far_from_their_epochs_are_folded(tmp_path):
+    def made(name, epochs, **more):
+        figure = {"NLL": reproduce._figure(1.0, how="K = 2")}
+        row = {"name": name, "published": {}, "epochs": epochs, "paper_epochs": 10, "ours": figure}
+        return {**row, "backend": "jax", "hardware": "a machine", "command": "this", **more}
+
+    rows = [made("far", 1), made("near", 2), made("flat", 1, explained="Flat from epoch 1.")]
+    written = {"title": "t", "paper": "p", "notes": "n", "rows": rows}
+    (tmp_path / "static.json").write_text(json.dumps(written), encoding="utf-8")
+    (tmp_path / "wae.json").write_text(json.dumps({**written, "rows": rows[:1]}), encoding="utf-8")
+    front, folded = reproduce.markdown(tmp_path, ["wae", "static"]).split("<details>", 1)
+    # The table that has rows in the open comes first.
+    assert "| near |" in front and "| flat |" in front and "Flat from epoch 1. K = 2" in front
+    assert "| far |" not in front and folded.count("| far |") == 2
+    assert "Menos de una quinta parte" in reproduce.markdown(tmp_path, ["wae"], "es")
 
 
 def test_figures_that_were_found_alike_share_a_line(tmp_path):

@@ -8,7 +8,7 @@ from keras_vae import models
 from keras_vae.zoo import presets
 from tests.support.recipes import RECIPE
 from tools import __main__ as cli
-from tools.pages import readme
+from tools.pages import catalogue, readme
 from tools.presets import rebuild, recipes
 
 pytestmark = pytest.mark.once
@@ -124,12 +124,12 @@ def test_the_figures_of_a_row():
             metric("accuracy of plain", 50.0, unit="%"),
         ]
     }
-    said = [readme._said(m) for m in readme._figures(info, {"evaluation": {}})]
+    said = [readme._said(m) for m in catalogue.figures(info, {"evaluation": {}})]
     assert said == ["NLL 80.12 ± 0.50 (n = 10, K = 7)"]
-    found = readme._figures(info, {"evaluation": {"headline": "accuracy"}})
+    found = catalogue.figures(info, {"evaluation": {"headline": "accuracy"}})
     assert [readme._said(m) for m in found[1:]] == [
         "accuracy 90.00 % (n = 10)",
         "accuracy of plain 50.00 % (n = 10)",
     ]
     # What is both the general figure and the preset's own stands once.
-    assert len(readme._figures(info, {"evaluation": {"headline": "NLL"}})) == 1
+    assert len(catalogue.figures(info, {"evaluation": {"headline": "NLL"}})) == 1

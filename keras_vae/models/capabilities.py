@@ -18,6 +18,11 @@ class Capabilities:
         return (self.latent_dim,)
 
     @property
+    def records_calls(self) -> bool:
+        """Whether PyTorch records calls to replay them; a recording holds all results once."""
+        return True
+
+    @property
     def can_sample(self) -> bool:
         """Whether there is a prior to draw codes from; see `fit_sampler`."""
         return self.prior.can_sample

@@ -9,6 +9,11 @@ _OF_VECTORS = ("total_correlation", "matching", "mean_field", "sparsity", "contr
 def parts_fit(model):
     """Raises a ValueError where one part of a model does not fit another."""
     posterior, prior = model.posterior_layer, model.prior
+    if getattr(posterior, "codes_are_maps", False):
+        raise ValueError(
+            "The codes of this posterior are maps: make a `models.SpatialVAE` of the parts. "
+            f"Received: posterior={type(posterior).__name__}"
+        )
     if prior.latent_dim != posterior.latent_dim:
         raise ValueError(
             "Posterior and prior must have the same number of latent dimensions. "

@@ -16,6 +16,12 @@ class Maps:
     """Sizes, tiles and batches of `SpatialVAE` and `SpatialVQVAE`, in front of their methods."""
 
     @property
+    def records_calls(self) -> bool:
+        # The results of all layers together are gigabytes for large pictures, whose arithmetic
+        # takes much longer than what a recording saves.
+        return False
+
+    @property
     def factor(self) -> int:
         """Pixels of the data for each position of a code, along a side."""
         return self._factor(self.decoder)
@@ -287,6 +293,8 @@ class SpatialInference(Maps):
         """
         n = _checks.count(n)
         _checks.condition(self, condition, n)
+        if not self.can_sample:
+            self.fit_sampler()
         rng = np.random.default_rng(_checks.seed(seed))
         size = {} if map_shape is None else {"map_shape": map_shape}
         x = self.decode(self.prior.sample(n, rng, None, **size), batch_size=batch_size)
@@ -341,8 +349,8 @@ class SpatialInference(Maps):
     def fit_sampler(self, *args, **kwargs):
         """Refused: the positions of a map depend on each other."""
         raise ValueError(
-            "The positions of a map depend on each other, which a mixture or a normal of vectors "
-            "does not know: train a diffusion model on `encode(x, scaled=True)` and decode its "
+            "There is no prior to fit and to sample from: the positions of a map depend on each "
+            "other, which a normal or a mixture does not know. Train a diffusion model on `encode(x, scaled=True)` and decode its "
             "samples by `decode(z, scaled=True)`, or use `models.vq_vae`, whose prior is learned. "
             f"Received: {type(self).__name__} with codes ({_checks.listed(self.code_shape)})"
         )

@@ -31,7 +31,7 @@ CONFIGS = {
 # Arguments of ours that no `config.json` has.
 _OURS = {
     *("input_shape", "latent_dim", "network", "units", "likelihood", "seed", "name"),
-    *("beta", "commitment"),
+    *("beta", "commitment", "options"),
 }
 # How older files name the projections of an attention.
 _OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}

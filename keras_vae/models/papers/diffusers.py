@@ -54,6 +54,7 @@ def autoencoder_kl(
     use_post_quant_conv: bool = True,
     mid_block_add_attention: bool = True,
     beta: float = 1.0,
+    **options: Any,
 ) -> SpatialVAE:
     """Latent diffusion's autoencoder: -log p(x|z) + β · KL(q(z|x) || N(0, I)), z a map.
 
@@ -93,7 +94,7 @@ def autoencoder_kl(
     Raises:
         ValueError: a value is out of its range, unknown, or given twice.
     """
-    config = kl_config(locals())
+    config = kl_config(_known(locals()))
     d = config["latent_channels"]
     with _upcast(force_upcast):
         encoder, decoder, posterior_seed = _kl_networks(
@@ -143,6 +144,7 @@ def vq_model(
     lookup_from_codebook: bool = False,
     force_upcast: bool = False,
     commitment: float = 0.25,
+    **options: Any,
 ) -> SpatialVQVAE:
     """VQGAN's autoencoder: -log p(x|c) + β ‖z_e - sg(e)‖² + ‖sg(z_e) - e‖² - log p(c).
 
@@ -165,7 +167,7 @@ def vq_model(
     Raises:
         ValueError: a value is out of its range, unknown, or given twice.
     """
-    config = vq_config(locals())
+    config = vq_config(_known(locals()))
     d = config["latent_channels"]
     width = vq_embed_dim or d
     with _upcast(force_upcast):
@@ -213,6 +215,7 @@ def autoencoder_tiny(
     scaling_factor: float = 1.0,
     shift_factor: float = 0.0,
     pooled_blocks: bool = False,
+    **options: Any,
 ) -> SpatialVAE:
     """Tiny autoencoder: -log p(x|z) of a map z without noise, and no prior.
 
@@ -240,7 +243,7 @@ def autoencoder_tiny(
     Raises:
         ValueError: a value is out of its range, unknown, or given twice.
     """
-    config = tiny_config(locals())
+    config = tiny_config(_known(locals()))
     d, pictures = config["latent_channels"], config["in_channels"]
     seeds = initializers.seeds(seed)
     shared = {"activation": ACTIVATIONS[config["act_fn"]], "pooled": pooled_blocks}
@@ -425,6 +428,16 @@ def tiny_config(given: dict[str, Any]) -> dict[str, Any]:
             "pooled_blocks": _flag("pooled_blocks", given["pooled_blocks"]),
         }
     )
+
+
+def _known(given):
+    """The arguments, if there are no others besides."""
+    if given["options"]:
+        raise TypeError(
+            "These arguments are not known here, of this class of diffusers or of models. "
+            f"Received: {', '.join(sorted(given['options']))}"
+        )
+    return given
 
 
 def _latent_channels(given, default):

@@ -3,7 +3,14 @@
 from keras_vae.priors import StandardNormalMap
 
 # Files of objectives that look at codes as vectors.
-_OF_VECTORS = ("total_correlation", "matching", "mean_field", "sparsity", "contraction", "auxiliary")
+_OF_VECTORS = (
+    "total_correlation",
+    "matching",
+    "mean_field",
+    "sparsity",
+    "contraction",
+    "auxiliary",
+)
 
 
 def parts_fit(model):

@@ -176,8 +176,9 @@ def _map_shape(decoder):
 
 def _at_size(model, data_shape, map_shape):
     """Encoder and decoder for inputs of one size, of the same layers."""
-    inputs = keras.Input(data_shape, name="data"), keras.Input(
-        (*map_shape, model.latent_dim), name="code"
+    inputs = (
+        keras.Input(data_shape, name="data"),
+        keras.Input((*map_shape, model.latent_dim), name="code"),
     )
     return tuple(
         keras.models.clone_model(network, tensor, clone_function=lambda layer: layer)

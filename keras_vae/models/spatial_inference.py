@@ -276,9 +276,7 @@ class SpatialInference(Maps):
         z = self._code_tiles("center", x, batch_size, tile, overlap)
         return self._picture_tiles(z, batch_size, tile, overlap)
 
-    def sample(
-        self, n, condition=None, seed=None, batch_size=256, noise=False, *, map_shape=None
-    ):
+    def sample(self, n, condition=None, seed=None, batch_size=256, noise=False, *, map_shape=None):
         """New data: maps from the prior, decoded to means. See `VAE.sample`.
 
         Autoencoders of diffusion models are trained with almost no weight on the KL: N(0, I)
@@ -350,8 +348,9 @@ class SpatialInference(Maps):
         """Refused: the positions of a map depend on each other."""
         raise ValueError(
             "There is no prior to fit and to sample from: the positions of a map depend on each "
-            "other, which a normal or a mixture does not know. Train a diffusion model on `encode(x, scaled=True)` and decode its "
-            "samples by `decode(z, scaled=True)`, or use `models.vq_vae`, whose prior is learned. "
+            "other, which a normal or a mixture does not know. Train a diffusion model on "
+            "`encode(x, scaled=True)` and decode its samples by `decode(z, scaled=True)`, or use "
+            "`models.vq_vae`, whose prior is learned. "
             f"Received: {type(self).__name__} with codes ({_checks.listed(self.code_shape)})"
         )
 

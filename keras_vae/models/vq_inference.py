@@ -98,9 +98,7 @@ class CodeInference:
             given = None
             if condition is not None:
                 given = self._encoded(condition[start : start + rows])
-            parts.append(
-                self.prior.sample(number, rng, given, temperature, self._of_prior, **size)
-            )
+            parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior, **size))
         return np.concatenate(parts)
 
     def sample(
@@ -120,9 +118,7 @@ class CodeInference:
             `(n, ...)` float32.
         """
         seed = _checks.seed(seed)
-        codes = self.sample_codes(
-            n, condition, seed, temperature, batch_size, map_shape=map_shape
-        )
+        codes = self.sample_codes(n, condition, seed, temperature, batch_size, map_shape=map_shape)
         x = self.decode(codes)
         # A stream of its own: the prior has used the other one up to an unknown place.
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])

@@ -137,9 +137,9 @@ class _Layers:
 
     def _pooled(self, x, channels, name):
         change = self.convolution(x, _WIDER * channels, f"{name}.0", 1, use_bias=False)
-        change = layers.GroupNormalization(
-            _GROUPS, epsilon=_EPSILON, name=layer_name(f"{name}.1")
-        )(change)
+        change = layers.GroupNormalization(_GROUPS, epsilon=_EPSILON, name=layer_name(f"{name}.1"))(
+            change
+        )
         change = keras.layers.Activation("relu", name=layer_name(f"{name}.2"))(change)
         change = self.convolution(change, channels, f"{name}.3", 1, use_bias=False)
         return keras.layers.Add(name=layer_name(f"{name}.add"))([x, change])

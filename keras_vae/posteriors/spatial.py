@@ -42,15 +42,18 @@ class _Spatial(Posterior):
             channels = "features" if self.project else wanted
             raise ValueError(
                 f"{type(self).__name__}({self.latent_dim}, project={self.project}) takes maps "
-                f"(n, height, width, {channels}): have the encoder end with such a map, and "
-                f"make a `models.SpatialVAE`; of vectors use `posteriors.DiagonalNormal`. Received: shape {input_shape}"
+                f"(n, height, width, {channels}): have the encoder end with such a map, and make "
+                "a `models.SpatialVAE`; of vectors use `posteriors.DiagonalNormal`. "
+                f"Received: shape {input_shape}"
             )
         if self.projection is not None:
             self.projection.build(input_shape)
         self.built = True
 
     def _projected(self, features):
-        return ops.cast(features, "float32") if self.projection is None else self.projection(features)
+        return (
+            ops.cast(features, "float32") if self.projection is None else self.projection(features)
+        )
 
     def get_config(self):
         return {**super().get_config(), "project": self.project}

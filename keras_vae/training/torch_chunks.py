@@ -17,7 +17,6 @@ def compile_chunk(model, loop=True):
         def recorded(arrays, _):
             return model.train_step(arrays)
 
-
     def run(resident, rows, whole):
         logs = []
         for batch in torch.split(rows, resident.batch_size):

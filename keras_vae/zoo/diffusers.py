@@ -382,7 +382,9 @@ def _matched(shapes, tensors, path):
         parts = name.split(".")
         today = ".".join(_OLD.get(p, p) for p in parts) if ".attentions." in name else name
         if today in names:
-            raise ValueError(f"A weight is there twice. Received: {name} and {names[today]} in {path}")
+            raise ValueError(
+                f"A weight is there twice. Received: {name} and {names[today]} in {path}"
+            )
         names[today] = name
     missing, left = sorted(shapes.keys() - names.keys()), sorted(names.keys() - shapes.keys())
     if missing or left:

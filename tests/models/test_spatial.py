@@ -22,6 +22,11 @@ def vq():
     return models.vq_model(**{**KL, "latent_dim": 3}, num_vq_embeddings=8)
 
 
+def tiny():
+    one = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    return models.autoencoder_tiny(units=(4, 4), **one, seed=0)
+
+
 @pytest.fixture
 def x(rng):
     return make_images(rng, 3, (8, 12, 3))
@@ -164,8 +169,8 @@ def test_what_the_networks_cannot_take_is_refused(kl, vq, x):
         kl.with_input_shape((8, 12, 3))._code_size(8, 8)
     with pytest.raises(ValueError, match="same size"):
         kl.fit(x, x[:, :, :8])
-    with pytest.raises(ValueError, match="No prior|no prior"):
-        models.autoencoder_tiny(units=(4, 4), num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1)).sample(2)
+    with pytest.raises(ValueError, match="no prior"):
+        tiny().sample(2)
     for call in (kl.edit, kl.fit_sampler, kl.with_fitted_prior, kl.with_directions):
         with pytest.raises(ValueError, match="decode"):
             call(x)
@@ -210,9 +215,7 @@ def test_fit_takes_sizes_in_turn_and_frozen_encoders(x):
 
 
 def test_fit_on_pairs(x):
-    model = models.autoencoder_tiny(
-        units=(4, 4), num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1), seed=0
-    )
+    model = tiny()
     model.compile(keras.optimizers.SGD(0.0))
     same, other = (
         model.fit(x, y, verbose=0, batch_size=3).history["loss"][0] for y in (x, 1.0 - x)

@@ -568,7 +568,9 @@ def _kinds(direction, kinds, widths):
 
 def _activation(name):
     if not isinstance(name, str) or name.lower() not in ACTIVATIONS:
-        raise ValueError(f"`act_fn` must be one of {sorted(ACTIVATIONS)}. Received: act_fn={name!r}")
+        raise ValueError(
+            f"`act_fn` must be one of {sorted(ACTIVATIONS)}. Received: act_fn={name!r}"
+        )
     return name.lower()
 
 
@@ -591,7 +593,6 @@ def _sample_size(value):
     sides = value if isinstance(value, (list, tuple)) else (value,)
     if not sides or len(sides) > 2 or not all(_checks.is_integer(side) for side in sides):
         raise ValueError(
-            "`sample_size` must be a positive integer, or two. "
-            f"Received: sample_size={value!r}"
+            f"`sample_size` must be a positive integer, or two. Received: sample_size={value!r}"
         )
     return value

@@ -13,20 +13,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vae import initializers, layers, models
-from keras_vae.models.papers.diffusers import ATTENDED, kl_config, tiny_config, vq_config
+from keras_vae import initializers, layers
+from keras_vae.models.papers import diffusers as papers
+from keras_vae.models.papers.diffusers import ATTENDED
 from keras_vae.networks.kl import diffusers_name
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "AutoencoderKL": models.autoencoder_kl,
-    "AutoencoderTiny": models.autoencoder_tiny,
-    "VQModel": models.vq_model,
+    "AutoencoderKL": papers.autoencoder_kl,
+    "AutoencoderTiny": papers.autoencoder_tiny,
+    "VQModel": papers.vq_model,
 }
 CLASSES = tuple(FUNCTIONS)
 CONFIGS = {
-    models.autoencoder_kl: kl_config,
-    models.autoencoder_tiny: tiny_config,
-    models.vq_model: vq_config,
+    papers.autoencoder_kl: papers.kl_config,
+    papers.autoencoder_tiny: papers.tiny_config,
+    papers.vq_model: papers.vq_config,
 }
 # Arguments of ours that no `config.json` has.
 _OURS = {
@@ -91,7 +92,7 @@ def config_of(model: Any) -> dict[str, Any]:
     Raises:
         ValueError: diffusers has no class for the model.
     """
-    source = getattr(model, "source", None)
+    source: Any = getattr(model, "source", None)
     if not source:
         _refuse(model, "its networks are of another kind")
     config = dict(source)

@@ -246,7 +246,7 @@ def autoencoder_tiny(
     config = tiny_config(_known(locals()))
     d, pictures = config["latent_channels"], config["in_channels"]
     seeds = initializers.seeds(seed)
-    shared = {"activation": ACTIVATIONS[config["act_fn"]], "pooled": pooled_blocks}
+    shared: dict[str, Any] = {"activation": ACTIVATIONS[config["act_fn"]], "pooled": pooled_blocks}
     with _upcast(force_upcast):
         encoder = networks.tiny_encoder(
             (*networks.shape_of(input_shape)[:2], pictures),
@@ -388,7 +388,8 @@ def tiny_config(given: dict[str, Any]) -> dict[str, Any]:
         2,
         "a reconstruction would not have the size of its picture",
     )
-    pictures, units, found = _channels(given), given["units"], {}
+    pictures, units = _channels(given), given["units"]
+    found: dict[str, Any] = {}
     for part in ("encoder", "decoder"):
         name = f"{part}_block_out_channels"
         widths = _stages(name, units if given[name] is None else given[name])

@@ -20,9 +20,9 @@ def data(model, x, name="x", limits="likelihood"):
         ValueError: empty, of another shape, not finite, or out of range.
     """
     x = array(x, name)
-    if x.ndim != len(model.data_shape) + 1 or x.shape[1:] != model.data_shape:
+    if not fits(x.shape[1:], model.data_shape):
         hint, code = "", _code(name)
-        if x.shape == model.data_shape:
+        if fits(x.shape, model.data_shape):
             hint = " For a single example add a batch axis: x[None]."
             if code != name:
                 hint += " A data set of single examples makes batches by `data.batch(64)`."
@@ -43,11 +43,23 @@ def data(model, x, name="x", limits="likelihood"):
                 f"keras_vae.datasets.crop_faces({code}, size={model.data_shape[0]})."
             )
         raise ValueError(
-            f"`{name}` must have shape (n, {', '.join(map(str, model.data_shape))})."
+            f"`{name}` must have shape (n, {listed(model.data_shape)})."
             f"{hint} Received: shape {x.shape}"
         )
     limits = model.likelihood.data_range if limits == "likelihood" else limits
     return _in_range(x, limits, name, model.likelihood.missing)
+
+
+def fits(shape, wanted):
+    """Whether a shape is the wanted one, whose None stand for any size of at least 1."""
+    return len(shape) == len(wanted) and all(
+        a == b or (b is None and a != 0) for a, b in zip(shape, wanted, strict=True)
+    )
+
+
+def listed(shape):
+    """A shape in an error message."""
+    return ", ".join("any size" if size is None else str(size) for size in shape)
 
 
 def seems_good(model, x):
@@ -93,10 +105,14 @@ def shown(value):
 
 
 def codes(model, z):
-    """Codes `(n, latent_dim)` as a clean float32 array."""
+    """Codes `(n, latent_dim)`, or maps `(n, h, w, latent_dim)`, as a clean float32 array."""
     z = array(z, "z")
-    if z.ndim != 2 or z.shape[1] != model.latent_dim:
-        raise ValueError(f"`z` must have shape (n, {model.latent_dim}). Received: shape {z.shape}")
+    if not fits(z.shape[1:], model.code_shape):
+        hint = " For a single code add a batch axis: z[None]."
+        raise ValueError(
+            f"`z` must have shape (n, {listed(model.code_shape)})."
+            f"{hint if fits(z.shape, model.code_shape) else ''} Received: shape {z.shape}"
+        )
     return _in_range(z, None, "z")
 
 
@@ -113,10 +129,11 @@ def code_map(model, z):
             "Codes must be integers, as `encode` and `sample_codes` give them. "
             f"Received: dtype {z.dtype}"
         )
-    if z.shape[1:] != model.code_shape:
-        hint = " For a single map add a batch axis: z[None]." if z.shape == model.code_shape else ""
+    if not fits(z.shape[1:], model.code_shape):
+        single = fits(z.shape, model.code_shape)
+        hint = " For a single map add a batch axis: z[None]." if single else ""
         raise ValueError(
-            f"Codes must have shape (n, {', '.join(map(str, model.code_shape))}).{hint} "
+            f"Codes must have shape (n, {listed(model.code_shape)}).{hint} "
             f"Received: shape {z.shape}"
         )
     if z.min() < 0 or z.max() >= model.num_codes:

@@ -4,6 +4,8 @@ Keras' initializers draw on the backend: equal seeds differ between backends, an
 compiles a program per shape, which takes seconds per model.
 """
 
+import contextlib
+import contextvars
 import random
 
 import keras
@@ -11,6 +13,18 @@ import numpy as np
 from keras import ops
 
 from keras_vae._registry import register
+
+_SKIPPED: contextvars.ContextVar[bool] = contextvars.ContextVar("skipped", default=False)
+
+
+@contextlib.contextmanager
+def skipped():
+    """A context in which the initializers of this file give zeros: for weights that come after."""
+    token = _SKIPPED.set(True)
+    try:
+        yield
+    finally:
+        _SKIPPED.reset(token)
 
 
 @register
@@ -27,6 +41,8 @@ class GlorotUniform(keras.initializers.Initializer):
         self._drawn_seed = random.randrange(2**32) if seed is None else seed
 
     def __call__(self, shape, dtype=None):
+        if _SKIPPED.get():
+            return ops.zeros(shape, dtype)
         field = int(np.prod(shape[:-2]))
         limit = np.sqrt(6.0 / (field * (shape[-2] + shape[-1])))
         rng = np.random.default_rng(self._drawn_seed)

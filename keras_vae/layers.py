@@ -138,6 +138,70 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 @register
+class GroupNormalization(keras.layers.GroupNormalization):
+    """Keras' layer with a faster kernel on PyTorch, for maps `(n, h, w, c)`; in float32."""
+
+    def call(self, inputs):
+        plain = self.axis in (-1, 3) and len(inputs.shape) == 4 and self.scale and self.center
+        if not plain or not kernels.has_group_norm():
+            return super().call(inputs)
+        x = ops.cast(inputs, "float32")
+        outputs = kernels.group_norm(x, self.groups, self.gamma, self.beta, self.epsilon)
+        return ops.cast(outputs, self.compute_dtype)
+
+
+@register
+class SpatialAttention(keras.layers.Layer):
+    """Self-attention between the positions of a map, one head, with a residual connection.
+
+    x + W_o softmax(Q Kᵀ / √c) V; Q, K and V are linear in the normalised map. Products and
+    softmax are float32 under every precision policy. Memory grows with the square of the
+    number of positions, but for PyTorch.
+
+    Args:
+        seed: int for the initial weights, or None.
+
+    Call arguments: `[x, normalised]`, each `(n, h, w, c)`. Returns `(n, h, w, c)`.
+    """
+
+    PARTS = ("to_q", "to_k", "to_v", "to_out-0")
+
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+
+    def build(self, input_shape):
+        channels = input_shape[0][-1]
+        self.projections = [
+            keras.layers.Dense(
+                channels,
+                kernel_initializer=initializers.GlorotUniform(own),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for name, own in zip(self.PARTS, initializers.seeds(self.seed), strict=False)
+        ]
+        for projection in self.projections:
+            projection.build((None, None, channels))
+        self.built = True
+
+    def call(self, inputs):
+        x, normalised = inputs
+        _, height, width, channels = ops.shape(normalised)
+        rows = ops.reshape(normalised, (-1, height * width, channels))
+        *parts, out = self.projections
+        attended = kernels.attention(*(ops.cast(part(rows), "float32") for part in parts))
+        change = out(ops.cast(attended, self.compute_dtype))
+        return x + ops.reshape(change, ops.shape(x))
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs[0].shape, self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
+@register
 class FeatureModulation(keras.layers.Layer):
     """Feature-wise linear modulation: x · (1 + scale(y)) + shift(y), FiLM.
 
@@ -372,7 +436,7 @@ class _Wrapped(keras.layers.Layer):
 
 @register
 class Code(_Wrapped):
-    """The code that `VAE.encode` gives, from features `(n, f)`.
+    """The code that `VAE.encode` gives, from features `(n, f)` or `(n, h, w, f)`.
 
     Args:
         part: a posterior; or a `quantizers.VectorQuantizer`, whose codes are integers.
@@ -390,7 +454,7 @@ class Code(_Wrapped):
     def compute_output_shape(self, input_shape):
         if hasattr(self.part, "num_codes"):
             return input_shape[:-1]
-        return (input_shape[0], self.part.latent_dim)
+        return (*input_shape[:-1], self.part.latent_dim)
 
     def compute_output_spec(self, features):
         dtype = "int32" if hasattr(self.part, "num_codes") else "float32"

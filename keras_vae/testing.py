@@ -18,6 +18,8 @@ from keras import ops
 
 from keras_vae.models.vae import VAE
 
+# Codes along a side of example pictures of a model that takes any size.
+_ANY = 4
 # What a single step of plain gradient descent moves weights by.
 RATE = 1e-3
 
@@ -94,7 +96,8 @@ def example_data(model: VAE, n: int = 8, seed: int = 0) -> tuple[np.ndarray, np.
     """
     rng = np.random.default_rng(seed)
     # Nearly black and white, so that much of the first loss can be learnt away.
-    grids = np.meshgrid(*(np.linspace(0, 1, size) for size in model.data_shape), indexing="ij")
+    shape = [_ANY * model.factor if size is None else size for size in model.data_shape]
+    grids = np.meshgrid(*(np.linspace(0, 1, size) for size in shape), indexing="ij")
     waves = np.tensordot(rng.uniform(0.5, 1.5, (n, len(grids))), np.stack(grids), 1)
     starts = rng.uniform(0, 1, (n,) + (1,) * len(grids))
     low, high = model.likelihood.data_range or (0.0, 1.0)
@@ -219,8 +222,16 @@ class _Case:
 
     @property
     def code_shape(self):
-        model = self.model
-        return model.code_shape if model.codes_are_integers else (model.latent_dim,)
+        shape = self.model.code_shape
+        if None not in shape:
+            return shape
+        size = (side // self.model.factor for side in self.x.shape[1:3])
+        return (*size, *shape[2:])
+
+    @property
+    def size_of_samples(self):
+        """The argument of `sample` for a model of any size."""
+        return {"map_shape": self.code_shape[:2]} if None in self.model.code_shape else {}
 
     @property
     def code_dtype(self):
@@ -286,7 +297,7 @@ def _posterior(case):
         case.array("`code_log_prob(x)`", model.code_log_prob(x, y), (len(x),))
         return
     q = model.posterior(x, condition=y)
-    center = case.array("`posterior(x).center`", q.center, (len(x), model.latent_dim))
+    center = case.array("`posterior(x).center`", q.center, (len(x), *case.code_shape))
     case.same("`posterior(x).center` and `encode(x)`", center, model.encode(x, condition=y), 1e-5)
     case.array("`posterior(x).sample(3)`", q.sample(3, case.seed), (3, *center.shape))
     if model.posterior_layer.has_density:
@@ -298,12 +309,12 @@ def _samples(case):
     model, condition = case.model, case.one_condition()
 
     def draw(n=4, **options):
-        return model.sample(n, condition=condition, **options)
+        return model.sample(n, condition=condition, **case.size_of_samples, **options)
 
     if not model.can_sample:
         case.refused("`sample` of a model without a prior", lambda: draw(seed=case.seed))
         return
-    drawn = case.array("`sample(4)`", draw(seed=case.seed), (4, *model.data_shape))
+    drawn = case.array("`sample(4)`", draw(seed=case.seed), (4, *case.x.shape[1:]))
     case.same("`sample(4)` with one seed, twice", drawn, draw(seed=case.seed))
     other = draw(seed=case.seed + 1)
     case.true(
@@ -323,11 +334,11 @@ def _paths(case):
     if model.classifies:
         y = model.all_labels(x, y)
     path = model.interpolate(x, x[::-1], steps=3, condition=y)
-    case.array("`interpolate(a, b, steps=3)`", path, (2, 3, *model.data_shape))
+    case.array("`interpolate(a, b, steps=3)`", path, (2, 3, *x.shape[1:]))
     ends = model.reconstruct(x, condition=y)
     case.same("the first of `interpolate(a, b)` and `reconstruct(a)`", path[:, 0], ends, 1e-5)
     line = model.traverse(x, 0, values=[-1.0, 0.0, 1.0], condition=y)
-    case.array("`traverse(x, 0, values)`", line, (2, 3, *model.data_shape))
+    case.array("`traverse(x, 0, values)`", line, (2, 3, *x.shape[1:]))
     case.refused("`traverse` of no dimension", lambda: model.traverse(x, model.latent_dim))
 
 

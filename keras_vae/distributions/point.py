@@ -13,10 +13,11 @@ class Point(Distribution):
 
     Args:
         mean: the point, array `(n, d)`.
+        event_ndim: number of trailing axes that make one event.
     """
 
-    def __init__(self, mean: Tensor) -> None:
-        super().__init__(1)
+    def __init__(self, mean: Tensor, event_ndim: int = 1) -> None:
+        super().__init__(event_ndim)
         self.mean = mean
 
     @property

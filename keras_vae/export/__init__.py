@@ -32,6 +32,7 @@ def saved_model(
     data: Array | tuple[Array, Array] | None = None,
     signatures: str | Sequence[str] | None = None,
     batch_size: int | None = None,
+    input_shape: Sequence[int] | None = None,
     verbose: bool = True,
 ) -> Report:
     """Writes a TensorFlow SavedModel, which loads without keras_vae or Keras.
@@ -49,6 +50,8 @@ def saved_model(
         signatures: some of "encode", "decode", "reconstruct", "sample"; all by
             default.
         batch_size: rows per call; any number by default.
+        input_shape: `(height, width, channels)` of the pictures, for a model of any size: a
+            file is of one.
         verbose: whether to print the report.
 
     Returns:
@@ -64,7 +67,16 @@ def saved_model(
             `reconstruct` by a root-mean-square error of more than 1e-5.
     """
     return run(
-        model, path, "saved_model", None, data, None, signatures, batch_size, verbose=verbose
+        model,
+        path,
+        "saved_model",
+        None,
+        data,
+        None,
+        signatures,
+        batch_size,
+        input_shape=input_shape,
+        verbose=verbose,
     )
 
 
@@ -77,6 +89,7 @@ def tflite(
     data: Array | tuple[Array, Array] | None = None,
     signatures: str | Sequence[str] | None = None,
     batch_size: int | None = 1,
+    input_shape: Sequence[int] | None = None,
     verbose: bool = True,
 ) -> Report:
     """Writes a `.tflite` file for phones: builtin operators only.
@@ -99,6 +112,7 @@ def tflite(
             comparison; by default `representative`, or else samples of the model.
         signatures: see `saved_model`; a file of "decode" alone is half as large.
         batch_size: rows per call; None for any number.
+        input_shape: see `saved_model`.
         verbose: whether to print the report.
 
     Returns:
@@ -123,6 +137,7 @@ def tflite(
         representative,
         signatures,
         batch_size,
+        input_shape=input_shape,
         verbose=verbose,
     )
 
@@ -134,6 +149,7 @@ def onnx(
     data: Array | tuple[Array, Array] | None = None,
     signatures: str | Sequence[str] | None = None,
     batch_size: int | None = None,
+    input_shape: Sequence[int] | None = None,
     verbose: bool = True,
 ) -> Report:
     """Writes a folder of `.onnx` files, one per signature: `decode.onnx`, ...
@@ -142,4 +158,15 @@ def onnx(
     `reconstruct.onnx` is `image_out`. Arguments, result and errors: see
     `saved_model`; needs `pip install "keras-vae[onnx]"`.
     """
-    return run(model, path, "onnx", None, data, None, signatures, batch_size, verbose=verbose)
+    return run(
+        model,
+        path,
+        "onnx",
+        None,
+        data,
+        None,
+        signatures,
+        batch_size,
+        input_shape=input_shape,
+        verbose=verbose,
+    )

@@ -36,6 +36,8 @@ _NEEDS = {
     ],
 }
 _SAMPLES = 64
+# Of all samples together, at most, unless one has more.
+_NUMBERS = 2**22
 
 
 def run(
@@ -49,6 +51,7 @@ def run(
     batch_size,
     *,
     source=None,
+    input_shape=None,
     verbose=True,
 ):
     """Exports a model; see `export.tflite`.
@@ -56,6 +59,7 @@ def run(
     Args:
         format: "saved_model", "tflite" or "onnx".
         source: where `data` is from, in words, for the report.
+        input_shape: of the file, for a model of any size.
     """
     _check_installed(format)
     if quantize not in QUANTIZE:
@@ -66,6 +70,7 @@ def run(
     if batch_size is not None:
         _checks.count(batch_size, "batch_size")
     model, preset = _loaded(model)
+    model = _of_one_size(model, input_shape)
     wanted = signatures_of(model, signatures)
     if quantize in ("dynamic", "int8") and set(wanted) == {"sample"}:
         raise ValueError(
@@ -141,6 +146,25 @@ def _loaded(model):
     return zoo.load(model, compile=False), preset
 
 
+def _of_one_size(model, input_shape):
+    """The model for pictures of one size; any other as it is."""
+    if None in model.data_shape:
+        if input_shape is None:
+            raise ValueError(
+                "A file takes pictures of one size, and this model takes any: give "
+                "`input_shape=(256, 256, 3)`, or export `model.with_input_shape((256, 256, 3))`. "
+                f"Expected: a shape that fits ({_checks.listed(model.data_shape)}). "
+                "Received: input_shape=None"
+            )
+        return model.with_input_shape(input_shape)
+    if input_shape is not None and tuple(input_shape) != model.data_shape:
+        raise ValueError(
+            "`input_shape` is for models that take pictures of any size. "
+            f"Expected: {model.data_shape}. Received: input_shape={tuple(input_shape)}"
+        )
+    return model
+
+
 def _pair(data):
     return data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
 
@@ -177,7 +201,16 @@ def _data(model, data, representative, source):
     condition = None
     if model.condition is not None:
         condition = _some_conditions(model.condition, _SAMPLES)
-    x = model.sample(_SAMPLES, condition=condition, seed=0)
+    if not model.can_sample and len(model.code_shape) > 1:
+        raise ValueError(
+            "The model has no prior to draw data from for the comparison: give `data=`, some real "
+            f"pictures (n, {_checks.listed(model.data_shape)}). Received: data=None"
+        )
+    pixels = np.prod(model.data_shape)
+    number = max(1, min(_SAMPLES, int(_NUMBERS // pixels)))
+    if condition is not None:
+        condition = condition[:number]
+    x = model.sample(number, condition=condition, seed=0)
     low, high = model.likelihood.data_range or (-np.inf, np.inf)
     condition = _checks.condition(model, condition, len(x))
     return np.clip(x, low, high), condition, "samples of the model itself"

@@ -125,10 +125,10 @@ def _quantized(model):
 def _continuous(model):
     data = data_name(model)
     x, mean_of_x = _data(model)
-    codes = (model.latent_dim,)
+    codes = model.code_shape
     z = {"z": Tensor(codes, "float32", "code")}
     meaning = "standard normal noise, drawn anew for each sample"
-    noise = {"noise": Tensor((model.prior.noise_dim,), "float32", meaning)}
+    noise = {"noise": Tensor(model.prior.noise_shape, "float32", meaning)}
     q = {"mean": Tensor(codes, "float32", "mean of q(z|x): the code to keep")}
     if model.posterior_layer.is_diagonal_normal:
         q["log_var"] = Tensor(codes, "float32", "log-variance of q(z|x)")

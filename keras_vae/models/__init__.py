@@ -7,6 +7,7 @@ from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.factor import FactorVAE
 from keras_vae.models.miwae import MIWAE, mark_missing
 from keras_vae.models.papers import *  # noqa: F403
+from keras_vae.models.spatial import SpatialVAE, SpatialVQVAE
 from keras_vae.models.structured import StructuredVAE
 from keras_vae.models.vae import VAE
 from keras_vae.models.vq import VQVAE
@@ -17,6 +18,8 @@ __all__ = [
     "DenoisingAutoencoder",
     "FactorVAE",
     "MIWAE",
+    "SpatialVAE",
+    "SpatialVQVAE",
     "StructuredVAE",
     "VAE",
     "VQVAE",

@@ -33,8 +33,7 @@ class AsKeras:
         """
         self._is_encoder_posterior_decoder()
         integers = self.codes_are_integers
-        shape = self.code_shape if integers else (self.latent_dim,)
-        inputs = self._symbolic(shape, "codes", "int32" if integers else "float32")
+        inputs = self._symbolic(self.code_shape, "codes", "int32" if integers else "float32")
         if integers:
             outputs = self.decoder(CodeVectors(self.posterior_layer)(inputs[0]))
         else:

@@ -10,6 +10,19 @@ class Capabilities:
         return False
 
     @property
+    def code_shape(self) -> tuple[int | None, ...]:
+        """Shape of one code: `(latent_dim,)`, of maps `(h, w, latent_dim)` or integers `(h, w)`.
+
+        None stands for any size.
+        """
+        return (self.latent_dim,)
+
+    @property
+    def records_calls(self) -> bool:
+        """Whether PyTorch records calls to replay them; a recording holds all results once."""
+        return True
+
+    @property
     def can_sample(self) -> bool:
         """Whether there is a prior to draw codes from; see `fit_sampler`."""
         return self.prior.can_sample

@@ -1,9 +1,26 @@
 """Checks that the parts of a model fit each other."""
 
+from keras_vae.priors import StandardNormalMap
+
+# Files of objectives that look at codes as vectors.
+_OF_VECTORS = (
+    "total_correlation",
+    "matching",
+    "mean_field",
+    "sparsity",
+    "contraction",
+    "auxiliary",
+)
+
 
 def parts_fit(model):
     """Raises a ValueError where one part of a model does not fit another."""
     posterior, prior = model.posterior_layer, model.prior
+    if getattr(posterior, "codes_are_maps", False):
+        raise ValueError(
+            "The codes of this posterior are maps: make a `models.SpatialVAE` of the parts. "
+            f"Received: posterior={type(posterior).__name__}"
+        )
     if prior.latent_dim != posterior.latent_dim:
         raise ValueError(
             "Posterior and prior must have the same number of latent dimensions. "
@@ -65,6 +82,51 @@ def quantized_parts_fit(model):
     taken = tuple(model.decoder.inputs[0].shape[1:])
     if taken != codes:
         raise ValueError(f"The decoder must take maps of shape {codes}. Received: {taken}")
+    _same_data_shape(model)
+
+
+def spatial_parts_fit(model):
+    """`parts_fit` of a `SpatialVAE`, whose codes are maps."""
+    posterior, prior, objective = model.posterior_layer, model.prior, model.objective
+    if model.condition is not None:
+        raise ValueError(
+            "A model of maps takes no condition: use `models.cvae`, whose codes are vectors. "
+            f"Received: condition={type(model.condition).__name__}"
+        )
+    if not getattr(posterior, "codes_are_maps", False):
+        raise ValueError(
+            "The posterior must give maps, as `posteriors.SpatialNormal(latent_dim)` and "
+            "`posteriors.SpatialPoint` do; models of vectors are `models.VAE`. "
+            f"Received: posterior={type(posterior).__name__}"
+        )
+    if prior.latent_dim != posterior.latent_dim:
+        raise ValueError(
+            "Posterior and prior must have the same number of channels. "
+            f"Received: {posterior.latent_dim} and {prior.latent_dim}"
+        )
+    if posterior.has_density and not isinstance(prior, StandardNormalMap):
+        known = type(prior).__module__.split(".")[0] == "keras_vae"
+        if known and type(prior).__name__ != "NoPrior":
+            raise ValueError(
+                "The prior must be one of maps, such as `priors.StandardNormalMap(latent_dim)`. "
+                f"Received: prior={type(prior).__name__}"
+            )
+    module = type(objective).__module__.removeprefix("keras_vae.objectives.")
+    if module in _OF_VECTORS or getattr(objective, "parts", None):
+        raise ValueError(
+            "This objective compares codes that are vectors. For maps use `objectives.ELBO`, "
+            "`objectives.Reconstruction` or `objectives.IWAE`. "
+            f"Received: objective={type(objective).__name__}"
+        )
+    features, taken = model.encoder.output_shape, tuple(model.decoder.inputs[0].shape[1:])
+    if len(features) != 4 or len(taken) != 3:
+        raise ValueError(
+            "Encoder and decoder must give and take maps (n, height, width, channels). "
+            f"Received: features {tuple(features)}, codes (n, {', '.join(map(str, taken))})"
+        )
+    wanted = (*features[1:3], posterior.latent_dim)
+    if taken != wanted:
+        raise ValueError(f"The decoder must take maps of shape {wanted}. Received: {taken}")
     _same_data_shape(model)
 
 

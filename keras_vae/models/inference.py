@@ -149,8 +149,8 @@ class Inference:
                 "`x_a` and `x_b` must hold as many examples as each other. "
                 f"Received: {len(x_a)} and {len(x_b)}"
             )
-        a, b = (self.encode(x, condition, batch_size) for x in (x_a, x_b))
-        t = np.linspace(0.0, 1.0, steps, dtype="float32")[None, :, None]
+        a, b = (self.encode(x, condition, batch_size=batch_size) for x in (x_a, x_b))
+        t = np.linspace(0.0, 1.0, steps, dtype="float32").reshape(1, -1, *(1,) * (a.ndim - 1))
         return self._decode_grid(a[:, None] * (1 - t) + b[:, None] * t, condition, batch_size)
 
     def traverse(
@@ -185,7 +185,7 @@ class Inference:
         x, condition = self._checked(x, condition)
         z = self.encode(x, condition, batch_size)
         z = np.repeat(z[:, None], len(values), axis=1)
-        z[:, :, dim] = values
+        z[..., dim] = values.reshape(-1, *(1,) * (z.ndim - 3))
         return self._decode_grid(z, condition, batch_size)
 
     def edit(
@@ -289,7 +289,7 @@ class Inference:
             y = None if condition is None else condition[start : start + images]
             for done in range(0, samples, chunk):
                 k = min(chunk, samples - done)
-                noise = rng.standard_normal((k, images, self.noise_dim), "float32")
+                noise = rng.standard_normal((k, images, *self._noise_shape(x)), "float32")
                 new = self._begun(name, images, (batch, y), noise), start, len(batch)
                 # One call behind: JAX computes while NumPy draws the next noise.
                 if running is not None:
@@ -318,11 +318,15 @@ class Inference:
         return x, _checks.condition(self, condition, len(x))
 
     def _decode_grid(self, z, condition, batch_size):
-        n, steps, d = z.shape
+        n, steps = z.shape[:2]
         if condition is not None:
             condition = np.repeat(condition, steps, axis=0)
-        decoded = self.decode(z.reshape(-1, d), condition, batch_size)
-        return decoded.reshape(n, steps, *self.data_shape)
+        decoded = self.decode(z.reshape(-1, *z.shape[2:]), condition, batch_size=batch_size)
+        return decoded.reshape(n, steps, *decoded.shape[1:])
+
+    def _noise_shape(self, x):
+        """Shape of the standard normal numbers of one sample of everything latent of x."""
+        return (self.noise_dim,)
 
     def _function(self, name):
         """One compiled function per model, kept until it changes; never part of what is saved."""

@@ -206,6 +206,12 @@ class VQVAE(CodeInference, VAE):
         Returns:
             `keras.callbacks.History`, of `loss` in nats, summed over the map.
         """
+        if not self.prior.trainable_variables:
+            raise ValueError(
+                "This prior has nothing to train. For one that learns set "
+                "`model.prior = priors.GatedPixelCNN(num_codes, map_shape)`. "
+                f"Received: prior={type(self.prior).__name__}"
+            )
         trainer = self.prior_alone()
         trainer.compile(optimizer=optimizer or keras.optimizers.Adam(1e-3))
         fitting.check_batch_size(batch_size)

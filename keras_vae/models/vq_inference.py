@@ -66,7 +66,9 @@ class CodeInference:
         x, _ = self._checked(x, condition)
         return self._batched("explain", batch_size, x, _checks.code_map(self, z))
 
-    def sample_codes(self, n, condition=None, seed=None, temperature=1.0, batch_size=MAPS):
+    def sample_codes(
+        self, n, condition=None, seed=None, temperature=1.0, batch_size=MAPS, *, map_shape=None
+    ):
         """New codes from the prior.
 
         Args:
@@ -76,6 +78,7 @@ class CodeInference:
             temperature: below 1 more probable and less varied codes; 0 takes the most
                 probable code at every position.
             batch_size: maps a compiled call.
+            map_shape: `(h, w)`, for a prior of maps of any size.
 
         Returns:
             `(n, h, w)` int32.
@@ -88,23 +91,35 @@ class CodeInference:
             )
         condition = _checks.condition(self, condition, n)
         rng = np.random.default_rng(_checks.seed(seed))
+        size = {} if map_shape is None else {"map_shape": map_shape}
         parts = []
         for start in range(0, n, rows):
             number = min(rows, n - start)
             given = None
             if condition is not None:
                 given = self._encoded(condition[start : start + rows])
-            parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior))
+            parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior, **size))
         return np.concatenate(parts)
 
-    def sample(self, n, condition=None, seed=None, batch_size=MAPS, temperature=1.0, noise=False):
+    def sample(
+        self,
+        n,
+        condition=None,
+        seed=None,
+        batch_size=MAPS,
+        temperature=1.0,
+        noise=False,
+        *,
+        map_shape=None,
+    ):
         """New data: codes from the prior, decoded. See `sample_codes`, and `VAE.sample`.
 
         Returns:
             `(n, ...)` float32.
         """
         seed = _checks.seed(seed)
-        x = self.decode(self.sample_codes(n, condition, seed, temperature, batch_size))
+        codes = self.sample_codes(n, condition, seed, temperature, batch_size, map_shape=map_shape)
+        x = self.decode(codes)
         # A stream of its own: the prior has used the other one up to an unknown place.
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         return self.likelihood.sample(x, rng) if noise else x

@@ -12,6 +12,7 @@ from keras_vae.posteriors.flow import FlowPosterior, InverseAutoregressive
 from keras_vae.posteriors.normal import DiagonalNormal, Extended, FullCovariance
 from keras_vae.posteriors.point import Point, SparsePoint, largest
 from keras_vae.posteriors.product import ProductPosterior
+from keras_vae.posteriors.spatial import SpatialNormal, SpatialPoint
 
 __all__ = [
     "Categorical",
@@ -25,5 +26,7 @@ __all__ = [
     "Posterior",
     "ProductPosterior",
     "SparsePoint",
+    "SpatialNormal",
+    "SpatialPoint",
     "largest",
 ]

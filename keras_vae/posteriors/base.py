@@ -28,6 +28,7 @@ class Posterior(keras.layers.Layer):
             None where no such derivative is known. See `Point`.
         chooses: whether the code that is kept is chosen (a class, the units to keep),
             so that rounding may choose another.
+        codes_are_maps: whether codes are maps `(n, h, w, d)`, as those of `SpatialNormal`.
         relaxes: whether training draws relaxed codes, which have no density under the
             distribution of the codes.
     """
@@ -37,6 +38,7 @@ class Posterior(keras.layers.Layer):
     slope = None
     chooses = False
     relaxes = False
+    codes_are_maps = False
     num_parameters = 1
 
     def __init__(self, latent_dim: int, seed: int | None = None, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ from keras_vae.priors.mixture import LearnedMixture, MixturePrior
 from keras_vae.priors.normal import ConditionalNormal, LinearNormal, StandardNormal
 from keras_vae.priors.pixelcnn import GatedPixelCNN
 from keras_vae.priors.product import ProductPrior
+from keras_vae.priors.spatial import StandardNormalMap, UniformCodes
 from keras_vae.priors.vamp import VampPrior
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "Prior",
     "ProductPrior",
     "StandardNormal",
+    "StandardNormalMap",
     "UniformCategorical",
+    "UniformCodes",
     "VampPrior",
     "fit",
     "responsibilities",

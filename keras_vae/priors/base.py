@@ -42,6 +42,11 @@ class Prior(keras.layers.Layer):
         """Length of the noise that `distribution(...).transform` turns into one code."""
         return self.latent_dim
 
+    @property
+    def noise_shape(self):
+        """Shape of the noise of one code."""
+        return (self.noise_dim,)
+
     def attach(self, model):
         """Called with the model that takes this prior; does nothing by default."""
 

@@ -14,7 +14,7 @@ class Info(dict):
     """Metadata of a preset: a dict with a readable `str`."""
 
     def __str__(self):
-        shape = "×".join(map(str, self["input"]["shape"]))
+        shape = _times(self["input"]["shape"])
         low, high = self["input"]["range"] or ("-∞", "∞")
         lines = [
             f"{self['name']} (version {self['version']}): {self['description']}",
@@ -40,8 +40,15 @@ def latent(info):
     dimensions = f"{info['latent_dim']} dimensions"
     if not info.get("codes"):
         return dimensions
-    shape = "×".join(map(str, info["codes"]["shape"]))
+    shape = _times(info["codes"]["shape"])
+    if info["codes"]["number"] is None:
+        return f"{shape} map of codes"
     return f"{shape} codes of {info['codes']['number']}, each of {dimensions}"
+
+
+def _times(shape):
+    """A shape in words; n is any size."""
+    return "×".join("n" if size is None else str(size) for size in shape)
 
 
 def describe_metric(metric):
@@ -87,16 +94,18 @@ def describe(model, name, files, extra):
 
 def _described_codes(model):
     if not model.codes_are_integers:
-        return {}
+        shape = list(model.code_shape)
+        return {"codes": {"shape": shape, "number": None}} if len(shape) > 1 else {}
     return {"codes": {"shape": list(model.code_shape), "number": model.num_codes}}
 
 
 def _golden_codes(model, x, condition):
-    z = np.random.default_rng(0).integers(0, model.num_codes, (len(x), *model.code_shape), "int32")
+    codes = model.encode(x)
+    z = np.random.default_rng(0).integers(0, model.num_codes, codes.shape, "int32")
     values = {
         "x": x,
         "z": z,
-        "codes": model.encode(x),
+        "codes": codes,
         "decoded": model.decode(z),
         "reconstructed": model.reconstruct(x),
         "log_px": model.log_px(x, z),
@@ -111,8 +120,8 @@ def golden_values(model, x, condition=None):
     """Outputs of a model for a few inputs; the same on every backend."""
     if model.codes_are_integers:
         return _golden_codes(model, x, condition)
-    z = np.random.default_rng(0).standard_normal((len(x), model.latent_dim), "float32")
     q = model.posterior(x, condition)
+    z = np.random.default_rng(0).standard_normal(q.center.shape, "float32")
     values = {
         "x": x,
         "z": z,

@@ -58,7 +58,7 @@ ROWS = {
 }
 
 # Trained by a procedure of its own, and tested in files of its own.
-ELSEWHERE = {"vq_vae"}
+ELSEWHERE = {"vq_vae", "autoencoder_kl", "autoencoder_tiny", "vq_model"}
 # Integers of a paper that are larger become this.
 SMALL = 4
 

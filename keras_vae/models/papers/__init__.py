@@ -12,6 +12,7 @@ from keras_vae.models.papers.by_likelihood import *
 from keras_vae.models.papers.by_objective import *
 from keras_vae.models.papers.by_posterior import *
 from keras_vae.models.papers.by_prior import *
+from keras_vae.models.papers.diffusers import *
 from keras_vae.models.papers.plain import *
 from keras_vae.models.papers.register import PAPERS, Paper, catalogue
 

@@ -1,0 +1,35 @@
+"""Ready-made encoders and decoders."""
+
+from keras_vae.networks.kl import kl_decoder, kl_encoder
+from keras_vae.networks.plain import (
+    LAST,
+    NETWORKS,
+    STAGES,
+    build,
+    conv_decoder,
+    conv_encoder,
+    dense_decoder,
+    dense_encoder,
+    shape_of,
+    spatial_decoder,
+    spatial_encoder,
+)
+from keras_vae.networks.tiny import tiny_decoder, tiny_encoder
+
+__all__ = [
+    "LAST",
+    "NETWORKS",
+    "STAGES",
+    "build",
+    "conv_decoder",
+    "conv_encoder",
+    "dense_decoder",
+    "dense_encoder",
+    "kl_decoder",
+    "kl_encoder",
+    "shape_of",
+    "spatial_decoder",
+    "spatial_encoder",
+    "tiny_decoder",
+    "tiny_encoder",
+]

@@ -73,27 +73,34 @@ class FiniteScalar(base.Quantizer):
 
     def call(self, features, training=False):
         """Codes of the levels that the features are rounded to."""
-        levels = ops.cast(ops.round(self._bounded(features)), "int32") + self._width
-        return ops.sum(levels * self._basis, axis=-1)
+        rounded = ops.cast(ops.round(self._bounded(features)), "int32")
+        levels = rounded + ops.convert_to_tensor(self._width)
+        return ops.sum(levels * ops.convert_to_tensor(self._basis), axis=-1)
 
     def lookup(self, codes):
         """Vectors `(n, ..., d)` of codes `(n, ...)`, in [-1, 1], float32."""
         codes = ops.expand_dims(ops.cast(codes, "int32"), -1)
-        levels = ops.mod(ops.floor_divide(codes, self._basis), self._sizes) - self._width
-        return ops.cast(levels, "float32") / self._width.astype("float32")
+        basis, sizes = ops.convert_to_tensor(self._basis), ops.convert_to_tensor(self._sizes)
+        levels = ops.mod(ops.floor_divide(codes, basis), sizes)
+        width = ops.convert_to_tensor(self._width)
+        return ops.cast(levels - width, "float32") / ops.cast(width, "float32")
 
     def discretize(
         self, features: Tensor, training: bool = False, seed: Any = None
     ) -> base.Discretized:
         codes = self(features, training=training)
-        bounded = self._bounded(features) / self._width.astype("float32")
+        width = ops.cast(ops.convert_to_tensor(self._width), "float32")
+        bounded = self._bounded(features) / width
         vectors = base.straight_through(bounded, self.lookup(codes))
         nothing = ops.sum(ops.zeros_like(bounded), axis=tuple(range(1, len(bounded.shape))))
         return base.Discretized(vectors, codes, nothing, nothing)
 
     def _bounded(self, features):
         """Features between the outermost levels, in units of levels."""
-        return ops.tanh(self._checked(features) + self._shift) * self._half - self._offset
+        shift, half, offset = map(
+            ops.convert_to_tensor, (self._shift, self._half, self._offset)
+        )
+        return ops.tanh(self._checked(features) + shift) * half - offset
 
     def get_config(self):
         return {**super().get_config(), "levels": list(self.levels)}

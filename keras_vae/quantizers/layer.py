@@ -47,7 +47,7 @@ class Quantize(keras.layers.Layer):
             raise ValueError(
                 "A codebook that gradients train stays where they put it in this layer: give "
                 '`revive_after=None` and start="features", or codebook="ema". Received: '
-                f"{self.quantizer.get_config()}"
+                f"{type(quantizer).__name__} that moves trained codes"
             )
         self.commitment = _checks.at_least_0("commitment", commitment)
         self.seed = seed

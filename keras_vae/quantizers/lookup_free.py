@@ -77,12 +77,12 @@ class LookupFree(base.Quantizer):
     def call(self, features, training=False):
         """Codes of the features' signs; 0 counts as negative."""
         positive = ops.cast(self._checked(features) > 0.0, "int32")
-        return ops.sum(positive * self._powers, axis=-1)
+        return ops.sum(positive * ops.convert_to_tensor(self._powers), axis=-1)
 
     def lookup(self, codes):
         """Vectors `(n, ..., bits)` of codes `(n, ...)`: ±1, or ±1/√bits; float32."""
         codes = ops.expand_dims(ops.cast(codes, "int32"), -1)
-        ones = ops.mod(ops.floor_divide(codes, self._powers), 2)
+        ones = ops.mod(ops.floor_divide(codes, ops.convert_to_tensor(self._powers)), 2)
         return self._scale * (2.0 * ops.cast(ones, "float32") - 1.0)
 
     def discretize(

@@ -9,6 +9,7 @@ from keras_vae import _atomic, metrics, models, quantizers
 
 from ..judges import frechet
 from ..presets import recipes
+from .tables import TABLES
 
 PAGE = Path(__file__).resolve().parents[2] / "keras_vae" / "quantizers" / "README.md"
 # Samples that are held against as many test pictures.
@@ -106,6 +107,7 @@ QUANTIZED = {
         4,
     ),
 }
+TABLES.update(QUANTIZED)
 
 
 def codes(model, recipe, split, limit, seed=0):

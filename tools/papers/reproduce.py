@@ -17,9 +17,8 @@ from keras_vae.zoo import description, presets
 from ..judges import frechet
 from ..presets import recipes, train
 from .quantized import QUANTIZED, codes
-from .tables import TABLES as PUBLISHED
+from .tables import TABLES
 
-TABLES = {**PUBLISHED, **QUANTIZED}
 FOLDER = next((f for f in presets._FOLDERS if f.is_dir()), presets._FOLDERS[-1]) / "reproduce"
 
 
@@ -380,7 +379,7 @@ def _value(figure):
 def markdown(folder=FOLDER, names=None):
     """Tables that were measured as Markdown: ours beside what is published."""
     parts = []
-    for name in names or PUBLISHED:
+    for name in names or [name for name in TABLES if name not in QUANTIZED]:
         path = Path(folder) / f"{name}.json"
         if not path.is_file():
             continue

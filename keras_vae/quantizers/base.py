@@ -77,9 +77,7 @@ class Quantizer(keras.layers.Layer):
         """Vectors `(n, ..., d)` of codes `(n, ...)`, float32."""
         raise NotImplementedError
 
-    def discretize(
-        self, features: Tensor, training: bool = False, seed: Any = None
-    ) -> Discretized:
+    def discretize(self, features: Tensor, training: bool = False, seed: Any = None) -> Discretized:
         """Codes, their vectors with a gradient, and losses.
 
         For a training loop of one's own: decode `vectors`, add the mean of `loss()`, and call
@@ -129,9 +127,7 @@ class Quantizer(keras.layers.Layer):
         if q == 1:
             return self._summed(counted, codes)
         each = self._apart(codes) + self.num_codes * ops.arange(q, dtype="int32")
-        counts = ops.segment_sum(
-            counted, ops.reshape(each, (-1,)), num_segments=q * self.num_codes
-        )
+        counts = ops.segment_sum(counted, ops.reshape(each, (-1,)), num_segments=q * self.num_codes)
         return ops.reshape(counts, (q, self.num_codes))
 
     def perplexity(self, codes: Tensor) -> Tensor:
@@ -142,16 +138,16 @@ class Quantizer(keras.layers.Layer):
         """The share of the codes that occur, from 0 to 1; a scalar."""
         return ops.mean(ops.cast(self.histogram(codes) > 0, "float32"))
 
-    def code_map_shape(self, feature_map_shape: Sequence[int]) -> tuple[int, ...]:
+    def code_map_shape(self, feature_map_shape: Sequence[Any]) -> tuple[Any, ...]:
         """Shape of the codes of features `(*feature_map_shape, d)`, without the batch axis."""
-        *others, last = feature_map_shape or (None,)
         if self.codes_per_position == 1:
             return tuple(feature_map_shape)
-        if last is None and not feature_map_shape:
+        if not feature_map_shape:
             self._refuse_rows(("n", self.latent_dim))
+        *others, last = feature_map_shape
         return (*others, None if last is None else last * self.codes_per_position)
 
-    def feature_map_shape(self, code_map_shape: Sequence[int]) -> tuple[int, ...]:
+    def feature_map_shape(self, code_map_shape: Sequence[Any]) -> tuple[Any, ...]:
         """Inverse of `code_map_shape`.
 
         Raises:
@@ -161,13 +157,14 @@ class Quantizer(keras.layers.Layer):
             return tuple(code_map_shape)
         *others, last = code_map_shape
         if last is not None and last % self.codes_per_position:
+            shape = ", ".join(map(str, code_map_shape))
             raise ValueError(
                 f"The last axis of the codes must be a multiple of {self.codes_per_position}, the "
-                f"codes per position. Received: codes of shape (n, {', '.join(map(str, code_map_shape))})"
+                f"codes per position. Received: codes of shape (n, {shape})"
             )
         return (*others, None if last is None else last // self.codes_per_position)
 
-    def vectors_shape(self, codes_shape: Sequence[int]) -> tuple[int, ...]:
+    def vectors_shape(self, codes_shape: Sequence[Any]) -> tuple[Any, ...]:
         """Shape of `lookup`'s result, batch axis included."""
         return (codes_shape[0], *self.feature_map_shape(codes_shape[1:]), self.latent_dim)
 
@@ -245,9 +242,7 @@ class Composed(Quantizer):
 
     def _laid_out(self, codes):
         """One map of the codes of the parts."""
-        return self._beside(
-            [part._apart(c) for part, c in zip(self.parts, codes, strict=True)]
-        )
+        return self._beside([part._apart(c) for part, c in zip(self.parts, codes, strict=True)])
 
     def pending_sums(self):
         return tuple(part.pending_sums() for part in self.parts)

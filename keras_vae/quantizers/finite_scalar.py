@@ -33,7 +33,7 @@ class FiniteScalar(base.Quantizer):
 
     Attributes:
         num_codes: product of the levels.
-        latent_dim: number of levels' dimensions.
+        latent_dim: number of dimensions, `len(levels)`.
 
     Input shape: `(n, ..., len(levels))`. Output: codes `(n, ...)`, int32.
 
@@ -45,14 +45,15 @@ class FiniteScalar(base.Quantizer):
 
     def __init__(self, levels: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        levels = list(levels) if isinstance(levels, (list, tuple, np.ndarray)) else [levels]
-        if not levels or not all(_checks.is_integer(level, 3) for level in levels):
+        several = isinstance(levels, (list, tuple, np.ndarray))
+        given: list[Any] = list(levels) if several else [levels]
+        if not given or not all(_checks.is_integer(level, 3) for level in given):
             raise ValueError(
                 "`levels` must be integers of at least 3, one for each dimension, such as "
                 "[8, 5, 5, 5]; dimensions of two levels are `quantizers.LookupFree`. "
-                f"Received: levels={levels!r}"
+                f"Received: levels={given!r}"
             )
-        self.levels = tuple(map(int, levels))
+        self.levels = tuple(map(int, given))
         self.num_codes = math.prod(self.levels)
         if self.num_codes > base.MOST_CODES:
             raise ValueError(
@@ -97,9 +98,7 @@ class FiniteScalar(base.Quantizer):
 
     def _bounded(self, features):
         """Features between the outermost levels, in units of levels."""
-        shift, half, offset = map(
-            ops.convert_to_tensor, (self._shift, self._half, self._offset)
-        )
+        shift, half, offset = map(ops.convert_to_tensor, (self._shift, self._half, self._offset))
         return ops.tanh(self._checked(features) + shift) * half - offset
 
     def get_config(self):

@@ -66,9 +66,7 @@ class Residual(base.Composed):
         self.latent_dim = parts[0].latent_dim
         self.dropout = float(dropout)
         self.gradient = base.one_of(gradient, "gradient", base.GRADIENTS)
-        self.steps = self.add_weight(
-            shape=(), initializer="zeros", trainable=False, name="steps"
-        )
+        self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False, name="steps")
 
     def call(self, features, training=False):
         """Codes of the stages, those of a position beside each other."""

@@ -45,7 +45,7 @@ class TestGradient:
             quantizer = quantizers.VectorQuantizer(K, D, codebook, revive_after=None)
             quantizer.vectors.assign(array(model.quantizer.vectors).astype("float32"))
             way = features - array(quantizer.lookup(quantizer(features)))
-            slope = gradient(lambda z: ops.sum(scored(quantizer.discretize(z))), features)
+            slope = gradient(lambda z, by=quantizer: ops.sum(scored(by.discretize(z))), features)
             np.testing.assert_allclose(slope, 2 * 0.25 * way, rtol=1e-4, atol=1e-6)
             found[codebook] = array(scored(quantizer.discretize(features)))
         # A codebook of running averages has no loss: only its commitment counts.

@@ -136,7 +136,7 @@ class TestResidual:
         features = rng.normal(size=(2, 3, 4)).astype("float32")
         for stages in (1, 4):
             quantizer = quantizers.Residual(Vector(8, 4, seed=1), stages)
-            slope = gradient(lambda z: ops.sum(quantizer.discretize(z).vectors), features)
+            slope = gradient(lambda z, by=quantizer: ops.sum(by.discretize(z).vectors), features)
             np.testing.assert_allclose(slope, 1.0)
 
     def test_more_stages_are_nearer(self, rng):
@@ -163,7 +163,9 @@ class TestResidual:
         assert (kept == 4).mean() == pytest.approx(5 / 8, abs=0.1)
         for k in (1, 2, 3, 4):
             vectors = array(quantizer.lookup(found.codes, stages=k))
-            np.testing.assert_allclose(array(found.vectors)[kept == k], vectors[kept == k], atol=1e-6)
+            np.testing.assert_allclose(
+                array(found.vectors)[kept == k], vectors[kept == k], atol=1e-6
+            )
         assert (array(quantizer.discretize(features).record[1]) == 4).all()
 
     def test_dropped_stages_do_not_move(self, rng, monkeypatch):
@@ -216,9 +218,7 @@ class TestStart:
         errors = {}
         for start in quantizers.STARTS:
             quantizer = Vector(8, 2, seed=0, start=start)
-            quantizer.adapt(
-                quantizer.discretize(features).record, keras.random.SeedGenerator(0)
-            )
+            quantizer.adapt(quantizer.discretize(features).record, keras.random.SeedGenerator(0))
             vectors = array(quantizer.lookup(quantizer(features)))
             errors[start] = np.square(vectors - features).mean()
         assert errors["kmeans"] < 0.5 * errors["features"]
@@ -246,7 +246,11 @@ REFUSED = [
     (quantizers.LookupFree, {"bits": 4, "entropy": -1.0}, "`entropy` must be at least 0"),
     (quantizers.LookupFree, {"bits": 4, "temperature": 0.0}, "`temperature` must be a positive"),
     (quantizers.SimVQ, {"num_codes": 1, "latent_dim": 2}, "`num_codes` must be"),
-    (quantizers.SimVQ, {"num_codes": 4, "latent_dim": 2, "gradient": "x"}, "`gradient` must be one"),
+    (
+        quantizers.SimVQ,
+        {"num_codes": 4, "latent_dim": 2, "gradient": "x"},
+        "`gradient` must be one",
+    ),
     (Vector, {"num_codes": 4, "latent_dim": 2, "distance": "x"}, "`distance` must be one of"),
     (Vector, {"num_codes": 4, "latent_dim": 2, "start": "x"}, "`start` must be one of"),
 ]

@@ -18,21 +18,20 @@ WIDTH = 32
 
 
 def kinds():
-    """One quantizer of about ten bits per position each, by the name of its row."""
+    """What makes a quantizer of about ten bits per position, by the name of its row."""
     vector = quantizers.VectorQuantizer
+    small = {"seed": 1, "distance": "cosine"}
     return {
-        "vq": vector(1024, WIDTH, seed=1),
-        "vq_kmeans": vector(1024, WIDTH, seed=1, start="kmeans"),
-        "vq_rotation": vector(1024, WIDTH, seed=1, gradient="rotation"),
-        "vq_cosine_8": quantizers.Projected(
-            vector(1024, 8, seed=1, distance="cosine"), WIDTH, seed=2
-        ),
-        "sim_vq": quantizers.SimVQ(1024, WIDTH, seed=1),
-        "fsq": quantizers.FiniteScalar((8, 5, 5, 5)),
-        "lfq": quantizers.LookupFree(10),
-        "bsq": quantizers.LookupFree(10, spherical=True),
-        "residual": quantizers.Residual(vector(32, WIDTH, seed=1), 2),
-        "heads": quantizers.Heads(vector(32, WIDTH // 2, seed=1), 2),
+        "vq": lambda: vector(1024, WIDTH, seed=1),
+        "vq_kmeans": lambda: vector(1024, WIDTH, seed=1, start="kmeans"),
+        "vq_rotation": lambda: vector(1024, WIDTH, seed=1, gradient="rotation"),
+        "vq_cosine_8": lambda: quantizers.Projected(vector(1024, 8, **small), WIDTH, seed=2),
+        "sim_vq": lambda: quantizers.SimVQ(1024, WIDTH, seed=1),
+        "fsq": lambda: quantizers.FiniteScalar((8, 5, 5, 5)),
+        "lfq": lambda: quantizers.LookupFree(10),
+        "bsq": lambda: quantizers.LookupFree(10, spherical=True),
+        "residual": lambda: quantizers.Residual(vector(32, WIDTH, seed=1), 2),
+        "heads": lambda: quantizers.Heads(vector(32, WIDTH // 2, seed=1), 2),
     }
 
 
@@ -44,7 +43,7 @@ def quantized_vae(kind, input_shape, units, seed=0):
         units=units,
         blocks=(0,) * (len(units) - 1) + (1,),
         output_activation="sigmoid",
-        quantizer=kinds()[kind],
+        quantizer=kinds()[kind](),
         prior_channels=32,
         prior_depth=4,
         seed=seed,

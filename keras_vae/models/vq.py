@@ -60,6 +60,12 @@ class VQVAE(CodeInference, VAE):
         super().__init__(encoder, decoder, posterior, prior, likelihood, objective, **parts)
 
     def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
+        if not hasattr(posterior, "discretize"):
+            raise ValueError(
+                "`posterior` of a VQ-VAE must be one of `keras_vae.quantizers`, such as "
+                "`quantizers.VectorQuantizer(512, 64)`. "
+                f"Received: {type(posterior).__name__}"
+            )
         # The prior alone sees a condition, and codes are maps.
         taken = (*posterior.feature_map_shape(prior.map_shape), posterior.latent_dim)
         decoder = parts_of_users.decoder(decoder, taken)

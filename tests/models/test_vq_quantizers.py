@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae import export, models, quantizers, testing, zoo
+from keras_vae import export, models, posteriors, quantizers, testing, zoo
 from tests.support import SHAPE, make_images
 from tests.support.quantizers import TINY
 
@@ -111,6 +111,12 @@ def test_arguments_that_do_not_fit_are_refused(arguments, match):
     arguments = {"quantizer": quantizers.FiniteScalar([5, 4, 3]), **arguments}
     with pytest.raises(ValueError, match=match):
         tiny(**arguments)
+
+
+def test_a_posterior_that_is_no_quantizer_is_refused():
+    model = tiny(quantizers.FiniteScalar([5, 4, 3]))
+    with pytest.raises(ValueError, match="must be one of `keras_vae.quantizers`.*DiagonalNormal"):
+        models.VQVAE(model.encoder, model.decoder, posteriors.DiagonalNormal(3), model.prior)
 
 
 def test_its_own_dimensions_may_be_said_again():

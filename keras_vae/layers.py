@@ -439,7 +439,7 @@ class Code(_Wrapped):
     """The code that `VAE.encode` gives, from features `(n, f)` or `(n, h, w, f)`.
 
     Args:
-        part: a posterior; or a `quantizers.VectorQuantizer`, whose codes are integers.
+        part: a posterior; or a quantizer, whose codes are integers.
     """
 
     def build(self, input_shape):
@@ -453,7 +453,7 @@ class Code(_Wrapped):
 
     def compute_output_shape(self, input_shape):
         if hasattr(self.part, "num_codes"):
-            return input_shape[:-1]
+            return self.part.compute_output_shape(input_shape)
         return (*input_shape[:-1], self.part.latent_dim)
 
     def compute_output_spec(self, features):
@@ -466,14 +466,14 @@ class CodeVectors(_Wrapped):
     """The vectors of integer codes `(n, h, w)`.
 
     Args:
-        part: a `quantizers.VectorQuantizer`.
+        part: one of `quantizers`.
     """
 
     def call(self, codes):
         return self.part.lookup(ops.cast(codes, "int32"))
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape, self.part.latent_dim)
+        return self.part.vectors_shape(input_shape)
 
     def compute_output_spec(self, codes):
         return keras.KerasTensor(self.compute_output_shape(codes.shape), "float32")

@@ -123,6 +123,7 @@ def parser():
 
     command = add("reproduce", "Train a paper's models and put ours beside what it reports.")
     tables = ("iwae", "iwae_two_layers", "static", "vampprior", "realnvp", "disentanglement", "wae")
+    tables += ("quantizers_mnist", "quantizers_faces")
     command.add_argument("table", choices=tables)
     command.add_argument("--budget", type=float, default=0.01, help="part of the paper's epochs")
     command.add_argument("--rows", nargs="+", help="some of the table's rows only")

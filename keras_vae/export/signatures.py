@@ -94,7 +94,9 @@ def _data(model):
 def _quantized(model):
     data = data_name(model)
     x, mean_of_x = _data(model)
-    meaning = f"height × width, from 0 to {model.num_codes - 1}"
+    q = model.quantizer.codes_per_position
+    width = "width" if q == 1 else f"(width × {q} codes of a position)"
+    meaning = f"height × {width}, from 0 to {model.num_codes - 1}"
     codes = {"codes": Tensor(model.code_shape, "int32", meaning)}
 
     def encode(**inputs):

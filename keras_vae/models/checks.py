@@ -63,7 +63,7 @@ def quantized_parts_fit(model):
     """`parts_fit` of a `VQVAE`, whose codes are maps."""
     features = tuple(model.encoder.output_shape[1:])
     prior, condition = model.prior, model.condition
-    codes = (*prior.map_shape, model.latent_dim)
+    codes = (*model.quantizer.feature_map_shape(prior.map_shape), model.latent_dim)
     if features != codes:
         raise ValueError(
             "The encoder must give maps (height, width, dimensions of a code) as the prior "

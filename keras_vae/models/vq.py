@@ -1,9 +1,10 @@
 """VQ-VAE: a model whose codes are maps of integers, with a prior learned over them."""
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_vae import _checks, objectives, quantizers
+from keras_vae import _checks, objectives
 from keras_vae._registry import register
 from keras_vae.models import fitting, sources
 from keras_vae.models import parts as parts_of_users
@@ -17,7 +18,7 @@ from keras_vae.training import TrainStep, keras_private
 class VQVAE(CodeInference, VAE):
     """A vector-quantized autoencoder and the prior of its codes.
 
-        encoder -> nearest codes -> their vectors -> decoder -> likelihood
+        encoder -> codes -> their vectors -> decoder -> likelihood
 
     van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation
     Learning", 2017. Everything is as in `VAE` but that a code is a map of integers
@@ -31,8 +32,9 @@ class VQVAE(CodeInference, VAE):
     Args:
         encoder: model from data to features `(n, h, w, d)`.
         decoder: model from such features to outputs in data shape.
-        posterior: a `quantizers.VectorQuantizer`.
-        prior: an `priors.GatedPixelCNN` of maps `(h, w)`.
+        posterior: one of `quantizers`. Where it gives q codes per position, they lie beside
+            each other: features `(h, w, d)` have codes `(h, w * q)`.
+        prior: a `priors.GatedPixelCNN` of the maps of codes.
         likelihood: a likelihood layer or its name; "optimal_normal" by default.
         objective: `objectives.Quantized()` by default.
         condition: `conditions.Labels` or `conditions.Attributes` that the prior is
@@ -58,8 +60,15 @@ class VQVAE(CodeInference, VAE):
         super().__init__(encoder, decoder, posterior, prior, likelihood, objective, **parts)
 
     def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
+        if not hasattr(posterior, "discretize"):
+            raise ValueError(
+                "`posterior` of a VQ-VAE must be one of `keras_vae.quantizers`, such as "
+                "`quantizers.VectorQuantizer(512, 64)`. "
+                f"Received: {type(posterior).__name__}"
+            )
         # The prior alone sees a condition, and codes are maps.
-        decoder = parts_of_users.decoder(decoder, (*prior.map_shape, posterior.latent_dim))
+        taken = (*posterior.feature_map_shape(prior.map_shape), posterior.latent_dim)
+        decoder = parts_of_users.decoder(decoder, taken)
         shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
         return parts_of_users.encoder(encoder, shape, flat=False), decoder
 
@@ -80,7 +89,7 @@ class VQVAE(CodeInference, VAE):
     @property
     def non_trainable_variables(self):
         # What a step may change besides: JAX hands it over and takes it back.
-        pending = [v for v in self._pending or () if v is not None]
+        pending = [v for v in keras.tree.flatten(self._pending or ()) if v is not None]
         return [*super().non_trainable_variables, *pending]
 
     @property
@@ -93,18 +102,28 @@ class VQVAE(CodeInference, VAE):
 
     @property
     def quantizer(self):
-        """The `VectorQuantizer`, which stands where other models have their posterior."""
+        """The quantizer, which stands where other models have their posterior."""
         return self.posterior_layer
 
     @property
     def num_codes(self):
-        """Number of codes in the codebook."""
+        """Number of codes K: codes are from 0 to K - 1."""
         return self.posterior_layer.num_codes
 
     @property
     def codebook(self):
-        """The codes' vectors, a NumPy array `(num_codes, latent_dim)`."""
-        return ops.convert_to_numpy(self.quantizer.vectors)
+        """The codes' vectors, a NumPy array `(num_codes, latent_dim)`.
+
+        Raises:
+            ValueError: a quantizer of several codes per position, which have no vectors alone.
+        """
+        if self.quantizer.codes_per_position > 1:
+            raise ValueError(
+                "A vector is that of several codes together: use `model.quantizer.lookup(codes)`. "
+                f"Received: {self.quantizer.codes_per_position} codes per position"
+            )
+        codes = np.arange(self.num_codes, dtype="int32")
+        return ops.convert_to_numpy(self.quantizer.lookup(codes))
 
     @property
     def code_shape(self):
@@ -131,20 +150,15 @@ class VQVAE(CodeInference, VAE):
         """
         scored = x if target is None else target
         features = ops.cast(self.encoder(x, training=training), "float32")
-        codes = self.quantizer(features, training=training)
-        vectors = self.quantizer.lookup(codes)
-        passed = quantizers.straight_through(features, vectors)
-        outputs = ops.expand_dims(self.decoder(passed, training=training), 0)
+        found = self.quantizer.discretize(features, training, self.seed_generator)
+        outputs = ops.expand_dims(self.decoder(found.vectors, training=training), 0)
         weigh = {} if sample_weight is None else {"weigh": _weights_of(sample_weight)}
         return objectives.QuantizedEvidence(
             x=scored,
-            codes=codes,
-            features=features,
-            vectors=vectors,
-            learned=self.quantizer.codebook == "gradient",
-            perplexity=quantizers.perplexity(self.quantizer.histogram(codes)),
+            discretized=found,
+            perplexity=self.quantizer.perplexity(found.codes),
             log_px=self.likelihood.log_prob(scored, outputs, training=training, **weigh)[0],
-            log_pc=self.prior.log_prob(codes, self._encoded(condition)),
+            log_pc=self.prior.log_prob(found.codes, self._encoded(condition)),
             step=self.step,
             training=training,
         )
@@ -161,17 +175,14 @@ class VQVAE(CodeInference, VAE):
             )
             losses, terms = self.objective(evidence)
             loss = _mean(losses, sample_weight)
-            found = ops.stop_gradient(evidence.features), evidence.codes
-            return loss + sum(self.losses), (terms, found)
+            return loss + sum(self.losses), (terms, evidence.discretized.record)
 
-        loss, (terms, found) = self.minimize(
+        loss, (terms, record) = self.minimize(
             loss_and_more, self.optimizer, self.trainable_variables
         )
         # Only now: the gradient was taken at the codebook that chose the codes.
         stepped = self._stepped()
-        self.quantizer.adapt_codes(
-            *found, self.seed_generator, sample_weight, self._pending, stepped
-        )
+        self.quantizer.adapt(record, self.seed_generator, sample_weight, self._pending, stepped)
         self.step.assign(self.step + stepped)
         return self._log(loss, terms, x, sample_weight)
 

@@ -26,7 +26,8 @@ class CodeInference:
             batch_size: rows a compiled call.
 
         Returns:
-            `(n, h, w)` int32, from 0 to `num_codes - 1`.
+            `(n, h, w)` int32, from 0 to `num_codes - 1`; with q codes per position these lie
+            beside each other, and w is q times the width of the features.
 
         Raises:
             ValueError: wrong shape, range or condition; NaN; empty.

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_vae._registry import register
 from keras_vae.objectives.base import Objective
+from keras_vae.quantizers import Discretized
 
 __all__ = ["Quantized", "QuantizedEvidence"]
 
@@ -15,10 +16,8 @@ class QuantizedEvidence(NamedTuple):
 
     Attributes:
         x: the data, `(n, ...)`.
-        codes: nearest codes, `(n, h, w)`.
-        features: outputs of the encoder, `(n, h, w, d)`.
-        vectors: the codes' vectors, `(n, h, w, d)`.
-        learned: whether the vectors are trained by gradient.
+        discretized: `quantizers.Discretized` of the encoder's outputs: codes `(n, h, w)`, their
+            vectors and the quantizer's losses.
         perplexity: that of the codes of the batch, a scalar.
         log_px: log p(x|codes), `(n,)`, nats.
         log_pc: log p(codes), `(n,)`, nats.
@@ -27,10 +26,7 @@ class QuantizedEvidence(NamedTuple):
     """
 
     x: object
-    codes: object
-    features: object
-    vectors: object
-    learned: bool
+    discretized: Discretized
     perplexity: object
     log_px: object
     log_pc: object
@@ -40,12 +36,13 @@ class QuantizedEvidence(NamedTuple):
 
 @register
 class Quantized(Objective):
-    """-log p(x|c) + β ‖z_e - sg(e)‖² + ‖sg(z_e) - e‖² - log p(c).
+    """-log p(x|c) + β ‖z_e - sg(e)‖² + the quantizer's own loss - log p(c).
 
     van den Oord et al. 2017. The distances are sums over positions and dimensions of the
-    codes. The third term is omitted if the codebook is a running average. The prior has no
-    gradient to the encoder, because codes are integers. `perplexity` is that of the batch,
-    at most its number of positions.
+    codes. The quantizer's own loss is ‖sg(z_e) - e‖² of a codebook that gradients train, an
+    entropy of `quantizers.LookupFree`, and nothing of running averages. The prior has no
+    gradient to the encoder, because codes are integers. `commitment_loss` is logged without β
+    and the own loss; `perplexity` is that of the batch, at most its number of positions.
 
     Args:
         commitment: β, at least 0.
@@ -65,21 +62,15 @@ class Quantized(Objective):
         self.commitment = commitment
 
     def __call__(self, evidence):
-        def distance(a, b):
-            return ops.sum(ops.square(a - b), axis=tuple(range(1, len(a.shape))))
-
-        features, vectors = evidence.features, evidence.vectors
-        commitment = distance(features, ops.stop_gradient(vectors))
+        commitment = evidence.discretized.commitment_loss
         terms = {
             "reconstruction_loss": -evidence.log_px,
             "commitment_loss": commitment,
             "prior_loss": -evidence.log_pc,
             "perplexity": evidence.perplexity + ops.zeros_like(commitment),
         }
-        loss = terms["reconstruction_loss"] + self.commitment * commitment + terms["prior_loss"]
-        if evidence.learned:
-            loss = loss + distance(ops.stop_gradient(features), vectors)
-        return loss, terms
+        own = evidence.discretized.loss(self.commitment)
+        return terms["reconstruction_loss"] + own + terms["prior_loss"], terms
 
     def get_config(self):
         return {"commitment": self.commitment}

@@ -1,5 +1,6 @@
 """The loss of a VQ-VAE and its gradients."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -8,6 +9,13 @@ from keras_vae import metrics, objectives, quantizers
 from tests.support import SHAPE, array
 from tests.support.autodiff import gradient
 from tests.support.quantized import D, K, shaken, tiny
+
+
+def scored(discretized):
+    """The loss of codes alone."""
+    zeros = ops.zeros((3,))
+    evidence = objectives.QuantizedEvidence(None, discretized, 0.0, zeros, zeros, 0, True)
+    return objectives.Quantized(0.25)(evidence)[0]
 
 
 @pytest.fixture
@@ -32,30 +40,31 @@ class TestGradient:
 
     def test_of_the_commitment_it_is_two_beta_times_the_way(self, rng, model):
         features = rng.normal(size=(3, 2, 2, D)).astype("float32")
-        codes = model.quantizer(features)
-        vectors = model.quantizer.lookup(codes)
-        zeros = ops.zeros((3,))
-
-        def loss(learned):
-            def of(features, vectors):
-                evidence = objectives.QuantizedEvidence(
-                    None, codes, features, vectors, learned, 0.0, zeros, zeros, 0, True
-                )
-                return ops.sum(objectives.Quantized(0.25)(evidence)[0])
-
-            return of
-
-        way = features - array(vectors)
-        fixed = ops.convert_to_tensor(features)
-        found = gradient(lambda z: loss(True)(z, vectors), features)
-        np.testing.assert_allclose(found, 2 * 0.25 * way, rtol=1e-4, atol=1e-6)
-        moved = array(vectors).astype("float32")
-        found = gradient(lambda e: loss(True)(fixed, e), moved)
-        np.testing.assert_allclose(found, -2 * way, rtol=1e-4, atol=1e-6)
+        found = {}
+        for codebook in quantizers.CODEBOOKS:
+            quantizer = quantizers.VectorQuantizer(K, D, codebook, revive_after=None)
+            quantizer.vectors.assign(array(model.quantizer.vectors).astype("float32"))
+            way = features - array(quantizer.lookup(quantizer(features)))
+            slope = gradient(lambda z, by=quantizer: ops.sum(scored(by.discretize(z))), features)
+            np.testing.assert_allclose(slope, 2 * 0.25 * way, rtol=1e-4, atol=1e-6)
+            found[codebook] = array(scored(quantizer.discretize(features)))
         # A codebook of running averages has no loss: only its commitment counts.
-        plain = array(loss(False)(fixed, vectors))
-        assert plain == pytest.approx(0.25 * np.square(way).sum(), rel=1e-5)
-        assert array(loss(True)(fixed, vectors)) == pytest.approx(5 * plain, rel=1e-5)
+        plain = 0.25 * np.square(way).sum((1, 2, 3))
+        np.testing.assert_allclose(found["ema"], plain, rtol=1e-5)
+        np.testing.assert_allclose(found["gradient"], 5 * plain, rtol=1e-5)
+
+    def test_of_a_learned_codebook_it_is_minus_two_times_the_way(self, images):
+        """The encoder and the decoder are frozen: only ‖sg(z) - e‖² moves codes."""
+        model = tiny(codebook="gradient", revive_after=None, commitment=0.0)
+        model.encoder.trainable = model.decoder.trainable = model.prior.trainable = False
+        before, features = array(model.quantizer.vectors), array(model.encoder(images))
+        codes = model.encode(images)
+        model.compile(keras.optimizers.SGD(1e-3))
+        model.fit(images, batch_size=64, verbose=0)
+        way = np.zeros_like(before)
+        np.add.at(way, codes, features - before[codes])
+        expected = before + 1e-3 * 2 * way / 64
+        np.testing.assert_allclose(array(model.quantizer.vectors), expected, atol=1e-6)
 
     def test_the_encoder_learns_and_the_prior_does_not_reach_it(self, images):
         """With the decoder's and the prior's weights frozen at 0, nothing pulls but β."""
@@ -113,19 +122,13 @@ class TestLoss:
 
     def test_distances_are_sums_over_the_map(self, rng):
         """Four times the positions, four times the nats, as for pixels."""
-        features, vectors = rng.normal(size=(2, 3, 2, 2, D)).astype("float32")
-
-        def commitment(repeat):
-            big = (
-                ops.convert_to_tensor(np.tile(a, (1, repeat, 2, 1))) for a in (features, vectors)
-            )
-            zeros = ops.zeros((3,))
-            evidence = objectives.QuantizedEvidence(
-                None, None, *big, False, 0.0, zeros, zeros, 0, True
-            )
-            return array(objectives.Quantized()(evidence)[1]["commitment_loss"])
-
-        np.testing.assert_allclose(commitment(2), 2 * commitment(1), rtol=1e-5)
+        quantizer = quantizers.VectorQuantizer(K, D, seed=0)
+        features = rng.normal(size=(3, 2, 2, D)).astype("float32")
+        large = quantizer.discretize(np.tile(features, (1, 2, 2, 1)))
+        small = quantizer.discretize(features)
+        np.testing.assert_allclose(
+            array(large.commitment_loss), 4 * array(small.commitment_loss), rtol=1e-5
+        )
 
     def test_all_of_it_falls_in_training(self, images):
         model = tiny()

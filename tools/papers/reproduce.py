@@ -16,6 +16,7 @@ from keras_vae.zoo import description, presets
 
 from ..judges import frechet
 from ..presets import recipes, train
+from .quantized import QUANTIZED, codes
 from .tables import TABLES
 
 FOLDER = next((f for f in presets._FOLDERS if f.is_dir()), presets._FOLDERS[-1]) / "reproduce"
@@ -104,6 +105,9 @@ def scaled(training, budget):
     if found.get("warmup_epochs"):
         # As large a part of the training as it was.
         found["warmup_epochs"] = found["warmup_epochs"] / training["epochs"] * found["epochs"]
+    if "prior" in found:
+        epochs = max(1, round(found["prior"]["epochs"] * budget))
+        found["prior"] = {**found["prior"], "epochs": epochs}
     return found
 
 
@@ -161,6 +165,8 @@ def _row(name, table, row, settings, folder, restart):
         weights = model.get_weights()
         before = curve[-1][0] if curve else 0
         curve += _curve(stage_runs / "log.csv", before)
+    if "prior" in training:
+        train._fit_prior(model, x, y, validation, how, runs, None)
     seconds = time.monotonic() - started
     model = model.plain()
     found = MEASURES[table["measure"]](model, recipe, settings["split"], limit)
@@ -252,7 +258,12 @@ def faces(model, recipe, split, limit, seed=0):
     }
 
 
-MEASURES = {"likelihood": likelihood, "disentanglement": disentanglement, "frechet": faces}
+MEASURES = {
+    "likelihood": likelihood,
+    "disentanglement": disentanglement,
+    "frechet": faces,
+    "codes": codes,
+}
 
 
 def _write(name, table, done, made, folder):
@@ -273,6 +284,9 @@ def plot(folder, name):
     table = json.loads((Path(folder) / f"{name}.json").read_text(encoding="utf-8"))
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     if not any(row.get("validation_curve") for row in table["rows"]):
+        return
+    if name in QUANTIZED:
+        # Its columns have no scale in common.
         return
     # Only bounds in nats are of the loss's own scale, and of one scale in all rows.
     draw = _bounds if any("NLL" in row["ours"] for row in table["rows"]) else _scores
@@ -384,7 +398,7 @@ def markdown(folder=FOLDER, names=None, language="en"):
     Tables with rows in the open come first; other rows are folded below.
     """
     parts = []
-    for name in names or TABLES:
+    for name in names or [name for name in TABLES if name not in QUANTIZED]:
         path = Path(folder) / f"{name}.json"
         if not path.is_file():
             continue

@@ -37,6 +37,7 @@ def vq_vae(
     likelihood="optimal_normal",
     seed=None,
     name="vq_vae",
+    quantizer: quantizers.Quantizer | None = None,
     num_codes: int = 512,
     codebook: str = "ema",
     commitment: float = 0.25,
@@ -57,7 +58,8 @@ def vq_vae(
 
     Args:
         input_shape: shape `(height, width, channels)` of one image.
-        latent_dim: number of dimensions of a code's vector.
+        latent_dim: number of dimensions of a code's vector; that of the `quantizer` where one
+            is given.
         network: "residual" or "conv".
         units: channels of the stages that halve the resolution, from the data
             inwards; (32, 64) by default, so a map has a quarter of the image's side.
@@ -66,6 +68,9 @@ def vq_vae(
         seed: int for the initial weights, the same on every backend, and for the
             noise of training; or None.
         name: model name.
+        quantizer: any of `quantizers`, such as `quantizers.FiniteScalar([8, 5, 5, 5])`, in place
+            of the `VectorQuantizer` that the next arguments make. The encoder's width is its
+            `latent_dim`.
         num_codes: number of codes.
         codebook: "ema" (running averages) or "gradient" (‖sg(z_e) - e‖² in the loss).
         commitment: β.
@@ -95,19 +100,30 @@ def vq_vae(
         condition = conditions.Labels(num_classes, condition_names)
     elif condition_dim is not None:
         condition = conditions.Attributes(condition_dim, condition_names)
+    own = {
+        "latent_dim": (latent_dim, 64),
+        "num_codes": (num_codes, 512),
+        "codebook": (codebook, "ema"),
+        "decay": (decay, 0.99),
+        "revive_after": (revive_after, 100),
+    }
     *_, codebook_seed, prior_seed = itertools.islice(initializers.seeds(seed), 4)
+    if quantizer is None:
+        quantizer = quantizers.VectorQuantizer(
+            num_codes, latent_dim, codebook, decay, revive_after, codebook_seed
+        )
+    else:
+        _check_quantizer(quantizer, own)
     encoder, decoder = networks.build(
-        network, input_shape, latent_dim, units, seed=seed, spatial=True, **options
+        network, input_shape, quantizer.latent_dim, units, seed=seed, spatial=True, **options
     )
     return VQVAE(
         encoder,
         decoder,
-        quantizers.VectorQuantizer(
-            num_codes, latent_dim, codebook, decay, revive_after, codebook_seed
-        ),
+        quantizer,
         priors.GatedPixelCNN(
-            num_codes,
-            encoder.output_shape[1:3],
+            quantizer.num_codes,
+            quantizer.code_map_shape(encoder.output_shape[1:3]),
             None if condition is None else condition.dim,
             prior_channels,
             prior_depth,
@@ -120,6 +136,24 @@ def vq_vae(
         seed=seed,
         name=name or "vq_vae",
     )
+
+
+def _check_quantizer(quantizer, own):
+    """Raises a ValueError for no quantizer, or for arguments that it has itself."""
+    if not isinstance(quantizer, keras.layers.Layer) or not hasattr(quantizer, "discretize"):
+        raise ValueError(
+            "`quantizer` must be one of `keras_vae.quantizers`, such as "
+            f"`quantizers.FiniteScalar([8, 5, 5, 5])`. Received: quantizer={quantizer!r}"
+        )
+    twice = {name: value for name, (value, default) in own.items() if value != default}
+    if twice.get("latent_dim") == quantizer.latent_dim:
+        del twice["latent_dim"]
+    if twice:
+        raise ValueError(
+            f"{', '.join(twice)} are the quantizer's own: give them to "
+            f"`{type(quantizer).__name__}`, which has latent_dim={quantizer.latent_dim} and "
+            f"num_codes={quantizer.num_codes}. Received: {twice}"
+        )
 
 
 @paper(dense={"units": (500, 500)})

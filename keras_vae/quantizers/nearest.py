@@ -1,9 +1,4 @@
-"""Quantizers: map encoder features to the nearest vectors of a codebook.
-
-A quantizer takes the place of the posterior: q(z|x) is one code per position of a map,
-without noise. Its losses are sums over positions and dimensions of the codes, so that
-the weight of one code depends neither on the size of the map nor on that of the batch.
-"""
+"""Vector quantizers: the nearest vector of a codebook, in Euclidean distance or by angle."""
 
 from typing import Any
 
@@ -14,38 +9,19 @@ from keras import ops
 from keras_vae import _checks, initializers
 from keras_vae._registry import register
 from keras_vae._types import Tensor
-from keras_vae.training import kernels, noise
+from keras_vae.quantizers import base
+from keras_vae.quantizers.kmeans import kmeans, some_rows
+from keras_vae.training import noise
 
 CODEBOOKS = ("ema", "gradient")
+DISTANCES = ("euclidean", "cosine")
+STARTS = ("features", "kmeans")
 # Count of pseudo-observations at the present value of each code.
 PSEUDO_COUNT = 1e-5
 
 
-def perplexity(counts: Tensor) -> Tensor:
-    """exp(entropy) of the frequencies of the codes, from 1 to the number of codes.
-
-    Args:
-        counts: `(num_codes,)`, not all 0.
-
-    Returns:
-        Scalar, float32.
-    """
-    counts = ops.cast(counts, "float32")
-    share = counts / ops.sum(counts)
-    return ops.exp(-ops.sum(share * ops.log(ops.maximum(share, 1e-30))))
-
-
-def straight_through(features: Tensor, vectors: Tensor) -> Tensor:
-    """The vectors, with the gradient of the features.
-
-    van den Oord et al. 2017: the gradient at the decoder's input is copied to the
-    encoder's output.
-    """
-    return features + ops.stop_gradient(vectors - features)
-
-
 @register
-class VectorQuantizer(keras.layers.Layer):
+class VectorQuantizer(base.Quantizer):
     """The nearest of `num_codes` vectors at each position.
 
     van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation
@@ -60,7 +36,13 @@ class VectorQuantizer(keras.layers.Layer):
 
     A code without features for `revive_after` training steps is set to a random feature
     of the batch. All codes of a new codebook count as unused, so that they start at
-    features of the first batch.
+    features of the first batch; or, with `start="kmeans"`, at the means that ten iterations
+    of k-means find in it.
+
+    With `distance="cosine"` features and codes are divided by their length, and the code of
+    the smallest angle is chosen (Yu et al., "Vector-quantized Image Modeling with Improved
+    VQGAN", 2022). That paper's codes of few dimensions are
+    `Projected(VectorQuantizer(8192, 32, distance="cosine"), 256)`.
 
     Args:
         num_codes: number of codes K.
@@ -69,6 +51,10 @@ class VectorQuantizer(keras.layers.Layer):
         decay: γ of the running averages, from 0 up to but not including 1.
         revive_after: training steps, or None to keep unused codes.
         seed: int for the initial codes, the same on every backend; or None.
+        distance: "euclidean" or "cosine".
+        gradient: "straight_through" (that of the decoder's input, copied) or "rotation"
+            (turned as the features are to become the code; see `rotate`).
+        start: "features" or "kmeans", both of the first batch.
 
     Input shape: `(n, ..., d)`. Output: codes `(n, ...)`, int32.
 
@@ -84,15 +70,18 @@ class VectorQuantizer(keras.layers.Layer):
         decay: float = 0.99,
         revive_after: int | None = 100,
         seed: int | None = None,
+        distance: str = "euclidean",
+        gradient: str = "straight_through",
+        start: str = "features",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"dtype": "float32", "name": "quantizer", **kwargs})
-        self.num_codes = _checks.count(num_codes, "num_codes", 2)
+        super().__init__(**kwargs)
+        self.num_codes = num_codes = _checks.count(num_codes, "num_codes", 2)
         self.latent_dim = _checks.count(latent_dim, "latent_dim")
-        if codebook not in CODEBOOKS:
-            raise ValueError(
-                f"`codebook` must be one of {CODEBOOKS}. Received: codebook={codebook!r}"
-            )
+        self.codebook = base.one_of(codebook, "codebook", CODEBOOKS)
+        self.distance = base.one_of(distance, "distance", DISTANCES)
+        self.gradient = base.one_of(gradient, "gradient", base.GRADIENTS)
+        self.start = base.one_of(start, "start", STARTS)
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"`decay` must be in [0, 1). Received: decay={decay!r}")
         if revive_after is not None and not _checks.is_integer(revive_after):
@@ -100,10 +89,11 @@ class VectorQuantizer(keras.layers.Layer):
                 "`revive_after` must be None or an integer of at least 1. "
                 f"Received: revive_after={revive_after!r}"
             )
-        self.codebook = codebook
         self.decay = decay
         self.revive_after = revive_after
         self.seed = seed
+        moves = revive_after is not None or start == "kmeans"
+        self.moves_trained_codes = codebook == "gradient" and moves
 
         def state(name, shape=(), start="zeros"):
             return self.add_weight(shape=shape, initializer=start, trainable=False, name=name)
@@ -119,39 +109,53 @@ class VectorQuantizer(keras.layers.Layer):
             self.sums = state("sums", (num_codes, latent_dim))
             self.updates = state("updates")
         if revive_after is not None:
-            start = keras.initializers.Constant(revive_after)
-            self.idle = state("idle", (num_codes,), start)
+            fresh = keras.initializers.Constant(revive_after)
+            self.idle = state("idle", (num_codes,), fresh)
+        if start == "kmeans":
+            self.started = state("started")
+            # Places in the first batch, the same on every backend: one in each of K equal parts.
+            drawn = np.random.default_rng(0 if seed is None else seed).random(num_codes)
+            self._places = ((np.arange(num_codes) + drawn) / num_codes).astype("float32")
         self.built = True
 
     def call(self, features, training=False):
         """The nearest codes."""
-        rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
-        vectors = ops.convert_to_tensor(self.vectors)
-        # ‖z - e‖² without ‖z‖², which is the same for all codes. Relative to the centre of
-        # the codes the remaining terms are small, and so are their rounding errors.
-        centre = ops.mean(vectors, axis=0, keepdims=True)
-        rows, vectors = rows - centre, vectors - centre
-        half = 0.5 * ops.sum(ops.square(vectors), axis=-1)
-        nearness = ops.matmul(rows, ops.transpose(vectors)) - half
-        if training:
-            codes = kernels.argmax(nearness)
+        features = self._checked(features)
+        rows = ops.reshape(features, (-1, self.latent_dim))
+        vectors = self._vectors()
+        if self.distance == "cosine":
+            nearness = ops.matmul(base.unit(rows), ops.transpose(vectors))
+            codes = base.most(nearness, training)
         else:
-            # Slower than argmax; but `export` would quantize the argument of ArgMax to 8 bits.
-            codes = ops.cast(ops.top_k(nearness, 1)[1], "int32")
+            codes = base.nearest(rows, vectors, training)
         return ops.reshape(codes, (-1, *features.shape[1:-1]))
 
     def lookup(self, codes):
         """Vectors `(n, ..., d)` of codes `(n, ...)`, float32."""
-        return ops.take(ops.convert_to_tensor(self.vectors), codes, axis=0)
+        return ops.take(self._vectors(), codes, axis=0)
 
-    def histogram(self, codes, weights=None):
-        """Counts of the codes: `(num_codes,)`, float32.
+    def discretize(
+        self, features: Tensor, training: bool = False, seed: Any = None
+    ) -> base.Discretized:
+        features = self._checked(features)
+        codes = self(features, training=training)
+        vectors = self.lookup(codes)
+        if self.distance == "cosine":
+            features = base.unit(features)
+        commitment = base.squared_distance(features, ops.stop_gradient(vectors))
+        learned = ops.zeros_like(commitment)
+        if self.codebook == "gradient":
+            learned = base.squared_distance(ops.stop_gradient(features), vectors)
+        return base.Discretized(
+            base.pass_gradient(self.gradient, features, vectors),
+            codes,
+            commitment,
+            learned,
+            (ops.stop_gradient(features), codes),
+        )
 
-        Args:
-            codes: `(n, ...)`.
-            weights: `(n,)`, weights of the examples; 1 by default.
-        """
-        return self._summed(self._counted(codes, weights), codes)
+    def adapt(self, record, seed, weights=None, pending=None, ended=1):
+        self.adapt_codes(*record, seed, weights, pending, ended)
 
     def adapt_codes(self, features, codes, seed, weights=None, pending=None, ended=1):
         """Updates the codebook after a training step, unless it is frozen.
@@ -171,6 +175,8 @@ class VectorQuantizer(keras.layers.Layer):
         if not self.trainable:
             return
         rows = ops.reshape(ops.cast(features, "float32"), (-1, self.latent_dim))
+        if self.distance == "cosine":
+            rows = base.unit(rows)
         counted = self._counted(codes, weights)
         occurrences = self._summed(counted, codes)
         total = None
@@ -201,23 +207,41 @@ class VectorQuantizer(keras.layers.Layer):
             unbiased = 1.0 - ops.power(self.decay, updates)
             seen = ops.expand_dims(counts / unbiased, -1)
             vectors = (sums / unbiased + PSEUDO_COUNT * vectors) / (seen + PSEUDO_COUNT)
+            vectors = base.unit(vectors) if self.distance == "cosine" else vectors
         if self.revive_after is not None:
             idle = ops.where(occurrences > 0, 0.0, self.idle + 1.0)
             dead = idle >= self.revive_after
             if weights is not None:
                 dead = ops.logical_and(dead, ops.sum(counted) > 0.0)
-            assign(self.idle, ops.where(dead, 0.0, idle))
-            place = self._some(rows, seed, None if weights is None else counted)
+            idle = ops.where(dead, 0.0, idle)
+            drawn = noise.uniform((self.num_codes,), seed)
+            place = some_rows(rows, drawn, None if weights is None else counted)
             column = ops.expand_dims(dead, -1)
             vectors = ops.where(column, place, vectors)
             if self.codebook == "ema":
                 # As if that feature were the only one so far.
                 counts = ops.where(dead, unbiased, counts)
                 sums = ops.where(column, unbiased * place, sums)
+        if self.start == "kmeans":
+            first = ops.logical_and(self.started < 1.0, ops.sum(counted) > 0.0)
+            vectors, bins = ops.cond(
+                first,
+                lambda: kmeans(rows, self._places, counted, self.distance == "cosine"),
+                lambda: (vectors, occurrences),
+            )
+            if self.codebook == "ema":
+                counts = ops.where(first, unbiased * bins, counts)
+                means = unbiased * ops.expand_dims(bins, -1) * vectors
+                sums = ops.where(first, means, sums)
+            if self.revive_after is not None:
+                idle = ops.where(first, 0.0, idle)
+            assign(self.started, ops.where(first, 1.0, ops.convert_to_tensor(self.started)))
+        if self.revive_after is not None:
+            assign(self.idle, idle)
         if self.codebook == "ema":
             assign(self.counts, counts)
             assign(self.sums, sums)
-        if self.codebook == "ema" or self.revive_after is not None:
+        if self.codebook == "ema" or self.moves_trained_codes:
             assign(self.vectors, vectors)
 
     def pending_sums(self):
@@ -229,32 +253,9 @@ class VectorQuantizer(keras.layers.Layer):
         sums = zeros(self.num_codes, self.latent_dim) if self.codebook == "ema" else None
         return zeros(self.num_codes), sums
 
-    def _some(self, rows, seed, counted=None):
-        """A random row for each code, of those that count more than 0."""
-        number = ops.shape(rows)[0]
-        place = noise.uniform((self.num_codes,), seed)
-        if counted is None:
-            place = ops.cast(place * ops.cast(number, "float32"), "int32")
-            return ops.take(rows, ops.minimum(place, number - 1), axis=0)
-        # The rows that count are 1, 2, ... in their own order; row i is the i-th of them.
-        order = ops.cumsum(ops.cast(counted > 0.0, "int32"))
-        place = ops.cast(place * ops.cast(order[-1], "float32"), "int32")
-        place = ops.minimum(place, order[-1] - 1)
-        return ops.take(rows, ops.searchsorted(order, place + 1), axis=0)
-
-    def _counted(self, codes, weights):
-        """Weights of the positions: `(positions,)`."""
-        ones = ops.ones_like(codes, dtype="float32")
-        if weights is not None:
-            weights = ops.cast(weights, "float32")
-            ones = ones * ops.reshape(weights, (-1,) + (1,) * (len(codes.shape) - 1))
-        return ops.reshape(ones, (-1,))
-
-    def _summed(self, values, codes):
-        return ops.segment_sum(values, ops.reshape(codes, (-1,)), num_segments=self.num_codes)
-
-    def compute_output_spec(self, features, training=False):
-        return keras.KerasTensor(features.shape[:-1], dtype="int32")
+    def _vectors(self):
+        vectors = ops.convert_to_tensor(self.vectors)
+        return base.unit(vectors) if self.distance == "cosine" else vectors
 
     def get_config(self):
         return {
@@ -265,4 +266,7 @@ class VectorQuantizer(keras.layers.Layer):
             "decay": self.decay,
             "revive_after": self.revive_after,
             "seed": self.seed,
+            "distance": self.distance,
+            "gradient": self.gradient,
+            "start": self.start,
         }

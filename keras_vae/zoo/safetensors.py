@@ -103,6 +103,7 @@ class Joined(Mapping[str, Array]):
     """
 
     def __init__(self, parts: list[tuple[str, Tensors]]) -> None:
+        self.prefixed = parts
         self.parts = [part for _, part in parts]
         self._places = {}
         for prefix, part in parts:

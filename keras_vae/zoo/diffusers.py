@@ -13,16 +13,35 @@ CLASSES = ("AutoencoderKL", "AutoencoderTiny", "VQModel")
 
 
 def shapes_of(config):
-    width, *_ = config["block_out_channels"]
-    latent = config.get("latent_channels", 4)
+    """Names and shapes of the arrays of one block, as diffusers names them."""
+    (width,), latent = config["block_out_channels"], config.get("latent_channels", 4)
     if config["_class_name"] == "AutoencoderTiny":
         return {"encoder.layers.0.weight": (width, 3, 3, 3), "decoder.layers.1.bias": (width,)}
-    shapes = {"quant_conv.weight": (2 * latent, 2 * latent, 1, 1)}
-    for part, ends in (("encoder", (3, 2 * latent)), ("decoder", (latent, 3))):
-        shapes[f"{part}.conv_in.weight"] = (width, ends[0], 3, 3)
-        shapes[f"{part}.conv_out.weight"] = (ends[1], width, 3, 3)
-        for i in range(config.get("layers_per_block", 1)):
-            shapes[f"{part}.block.{i}.weight"] = (width, width, 3, 3)
+    shapes = {}
+
+    def layer(name, *shape):
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
+
+    def residual(name):
+        for i in (1, 2):
+            layer(f"{name}.norm{i}", width)
+            layer(f"{name}.conv{i}", width, width, 3, 3)
+
+    count = config.get("layers_per_block", 1)
+    for part, block, more in (("encoder", "down", 0), ("decoder", "up", 1)):
+        first, last = (3, 2 * latent) if part == "encoder" else (latent, 3)
+        layer(f"{part}.conv_in", width, first, 3, 3)
+        for i in range(count + more):
+            residual(f"{part}.{block}_blocks.0.resnets.{i}")
+        for i in (0, 1):
+            residual(f"{part}.mid_block.resnets.{i}")
+        layer(f"{part}.mid_block.attentions.0.group_norm", width)
+        for name in ("to_q", "to_k", "to_v", "to_out.0"):
+            layer(f"{part}.mid_block.attentions.0.{name}", width, width)
+        layer(f"{part}.conv_norm_out", width)
+        layer(f"{part}.conv_out", last, width, 3, 3)
+    layer("quant_conv", 2 * latent, 2 * latent, 1, 1)
+    layer("post_quant_conv", latent, latent, 1, 1)
     return shapes
 
 

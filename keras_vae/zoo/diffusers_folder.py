@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keras_vae import _atomic
 from keras_vae.zoo import building, card, diffusers, safetensors, strict_json, untrusted
+from keras_vae.zoo.description import WEIGHTS as OURS
 from keras_vae.zoo.description import Info, dump_json
 
 CONFIG, PIPELINE, CARD = "config.json", "model_index.json", "README.md"
@@ -60,6 +61,9 @@ def find(path):
         ValueError: a pipeline without an autoencoder, or weights that are pickles only.
     """
     names = untrusted.names(path)
+    theirs = set(CHOICES) & set(names)
+    if OURS in names and not theirs:
+        return None
     if CONFIG in names or set(PAIR) <= set(names):
         return path
     if PIPELINE in names:
@@ -132,7 +136,9 @@ def wanted(names, read, path):
     shards = sorted(set(_weight_map(read(chosen), path / chosen).values()))
     missing = [name for name in shards if name not in names]
     if missing:
-        raise ValueError(f"The index names files that are not there: {missing[0]!r} in {path}")
+        raise ValueError(
+            f"The index names a file that is not there. Received: {missing[0]!r} in {path}"
+        )
     return [CONFIG, chosen, *shards]
 
 
@@ -293,7 +299,7 @@ def _read_json(file, path, most, nodes):
         if size > most:
             raise ValueError(f"{size:,} bytes, of at most {most:,}")
         file.seek(0)
-        value = strict_json.parse(file.read(size), nodes, 6)
+        value = strict_json.parse(file.read(size), nodes, 64)
         if not isinstance(value, dict):
             raise ValueError(f"a {type(value).__name__} and not a dict")
     except ValueError as error:

@@ -31,7 +31,7 @@ def parse(name):
         ValueError: another name.
     """
     match = _NAME.fullmatch(name)
-    if not match or ".." in name:
+    if not match or ".." in name or "--" in match[1]:
         raise ValueError(
             "A preset of the hub is named hf://user/repo, hf://user/repo/folder or "
             f"hf://user/repo@revision. Received: {name!r}"

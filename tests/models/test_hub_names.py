@@ -1,0 +1,43 @@
+"""KerasHub's names on the class: the same as the functions of `zoo`."""
+
+import pytest
+
+from keras_vae import models, zoo
+from keras_vae.zoo import presets
+from tests.support.presets import same_weights, tiny
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def preset(tmp_path):
+    return tiny().save_to_preset(tmp_path / "tiny")
+
+
+def test_saved_and_loaded(preset):
+    model = models.VAE.from_preset(preset)
+    same_weights(model.get_weights(), tiny().get_weights())
+    assert model.compiled and not models.VAE.from_preset(preset, compile=False).compiled
+    fresh = models.VAE.from_preset(str(preset), load_weights=False)
+    assert [w.shape for w in fresh.get_weights()] == [w.shape for w in model.get_weights()]
+    assert abs(fresh.get_weights()[0] - model.get_weights()[0]).max() > 1e-3
+
+
+def test_another_class_is_named(preset):
+    with pytest.raises(ValueError, match="`VAE.from_preset`.*Expected: VQVAE. Received: VAE in"):
+        models.VQVAE.from_preset(preset)
+
+
+def test_presets(preset, monkeypatch):
+    monkeypatch.setattr(presets, "_FOLDERS", (preset.parent,))
+    assert models.VAE.presets == {"tiny": zoo.info("tiny")}
+    assert tiny().presets.keys() == {"tiny"} and models.VQVAE.presets == {}
+
+
+def test_upload(preset, monkeypatch):
+    seen = []
+    monkeypatch.setattr(presets, "push", lambda *given: seen.append(given) or "hf://a/b@c")
+    assert models.VAE.upload_preset("hf://a/b", preset) == "hf://a/b@c"
+    assert seen == [(preset, "hf://a/b")]
+    with pytest.raises(TypeError, match="zoo.push.*Received: VAE"):
+        models.VAE.upload_preset("hf://a/b", tiny())

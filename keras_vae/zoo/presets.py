@@ -296,7 +296,8 @@ def push(
     with tempfile.TemporaryDirectory(prefix="keras_vae-") as temporary:
         if building.is_vae(model):
             target = Path(temporary) / repository.split("/")[1]
-            source, generates = save(model, target, metadata, format=format), model.can_sample
+            source = save(model, target, metadata, format=format)
+            generates = getattr(model, "can_sample", None)
         else:
             source, generates = folder(model), None
         files = Path(temporary) / "files"
@@ -309,7 +310,7 @@ def push(
         head = card.head(found, repository, generates)
         readme.write_text(card.with_head(text, head), encoding="utf-8")
         for export in exports:
-            exporters[export](load(source) if generates is None else model, files)
+            exporters[export](model if building.is_vae(model) else load(source), files)
         return hub.push(files, name, message, private)
 
 

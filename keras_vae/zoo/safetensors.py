@@ -63,7 +63,7 @@ class Tensors(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         array = np.empty(self.shapes[name], _dtype(self.dtypes[name]))
-        view = memoryview(array.reshape(-1).view(np.uint8))
+        view = array.reshape(-1).view(np.uint8).data
         self._file.seek(self._start + self._offsets[name])
         done = 0
         while done < len(view):
@@ -105,7 +105,7 @@ class Joined(Mapping[str, Array]):
     def __init__(self, parts: list[tuple[str, Tensors]]) -> None:
         self.prefixed = parts
         self.parts = [part for _, part in parts]
-        self._places = {}
+        self._places: dict[str, tuple[Tensors, str]] = {}
         for prefix, part in parts:
             for name in part:
                 if prefix + name in self._places:

@@ -1,5 +1,6 @@
 """KerasHub's names for presets, on the class: `from_preset`, `presets`, `save_to_preset`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -8,19 +9,44 @@ import keras
 zoo: Any = None
 
 
-class _Presets:
-    """An attribute of the class: the presets that it can load."""
+class Presets(Mapping):
+    """The packaged presets that a class can load: names to metadata, read when asked for.
 
+    Keras looks at each attribute of a model that it saves: reading nothing until then
+    keeps that fast.
+    """
+
+    def __init__(self, cls):
+        self._class = cls
+
+    def __getitem__(self, name):
+        if all(name != known for known in self):
+            raise KeyError(name)
+        return zoo.info(name)
+
+    def __iter__(self):
+        # The class that defines the names is the base of all.
+        every = HubNames in self._class.__bases__
+        names = zoo.list_models()
+        return (n for n in names if every or issubclass(zoo.class_of(n), self._class))
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+    def __repr__(self):
+        return f"<presets of {self._class.__name__}: {', '.join(self)}>"
+
+
+class _PresetsOfClass:
     def __get__(self, instance, cls):
-        names = {name: zoo.info(name) for name in zoo.list_models()}
-        return {n: info for n, info in names.items() if issubclass(zoo.class_of(n), cls)}
+        return Presets(cls)
 
 
 class HubNames:
     """What `zoo` does, under the names of KerasHub's classes."""
 
-    # Dict of the names of the packaged presets of this class to their metadata.
-    presets = _Presets()
+    # The packaged presets of this class: a mapping of names to metadata.
+    presets = _PresetsOfClass()
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):

@@ -219,7 +219,13 @@ def save(model, target, metadata, files):
         metadata: dict of `description`, `licence`, ... for the card.
         files: dict of further files, name to bytes.
     """
-    config, tensors = diffusers.config_of(model), diffusers.tensors_of(model)
+    try:
+        config, tensors = diffusers.config_of(model), diffusers.tensors_of(model)
+    except Exception as error:
+        raise ValueError(
+            f"diffusers has no such model: it has {', '.join(diffusers.CLASSES)}. "
+            f"Received: {type(model).__name__}, {type(error).__name__}: {error}"
+        ) from error
     with _atomic.folder(target, {WEIGHTS}, "folder of diffusers") as new:
         _atomic.reserve(new, sum(value.nbytes for value in tensors.values()) + 2**20)
         (new / CONFIG).write_text(dump_json(config), encoding="utf-8")
@@ -332,7 +338,8 @@ def _read_config(file, path):
             if len(value) > (_MOST_BLOCKS if key in _BLOCKS else _MOST_LENGTH):
                 _refuse(f"a list of {len(value):,} for {key[:80]!r}", path)
             waiting += [(key, item) for item in value]
-        elif isinstance(value, str) and len(value) > _MOST_TEXT:
+        elif isinstance(value, str) and (len(value) > _MOST_TEXT or not value.isprintable()):
+            # Errors may show it, on a terminal.
             _refuse(f"a text of {len(value):,} characters for {key[:80]!r}", path)
         elif isinstance(value, int) and abs(value) > _MOST_OF.get(key, _MOST_INTEGER):
             _refuse(f"{key[:80]!r} of {str(value)[:40]}", path)

@@ -214,8 +214,7 @@ def save(
         OSError: the folder cannot be written, or holds something other than a preset of
             this format; its content is unchanged.
     """
-    if format not in FORMATS:
-        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}. Received: {format!r}")
+    _check_format(format)
     if not building.is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
     target = _atomic.absolute(path)
@@ -290,6 +289,7 @@ def push(
         ImportError: huggingface_hub is not installed, or what an export needs.
     """
     repository, _, _ = hub.parse(name)
+    _check_format(format)
     unknown = [export for export in exports if export not in exporters]
     if unknown:
         raise ValueError(f"`exports` may hold {', '.join(exporters)}. Received: {unknown[0]!r}")
@@ -307,11 +307,17 @@ def push(
         text = card.body(repository, found, name)
         if readme.is_file():
             text = readme.read_text(encoding="utf-8")
-        head = card.head(found, repository, generates)
-        readme.write_text(card.with_head(text, head), encoding="utf-8")
+        carded = card.with_head(text, card.head(found, repository, generates))
+        if carded != text:
+            readme.write_text(carded, encoding="utf-8")
         for export in exports:
             exporters[export](model if building.is_vae(model) else load(source), files)
         return hub.push(files, name, message, private)
+
+
+def _check_format(format):
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}. Received: {format!r}")
 
 
 def _checked_copy(source):
@@ -338,7 +344,7 @@ def _is_ours(path):
     return (path / METADATA).is_file() or diffusers_folder.find(path) is None
 
 
-def _wanted_of_hub(paths, inner, download):
+def _wanted_of_hub(paths, inner, download, inside=False):
     """What makes a preset, or an autoencoder of diffusers, in a folder of a repository."""
     start = f"{inner}/" if inner else ""
     names = [path.removeprefix(start) for path in paths if path.startswith(start)]
@@ -346,8 +352,8 @@ def _wanted_of_hub(paths, inner, download):
     if not missing:
         optional = (GOLDEN, RECIPE, "README.md")
         return [start + n for n in (CONFIG, METADATA, WEIGHTS, *optional) if n in names]
-    if diffusers_folder.PIPELINE in names and CONFIG not in names:
-        return _wanted_of_hub(paths, f"{start}vae", download)
+    if diffusers_folder.PIPELINE in names and CONFIG not in names and not inside:
+        return _wanted_of_hub(paths, f"{start}vae", download, inside=True)
     return [start + n for n in diffusers_folder.wanted_of_hub(names, download, start, missing)]
 
 

@@ -36,6 +36,10 @@ _METADATA = "__metadata__"
 class Tensors(Mapping[str, Array]):
     """The arrays of an open file, each of which is read when it is asked for.
 
+    A file that another one replaces is read to its end as it was. One that is written to in
+    place gives numbers of either version, never more than the checked header says, and
+    `check_unchanged` refuses it afterwards, up to the resolution of the file system's clock.
+
     Args:
         file: binary and unbuffered, open as long as arrays are asked for.
         path: for error messages.

@@ -31,7 +31,24 @@ def test_another_class_is_named(preset):
 def test_presets(preset, monkeypatch):
     monkeypatch.setattr(presets, "_FOLDERS", (preset.parent,))
     assert models.VAE.presets == {"tiny": zoo.info("tiny")}
-    assert tiny().presets.keys() == {"tiny"} and models.VQVAE.presets == {}
+    assert models.VQVAE.presets == {} and len(models.VQVAE.presets) == 0
+    assert repr(models.VAE.presets) == "<presets of VAE: tiny>"
+    with pytest.raises(KeyError, match="other"):
+        models.VAE.presets["other"]
+
+
+def test_saving_reads_no_presets(tmp_path, monkeypatch):
+    """Keras looks at each attribute of what it saves."""
+    model = tiny()
+    assert model.presets.keys() == models.VAE.presets.keys()
+
+    def fail(*_):
+        raise AssertionError("read")
+
+    monkeypatch.setattr(presets, "info", fail)
+    monkeypatch.setattr(presets, "list_models", fail)
+    model.save_weights(tmp_path / "x.weights.h5")
+    model.load_weights(tmp_path / "x.weights.h5")
 
 
 def test_upload(preset, monkeypatch):

@@ -113,6 +113,12 @@ class TestForms:
         with pytest.raises(ValueError, match=f"Expected: {WEIGHTS}. Received: 'config.json'"):
             zoo.load(path)
 
+    def test_numbers_that_are_not_finite_load_as_they_do_from_a_preset(self, path):
+        arrays = diffusers_folders.tensors()
+        arrays["encoder.conv_in.bias"][:2] = np.nan, np.inf
+        zoo.safetensors.write(path / WEIGHTS, arrays)
+        loads(path, arrays)
+
     def test_info(self, path):
         info = zoo.info(path)
         assert info == {
@@ -171,6 +177,9 @@ class TestSaved:
     def test_arguments(self, path, tmp_path):
         with pytest.raises(ValueError, match="keras_vae, diffusers. Received: 'h5'"):
             zoo.save(tiny(), tmp_path / "x", format="h5")
+        with pytest.raises(ValueError, match="diffusers has no such model.*Received: VAE"):
+            zoo.save(tiny(), tmp_path / "x", format="diffusers")
+        assert not (tmp_path / "x").exists()
         with pytest.raises(ValueError, match="no golden values"):
             zoo.save(zoo.load(path), tmp_path / "x", golden=(1,), format="diffusers")
 
@@ -220,6 +229,7 @@ class TestRefused:
             ({"layers_per_block": 33}, "'layers_per_block' of 33"),
             ({"num_encoder_blocks": [32] * 4}, "129 layers, of at most 92"),
             ({"act_fn": "x" * 300}, "a text of 300"),
+            ({"act_fn": "\x1b[31m"}, "a text of 5 characters for 'act_fn'"),
             ({"more": list(range(2000))}, "a list of 2,000"),
             ({"more": {"a": {"b": 2**30}}}, "'b' of"),
             ({"more": 1e999}, "Infinity is not valid JSON"),
@@ -340,7 +350,7 @@ def test_changed_at_random():
     """A few dozen cases; the long run is `python -m tools.checks.fuzz --kind diffusers`."""
     counts, bad = fuzz.run(80, seed=1, kind="diffusers")
     assert not bad
-    assert sum(counts.values()) == 80 and counts["ValueError"] > 40 and counts["loaded"] > 2
+    assert sum(counts.values()) == 80 and counts["ValueError"] > 40 and counts["loaded"] > 4
 
 
 def test_from_preset(path):

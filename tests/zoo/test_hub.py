@@ -219,6 +219,12 @@ class TestDiffusers:
         with pytest.raises(OSError, match="HF_HUB_OFFLINE is set. Received: 'hf://me/pipe/unet'"):
             zoo.load("hf://me/pipe/unet")
 
+    def test_pipelines_in_pipelines(self, hub):
+        deep = {"vae/" * i + "model_index.json": b"{}" for i in range(2000)}
+        hub[0]["me/deep"] = [("a" * 40, deep)]
+        with pytest.raises(ValueError, match="holds no preset.*Received: 'model_index.json'"):
+            zoo.load("hf://me/deep")
+
     def test_each_folder_has_a_reference_of_its_own(self, hub, files, monkeypatch):
         first = {f"{part}/{name}": files[name] for part in ("a", "b") for name in files}
         hub[0]["me/two"] = [("a" * 40, first)]

@@ -93,6 +93,10 @@ def changed(source, target, rng):
     name = "whole" if rng.random() < 0.7 else "parts"
     files = target / "files"
     shutil.copytree(source / name, files)
+    if rng.random() < 0.1:
+        for _ in range(rng.integers(1, 4)):
+            HARMLESS[rng.integers(len(HARMLESS))](files, rng)
+        return files, True
     before = {path.name: path.read_bytes() for path in files.iterdir()}
     for _ in range(rng.integers(1, 4)):
         CHANGES[rng.integers(len(CHANGES))](files, rng)
@@ -135,7 +139,7 @@ def change_text(files, rng):
     if path := _some(files, rng, ".safetensors"):
         header, data = _split(path)
         text = json.dumps(header)
-        name = next(iter(header))
+        name = next(iter(header), "")
         texts = [
             b"",
             b"[]",
@@ -147,7 +151,7 @@ def change_text(files, rng):
             b"[" + b"[]," * 10**6 + b"[]]",
             text.encode("utf-16"),
             text[:-1].encode(),
-            (text[:-1] + f",{json.dumps(name)}:{json.dumps(header[name])}}}").encode(),
+            (text[:-1] + f",{json.dumps(name)}:{json.dumps(header.get(name))}}}").encode(),
             text.replace("[0,", "[-0,").replace("[0, ", "[0.0, ").encode(),
             text.replace(" ", " " * 50).encode(),
         ]
@@ -309,18 +313,50 @@ def change_bytes(files, rng):
         path.write_bytes(bytes(data))
 
 
+def keep_order(files, rng):
+    """The same arrays in another order, of the header and of the data."""
+    if path := _some(files, rng, ".safetensors"):
+        header, data = _split(path)
+        names = [name for name in header if name != "__metadata__"]
+        moved, parts, end = {}, [], 0
+        for name in rng.permutation(names):
+            start, stop = header[name]["data_offsets"]
+            parts.append(data[start:stop])
+            moved[name] = {**header[name], "data_offsets": [end, end + stop - start]}
+            end += stop - start
+        kept = {name: header[name] for name in header if name not in moved}
+        order = {str(name): moved[name] for name in rng.permutation(names)}
+        _join(path, {**kept, **order}, b"".join(parts))
+
+
+def keep_text(files, rng):
+    """The same header with spaces around it, and texts of its own."""
+    if path := _some(files, rng, ".safetensors"):
+        header, data = _split(path)
+        header["__metadata__"] = {"format": "pt", "x" * int(rng.integers(99)): "\x1b[31m"}
+        _join(path, json.dumps(header).encode() + b" " * int(rng.integers(99)), data)
+
+
+def keep_files(files, rng):
+    """Files beside it that loading does not read."""
+    names = ["diffusion_pytorch_model.bin", "model_index.json", "README.md", "x.safetensors"]
+    names += ["diffusion_pytorch_model.fp16.safetensors", "vae", "..."]
+    (files / names[rng.integers(len(names))]).write_bytes(rng.bytes(20))
+
+
 def _tried(change):
     """A change that does nothing to a file which another one damaged."""
 
     def tried(files, rng):
         try:
             change(files, rng)
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+        except Exception:  # a file that is damaged already
             pass
 
     return tried
 
 
+HARMLESS = [_tried(change) for change in (keep_order, keep_text, keep_files)]
 CHANGES = [
     _tried(change)
     for change in (

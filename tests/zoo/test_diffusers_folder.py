@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
 
-from keras_vae import models, zoo
+from keras_vae import _atomic, models, zoo
 from tests.support import diffusers_folders
 from tests.support.diffusers_folders import CONFIG, folder, same_arrays
 from tests.support.presets import tiny
@@ -182,6 +183,35 @@ class TestSaved:
         assert not (tmp_path / "x").exists()
         with pytest.raises(ValueError, match="no golden values"):
             zoo.save(zoo.load(path), tmp_path / "x", golden=(1,), format="diffusers")
+
+
+def test_a_load_while_the_folder_is_replaced_is_of_one_version(path, tmp_path):
+    versions = [diffusers_folders.tensors() for _ in range(2)]
+    for value in versions[1].values():
+        value += 1
+    stop = threading.Event()
+
+    def write():
+        i = 0
+        while not stop.is_set():
+            i += 1
+            with _atomic.folder(path, {WEIGHTS}, "folder of diffusers") as new:
+                (new / "config.json").write_text(json.dumps(CONFIG))
+                zoo.safetensors.write(new / WEIGHTS, versions[i % 2])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        seen = []
+        while len(seen) < 15 or (len(set(seen)) < 2 and len(seen) < 500):
+            found = zoo.diffusers.tensors_of(zoo.load(path, compile=False))
+            which = int(found["encoder.conv_in.bias"][0] != versions[0]["encoder.conv_in.bias"][0])
+            same_arrays(found, versions[which])
+            seen.append(which)
+        assert set(seen) == {0, 1}
+    finally:
+        stop.set()
+        writer.join()
 
 
 def write_config(path, **changed):

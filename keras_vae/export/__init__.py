@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from keras_vae._types import Array, Model, PathLike
 from keras_vae.export.report import ExportError, Report
 from keras_vae.export.route import QUANTIZE, run
+from keras_vae.zoo import presets
 
 __all__ = ["ExportError", "QUANTIZE", "Report", "onnx", "saved_model", "tflite"]
 
@@ -170,3 +171,11 @@ def onnx(
         input_shape=input_shape,
         verbose=verbose,
     )
+
+
+# For `zoo.push(exports=...)`, as `zoo` stands below this package.
+presets.exporters.update(
+    tflite=lambda model, folder: tflite(model, folder / "model.tflite", verbose=False),
+    onnx=lambda model, folder: onnx(model, folder / "onnx", verbose=False),
+    saved_model=lambda model, folder: saved_model(model, folder / "saved_model", verbose=False),
+)

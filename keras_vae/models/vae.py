@@ -13,6 +13,7 @@ from keras_vae.models.as_keras import AsKeras
 from keras_vae.models.capabilities import Capabilities
 from keras_vae.models.checks import parts_fit
 from keras_vae.models.fitting import Fitting
+from keras_vae.models.hub_names import HubNames
 from keras_vae.models.inference import Inference
 from keras_vae.models.replacing import Replacing
 from keras_vae.models.sampler import Sampling
@@ -34,7 +35,16 @@ PARTS = (
 
 @register
 class VAE(
-    Inference, Fitting, Sampling, Saving, AsKeras, Capabilities, Replacing, TrainStep, keras.Model
+    Inference,
+    Fitting,
+    Sampling,
+    Saving,
+    AsKeras,
+    Capabilities,
+    Replacing,
+    HubNames,
+    TrainStep,
+    keras.Model,
 ):
     """A variational autoencoder, composed of parts.
 

@@ -5,9 +5,13 @@ import json
 
 import numpy as np
 
+from keras_vae.zoo import allowed
+
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 GOLDEN, RECIPE = "golden.npz", "recipe.json"
 FORMAT = 1
+_INTEGERS = ("version", "latent_dim", "parameters", "bytes")
+_KEYS = ("name", "version", "description", "input", "latent_dim", "parameters", "bytes", "sha256")
 
 
 class Info(dict):
@@ -143,3 +147,56 @@ def sha256(path):
     """The sha256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_metadata(files, path):
+    """Reads the metadata and checks its keys; `path` is for error messages."""
+    metadata = read_json(files, METADATA, path)
+    if metadata.get("format", FORMAT) != FORMAT:
+        raise ValueError(
+            f"The preset has a format that this keras_vae does not know: update it. "
+            f"Expected: {FORMAT}. Received: {metadata['format']!r} in {path}"
+        )
+    missing = [key for key in _KEYS if key not in metadata]
+    if missing or not isinstance(metadata["sha256"], dict):
+        raise ValueError(
+            f"The preset's {METADATA} is incomplete. "
+            f"Received: no {', '.join(missing) or 'sha256 of files'} in {path}"
+        )
+    wrong = [f"{key}={metadata[key]!r}" for key in _INTEGERS if type(metadata[key]) is not int]
+    try:
+        # `str` fails for other values of a wrong type.
+        str(Info(metadata))
+    except Exception as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    if wrong:
+        raise ValueError(
+            f"The preset's {METADATA} has a value of another type than it should. "
+            f"Received: {wrong[0]} in {path}"
+        )
+    return metadata
+
+
+def read_json(files, name, path):
+    """Reads a file of JSON in `files`, private copies of the preset `path`."""
+    if not (files / name).is_file():
+        raise ValueError(f"The preset lacks {name}. Received: {path}")
+    return allowed.read(files / name, path / name)
+
+
+def check_hashes(files, path, names):
+    """Raises `ValueError` if files have other hashes than the metadata says."""
+    hashes = read_metadata(files, path)["sha256"]
+    for name in names:
+        _check_hash(files, name, path, hashes.get(name))
+
+
+def _check_hash(files, name, path, expected):
+    if not (files / name).is_file():
+        raise ValueError(f"The preset lacks {name}. Received: {path}")
+    received = sha256(files / name)
+    if received != expected:
+        raise ValueError(
+            f"{name} is damaged or was changed: its sha256 is not the one in "
+            f"{METADATA}. Get the preset again. Expected: {expected}. Received: {received}"
+        )

@@ -5,7 +5,6 @@ A downloaded preset is untrusted: it is checked and loaded like any other folder
 
 import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from keras_vae import _atomic
 PREFIX = "hf://"
 MOST_BYTES = 2**32
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
-_NAME = re.compile(rf"{PREFIX}({_WORD}/{_WORD})(?:@([A-Za-z0-9_][A-Za-z0-9._-]{{0,95}}))?")
+_INNER = r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,59}){0,2}"
+_NAME = re.compile(rf"{PREFIX}({_WORD}/{_WORD})({_INNER})(?:@({_WORD}))?")
 
 
 def is_name(name):
@@ -23,18 +23,20 @@ def is_name(name):
 
 
 def parse(name):
-    """`(repository, revision)` of "hf://user/repo" or "hf://user/repo@revision".
+    """`(repository, folder, revision)` of "hf://user/repo/folder@revision".
+
+    The folder may be absent, and the revision too.
 
     Raises:
         ValueError: another name.
     """
     match = _NAME.fullmatch(name)
-    if not match or ".." in name:
+    if not match or ".." in name or "--" in match[1]:
         raise ValueError(
-            f"A preset of the hub is named hf://user/repo or hf://user/repo@revision. "
-            f"Received: {name!r}"
+            "A preset of the hub is named hf://user/repo, hf://user/repo/folder or "
+            f"hf://user/repo@revision. Received: {name!r}"
         )
-    return match[1], match[2] or "main"
+    return match[1], match[2].lstrip("/"), match[3] or "main"
 
 
 def cache():
@@ -48,12 +50,14 @@ def offline():
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def fetch(name, wanted, optional, check):
+def fetch(name, wanted, check):
     """The folder of a preset of the hub, downloaded unless it is in the cache.
 
     Args:
-        name: "hf://user/repo", or "hf://user/repo@revision".
-        wanted, optional: names of files that a preset must have, and may have.
+        name: see `parse`.
+        wanted: function that chooses what to download, given the paths of a repository's
+            files, the folder that the name asks for, and a function that downloads one file
+            and returns its path. It returns the paths, all of one folder.
         check: function that raises an error if a downloaded folder is not a preset.
 
     Returns:
@@ -64,51 +68,81 @@ def fetch(name, wanted, optional, check):
         OSError: no connection, and no copy in the cache.
         ImportError: huggingface_hub is not installed, and there is no copy either.
     """
-    repository, revision = parse(name)
-    root = cache() / repository.replace("/", "--")
+    repository, inner, revision = parse(name)
+    root = cache() / repository
     if offline():
-        return _kept(root, revision, name, "HF_HUB_OFFLINE is set")
+        return _kept(root, inner, revision, name, "HF_HUB_OFFLINE is set")
     try:
         api, errors = _api()
-        repository_info = api.model_info(repository, revision=revision, files_metadata=True)
+        found = api.model_info(repository, revision=revision, files_metadata=True)
     except ImportError as error:
-        return _kept(root, revision, name, error, ImportError)
+        return _kept(root, inner, revision, name, error, ImportError)
     except Exception as error:
         if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 404):
             raise ValueError(
                 f"There is no such repository on the hub, or it is private. Received: {name!r}"
             ) from error
-        return _kept(root, revision, name, error)
-    if not re.fullmatch("[0-9a-f]{40}", repository_info.sha or ""):
-        raise ValueError(f"The hub names no commit. Received: {repository_info.sha!r} for {name!r}")
-    folder = root / repository_info.sha
+        return _kept(root, inner, revision, name, error)
+    if not re.fullmatch("[0-9a-f]{40}", found.sha or ""):
+        raise ValueError(f"The hub names no commit. Received: {found.sha!r} for {name!r}")
+    folder = _place(root, found.sha, inner)
     if not folder.is_dir():
-        sizes = {file.rfilename: file.size or 0 for file in repository_info.siblings}
-        missing = [file for file in wanted if file not in sizes]
-        if missing:
-            raise ValueError(
-                f"The repository holds no preset: no {', '.join(missing)}. Received: {name!r}"
-            )
-        files = [file for file in (*wanted, *optional) if file in sizes]
-        if sum(sizes[file] for file in files) > MOST_BYTES:
-            raise ValueError(f"The preset is larger than {MOST_BYTES:,} bytes. Received: {name!r}")
-        _download(api, repository, repository_info.sha, files, folder, check)
-    _atomic.write_text(root / f"{revision}.ref", repository_info.sha)
+        sizes = {file.rfilename: file.size or 0 for file in found.siblings}
+        download = _Download(api, repository, found.sha, sizes, name)
+        _fill(folder, lambda: wanted(list(sizes), inner, download), download, check)
+    _atomic.write_text(_reference(root, revision, inner), found.sha)
     return folder
 
 
-def _download(api, repository, commit, files, folder, check):
+def _place(root, commit, inner):
+    """The cache's folder of a folder in a commit. No name of the hub has an @."""
+    return root / "@".join([commit, *filter(None, inner.split("/"))])
+
+
+def _reference(root, revision, inner):
+    """The file that names the commit of a revision when a folder was fetched last."""
+    place = _place(root, revision, inner)
+    return place.with_name(f"{place.name}.ref")
+
+
+class _Download:
+    """Downloads files of a commit into `folder`, up to `MOST_BYTES` together."""
+
+    def __init__(self, api, repository, commit, sizes, name):
+        self.api, self.repository, self.commit = api, repository, commit
+        self.sizes, self.name, self.done, self.folder = sizes, name, {}, None
+
+    def __call__(self, file):
+        """The path of a downloaded file."""
+        self.check([*self.done, file])
+        if file not in self.done:
+            got = self.api.hf_hub_download(
+                self.repository, file, revision=self.commit, local_dir=self.folder
+            )
+            self.done[file] = Path(got)
+            # It may be larger than the hub says.
+            self.sizes[file] = self.done[file].stat().st_size
+            self.check(self.done)
+        return self.done[file]
+
+    def check(self, files):
+        """Raises `ValueError` if files are too large together."""
+        if sum(self.sizes.get(file, 0) for file in set(files)) > MOST_BYTES:
+            raise ValueError(
+                f"The preset is larger than {MOST_BYTES:,} bytes. Received: {self.name!r}"
+            )
+
+
+def _fill(folder, wanted, download, check):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as temporary:
         new = Path(temporary) / folder.name
         new.mkdir()
+        download.folder = Path(temporary) / "files"
+        files = wanted()
+        download.check(files)
         for file in files:
-            got = api.hf_hub_download(
-                repository, file, revision=commit, local_dir=Path(temporary) / "files"
-            )
-            if Path(got).stat().st_size > MOST_BYTES:
-                raise ValueError(f"{file} is larger than {MOST_BYTES:,} bytes. Received: {got}")
-            shutil.copyfile(got, new / file)
+            os.replace(download(file), new / file.split("/")[-1])
         check(new)
         try:
             os.replace(new, folder)
@@ -118,12 +152,12 @@ def _download(api, repository, commit, files, folder, check):
                 raise
 
 
-def _kept(root, revision, name, reason, kind=OSError):
+def _kept(root, inner, revision, name, reason, kind=OSError):
     """The copy of a revision in the cache."""
-    reference = root / f"{revision}.ref"
+    reference = _reference(root, revision, inner)
     commit = reference.read_text(encoding="utf-8") if reference.is_file() else revision
-    if re.fullmatch("[0-9a-f]{40}", commit) and (root / commit).is_dir():
-        return root / commit
+    if re.fullmatch("[0-9a-f]{40}", commit) and _place(root, commit, inner).is_dir():
+        return _place(root, commit, inner)
     raise kind(
         f"The preset cannot be fetched, and the cache {root} has no copy: {reason}. "
         f"Received: {name!r}"
@@ -136,13 +170,17 @@ def push(folder, name, message, private):
     Returns:
         "hf://user/repo@commit".
     """
-    repository, revision = parse(name)
+    repository, inner, revision = parse(name)
     api, _ = _api()
     api.create_repo(repository, exist_ok=True, private=private)
     done = api.upload_folder(
-        repo_id=repository, folder_path=folder, revision=revision, commit_message=message
+        repo_id=repository,
+        folder_path=folder,
+        path_in_repo=inner or None,
+        revision=revision,
+        commit_message=message,
     )
-    return f"{PREFIX}{repository}@{done.oid}"
+    return f"{PREFIX}{'/'.join(filter(None, (repository, inner)))}@{done.oid}"
 
 
 def _api():

@@ -2,42 +2,44 @@
 
 A preset is a folder: `config.json` (the parts, no code), `metadata.json` (what
 it is, what was measured, hashes), `model.weights.h5`, and beside them what
-people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures.
+people and tests use: `recipe.json`, `golden.npz`, `README.md`, pictures. Folders of
+diffusers are loaded too (`diffusers_folder`).
 """
 
-import contextlib
 import difflib
 import fnmatch
-import io
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
 from keras_vae import _atomic
 from keras_vae._types import Array, Model, PathLike
-from keras_vae.zoo import allowed, hub, own, untrusted
+from keras_vae.models import hub_names
+from keras_vae.zoo import allowed, building, card, diffusers_folder, hub, own, untrusted
 from keras_vae.zoo.description import (
     CONFIG,
-    FORMAT,
     GOLDEN,
     METADATA,
     RECIPE,
     WEIGHTS,
     Info,
+    check_hashes,
     describe,
     dump_json,
     golden_values,
-    sha256,
+    read_json,
+    read_metadata,
 )
 
-_INTEGERS = ("version", "latent_dim", "parameters", "bytes")
-_KEYS = ("name", "version", "description", "input", "latent_dim", "parameters", "bytes", "sha256")
+FORMATS = ("keras_vae", "diffusers")
+# Functions by the names that `push(exports=...)` takes, which `export` puts here.
+exporters: dict[str, Any] = {}
 _HERE = Path(__file__).resolve().parents[1]
 # An installed package carries its presets inside; a checkout has them beside it.
 _FOLDERS = (_HERE / "_zoo", _HERE.parent / "zoo")
@@ -67,17 +69,22 @@ def info(name: PathLike) -> Info:
     """Metadata of a preset: description, metrics, licence, hash.
 
     Args:
-        name: a name of `list_models()` or the path of a preset folder.
+        name: a name of `list_models()`, the path of a preset's folder, of one of diffusers,
+            or "hf://user/repo".
 
     Returns:
-        `Info`, a dict with a readable `str`.
+        `Info`, a dict with a readable `str`. Of a folder of diffusers it holds the class,
+        `latent_channels`, `parameters`, the types of the weights in the files, and the range
+        of pictures, which is [0, 1] here and [-1, 1] inside.
 
     Raises:
         ValueError: unknown name, or a folder that is not a preset.
     """
     path = folder(name)
+    if not _is_ours(path):
+        return diffusers_folder.info(path, name if hub.is_name(name) else None)
     with _copied(path, METADATA) as files:
-        return Info(_metadata(files, path))
+        return Info(read_metadata(files, path))
 
 
 def load(
@@ -97,8 +104,10 @@ def load(
     Args:
         name: a name of `list_models()`, the path of a preset folder or of a `.keras`
             file as `model.save` writes it, or "hf://user/repo" of the Hugging Face Hub,
-            optionally with "@revision". Downloads are cached under `KERAS_HOME`;
-            `HF_HUB_OFFLINE=1` uses the cache only.
+            optionally with "/folder" and "@revision". Downloads are cached under
+            `KERAS_HOME`; `HF_HUB_OFFLINE=1` uses the cache only. A folder, or repository,
+            may also be one of diffusers with an `AutoencoderKL`, `AutoencoderTiny` or
+            `VQModel` in safetensors, or a pipeline's with such a `vae` in it.
         weights: "pretrained", or None for the same architecture with new weights.
         compile: whether to compile the model, with Adam at 1e-3.
         trusted: True for a file of your own, or of an author whom you would also trust with
@@ -113,8 +122,9 @@ def load(
     Raises:
         ValueError: unknown name (similar names are suggested); a folder that is not a
             preset; a wrong hash; a configuration with a class that is not allowed; a
-            link; a file that is damaged or declares more than it holds. No code was
-            executed.
+            link; a file that is damaged, declares more than it holds, or is a pickle; a
+            class of diffusers that is not known; a file that was written to while it was
+            read. No code was executed.
         OSError: no connection to the hub, and no copy in the cache.
         ImportError: a preset of the hub without huggingface_hub.
     """
@@ -124,22 +134,36 @@ def load(
     if _is_archive(name):
         path = _atomic.absolute(name)
         with untrusted.unpacked(path) as files:
-            config = _without_optimizers(_read_json(files, CONFIG, path))
-            model = _build_with_weights(config, files, path, weights, wall, slots=True)
+            config = building.without_optimizers(read_json(files, CONFIG, path))
+            model = building.with_weights(config, files, path, weights, wall, slots=True)
     else:
         path = folder(name)
-        wanted = [CONFIG] + ([WEIGHTS] if weights else [])
-        with _copied(path, METADATA, *wanted) as files:
-            _check_hashes(files, path, wanted)
-            config = _read_json(files, CONFIG, path)
-            model = _build_with_weights(config, files, path, weights, wall)
+        if _is_ours(path):
+            wanted = [CONFIG] + ([WEIGHTS] if weights else [])
+            with _copied(path, METADATA, *wanted) as files:
+                check_hashes(files, path, wanted)
+                config = read_json(files, CONFIG, path)
+                model = building.with_weights(config, files, path, weights, wall)
+        else:
+            model = diffusers_folder.load(path, weights is not None)
     if compile:
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
     return model
 
 
+def class_of(name: PathLike) -> type:
+    """The class of a preset's model, without its weights."""
+    path = folder(name)
+    with _copied(path, CONFIG) as files:
+        kind = keras.saving.get_registered_object(
+            str(read_json(files, CONFIG, path).get("registered_name"))
+        )
+    return kind if isinstance(kind, type) else object
+
+
 def _is_archive(name):
     path = Path(name)
+    diffusers_folder.refuse_file(path)
     if path.suffix in (".h5", ".hdf5") and path.is_file():
         raise ValueError(
             "A whole model is not loaded from an HDF5 file, which may hold code: save it as "
@@ -153,22 +177,6 @@ def _copied(path, *names):
     return untrusted.copied(path, names, follow=path.parent in _FOLDERS)
 
 
-def _build_with_weights(config, files, path, weights, wall, slots=False):
-    if not weights:
-        return _build(config, path / CONFIG, *wall)
-    with _weights_fit(path / WEIGHTS):
-        numbers = untrusted.check_weights(files / WEIGHTS, slots)
-    model = _build(config, path / CONFIG, *wall, numbers)
-    with _weights_fit(path / WEIGHTS):
-        # Keras ignores numbers in the file that the model lacks; here the counts must agree.
-        model.load_weights(files / WEIGHTS)
-        if numbers != model.count_params():
-            raise ValueError(
-                f"{numbers:,} numbers in the file, {model.count_params():,} in the model"
-            )
-    return model
-
-
 def save(
     model: Model,
     path: PathLike,
@@ -177,6 +185,7 @@ def save(
     files: dict[str, str | bytes] | None = None,
     *,
     trusted: bool = False,
+    format: str = "keras_vae",
 ) -> Path:
     """Saves a model as a preset folder for `load`.
 
@@ -191,6 +200,9 @@ def save(
         files: dict of name to bytes or text, further files of the folder.
         trusted: True for a model with classes of your own; the preset then needs
             `load(path, trusted=True)` or `load(path, custom_objects=...)`.
+        format: "keras_vae", or "diffusers" for a folder that diffusers and `load` read:
+            `config.json`, `diffusion_pytorch_model.safetensors` and a card, of a model of a
+            class that diffusers has. It takes no `golden`.
 
     Returns:
         The path, a `pathlib.Path`.
@@ -198,15 +210,22 @@ def save(
     Raises:
         TypeError: not a VAE.
         ValueError: a part of the model is neither of Keras nor of this package, and
-            `trusted` is False; or a part has no `get_config`.
-        OSError: the folder cannot be written, or holds something other than a preset;
-            its content is unchanged.
+            `trusted` is False; or a part has no `get_config`; or diffusers has no such model.
+        OSError: the folder cannot be written, or holds something other than a preset of
+            this format; its content is unchanged.
     """
-    if not _is_vae(model):
+    _check_format(format)
+    if not building.is_vae(model):
         raise TypeError(f"Only a keras_vae VAE can be saved. Received: {type(model).__name__}")
     target = _atomic.absolute(path)
+    contents = {k: v.encode() if isinstance(v, str) else v for k, v in (files or {}).items()}
+    if format == "diffusers":
+        if golden is not None:
+            raise ValueError("A folder of diffusers holds no golden values: golden=None.")
+        diffusers_folder.save(model, target, metadata or {}, contents)
+        return target
     try:
-        config = _without_optimizers(keras.saving.serialize_keras_object(model))
+        config = building.without_optimizers(keras.saving.serialize_keras_object(model))
         text = json.dumps(config, indent=1) + "\n"
     except Exception as error:
         raise ValueError(
@@ -223,16 +242,14 @@ def save(
             ) from error
     numbers = model.count_params()
     # A compiled model would carry the optimizer's slots in its weights.
-    twin = _build(json.loads(text), target / CONFIG, True, own.objects(model), numbers)
+    twin = building.build(json.loads(text), target / CONFIG, True, own.objects(model), numbers)
     twin.set_weights(model.get_weights())
     with _atomic.folder(target, {METADATA, RECIPE}, "preset") as new:
         (new / CONFIG).write_text(text, encoding="utf-8")
-        _save_weights(twin, new / WEIGHTS)
+        building.save_weights(twin, new / WEIGHTS)
         if golden is not None:
             np.savez_compressed(new / GOLDEN, **golden_values(model, *golden))
-        for name, content in (files or {}).items():
-            if isinstance(content, str):
-                content = content.encode()
+        for name, content in contents.items():
             (new / name).write_bytes(content)
         described = describe(model, target.name, new, metadata or {})
         (new / METADATA).write_text(dump_json(described), encoding="utf-8")
@@ -245,80 +262,105 @@ def push(
     metadata: dict[str, Any] | None = None,
     private: bool = False,
     message: str = "Upload a keras_vae preset",
+    *,
+    format: str = "keras_vae",
+    exports: tuple[str, ...] = (),
 ) -> str:
     """Puts a preset on the Hugging Face Hub, from where "hf://user/repo" loads it.
 
-    Who may do so is the hub's business: log in with `hf auth login` before.
+    Who may do so is the hub's business: log in with `hf auth login` before. The card gets a
+    head for the hub's search: library, task, tags, licence, data sets and results, as far as
+    the metadata knows them. A card that has a head keeps it.
 
     Args:
         model: a `models.VAE`, or the name or folder of a preset.
-        name: "hf://user/repo"; made when it is not there.
+        name: "hf://user/repo", or "hf://user/repo/folder"; made when it is not there.
         metadata: see `save`, for a model.
         private: whether a new repository is.
         message: of the commit.
+        format: see `save`, for a model.
+        exports: some of "tflite", "onnx" and "saved_model": files to put beside the preset.
 
     Returns:
         "hf://user/repo@commit", which stays the same for ever.
 
     Raises:
-        ValueError: not a name of the hub, or a folder that is not a preset.
-        ImportError: huggingface_hub is not installed.
+        ValueError: not a name of the hub, a folder that is not a preset, or another export.
+        ImportError: huggingface_hub is not installed, or what an export needs.
     """
-    repository, _ = hub.parse(name)
+    repository, _, _ = hub.parse(name)
+    _check_format(format)
+    unknown = [export for export in exports if export not in exporters]
+    if unknown:
+        raise ValueError(f"`exports` may hold {', '.join(exporters)}. Received: {unknown[0]!r}")
     with tempfile.TemporaryDirectory(prefix="keras_vae-") as temporary:
-        if _is_vae(model):
-            source = save(model, Path(temporary) / repository.split("/")[1], metadata)
+        if building.is_vae(model):
+            target = Path(temporary) / repository.split("/")[1]
+            source = save(model, target, metadata, format=format)
+            generates = getattr(model, "can_sample", None)
         else:
-            source = folder(model)
-        _check_folder(source)
+            source, generates = folder(model), None
         files = Path(temporary) / "files"
-        with untrusted.copied(source, [f.name for f in source.iterdir() if f.is_file()]) as copy:
+        with _checked_copy(source) as copy:
             shutil.copytree(copy, files)
-        card = files / "README.md"
-        if not card.is_file():
-            card.write_text(f"# {repository}\n\n```\n{info(source)}\n```\n", encoding="utf-8")
+        found, readme = info(source), files / "README.md"
+        text = card.body(repository, found, name)
+        if readme.is_file():
+            text = readme.read_text(encoding="utf-8")
+        carded = card.with_head(text, card.head(found, repository, generates))
+        if carded != text:
+            readme.write_text(carded, encoding="utf-8")
+        for export in exports:
+            exporters[export](model if building.is_vae(model) else load(source), files)
         return hub.push(files, name, message, private)
 
 
+def _check_format(format):
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}. Received: {format!r}")
+
+
+def _checked_copy(source):
+    """Private copies of the files that make a preset, after a check."""
+    if _is_ours(source):
+        _check_folder(source)
+        wanted = [file.name for file in source.iterdir() if file.is_file()]
+    else:
+        wanted = [*diffusers_folder.info(source)["files"], "README.md", "LICENSE"]
+    return untrusted.copied(source, wanted)
+
+
 def _check_folder(path):
-    """Raises `ValueError` if the hashes of a folder are not those of its files."""
+    """Raises `ValueError` if a folder's files are not those of its hashes, or are damaged."""
+    if not _is_ours(path):
+        diffusers_folder.check(path)
+        return
     with _copied(path, METADATA, CONFIG, WEIGHTS) as files:
-        _check_hashes(files, path, (CONFIG, WEIGHTS))
+        check_hashes(files, path, (CONFIG, WEIGHTS))
 
 
-def _check_hashes(files, path, names):
-    hashes = _metadata(files, path)["sha256"]
-    for name in names:
-        _check_hash(files, name, path, hashes.get(name))
+def _is_ours(path):
+    """Whether a folder is a preset, and not one of diffusers."""
+    return (path / METADATA).is_file() or diffusers_folder.find(path) is None
 
 
-def _save_weights(model, path):
-    """Saves a weights file of Keras with compressed arrays, which Keras can read."""
-    plain = path.with_name("plain.weights.h5")
-    model.save_weights(plain)
-    # In memory, because HDF5 does not handle a full disk.
-    packed = io.BytesIO()
-    with h5py.File(plain) as old, h5py.File(packed, "w") as new:
-
-        def copy(name, item):
-            if isinstance(item, h5py.Group):
-                twin = new.require_group(name)
-            else:
-                how = {"compression": "gzip", "shuffle": True, "chunks": item.shape}
-                twin = new.create_dataset(name, data=item[()], **(how if item.size > 1 else {}))
-            twin.attrs.update(item.attrs)
-
-        old.visititems(copy)
-        new.attrs.update(old.attrs)
-    plain.unlink()
-    path.write_bytes(packed.getvalue())
+def _wanted_of_hub(paths, inner, download, inside=False):
+    """What makes a preset, or an autoencoder of diffusers, in a folder of a repository."""
+    start = f"{inner}/" if inner else ""
+    names = [path.removeprefix(start) for path in paths if path.startswith(start)]
+    missing = [file for file in (CONFIG, METADATA, WEIGHTS) if file not in names]
+    if not missing:
+        optional = (GOLDEN, RECIPE, "README.md")
+        return [start + n for n in (CONFIG, METADATA, WEIGHTS, *optional) if n in names]
+    if diffusers_folder.PIPELINE in names and CONFIG not in names and not inside:
+        return _wanted_of_hub(paths, f"{start}vae", download, inside=True)
+    return [start + n for n in diffusers_folder.wanted_of_hub(names, download, start, missing)]
 
 
 def folder(name: PathLike) -> Path:
     """The folder of a preset, by name or path; presets of the hub are downloaded."""
     if hub.is_name(name):
-        wanted, optional = (CONFIG, METADATA, WEIGHTS), (GOLDEN, RECIPE, "README.md")
-        return hub.fetch(name, wanted, optional, _check_folder)
+        return hub.fetch(name, _wanted_of_hub, _check_folder)
     if isinstance(name, str) and name and name == Path(name).name:
         for root in _FOLDERS:
             _atomic.settled(root / name)
@@ -327,11 +369,16 @@ def folder(name: PathLike) -> Path:
     path = _atomic.absolute(name)
     if _atomic.settled(path) and path.is_dir():
         # Two tries: another process may be replacing it.
-        if not any((path / METADATA).is_file() for _ in range(2) if _atomic.settled(path)):
+        if any((path / METADATA).is_file() for _ in range(2) if _atomic.settled(path)):
+            return path
+        found = diffusers_folder.find(path)
+        if found is None:
             raise ValueError(
-                f"The folder holds no {METADATA}, so it is not a preset. Received: {name}"
+                f"The folder holds no {METADATA}, so it is not a preset, and neither "
+                f"{diffusers_folder.CONFIG} nor {diffusers_folder.PIPELINE}, so it is not one of "
+                f"diffusers. Received: {name}"
             )
-        return path
+        return found
     near = difflib.get_close_matches(str(name), list_models(), n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise ValueError(
@@ -340,98 +387,4 @@ def folder(name: PathLike) -> Path:
     )
 
 
-def _is_vae(model):
-    return isinstance(model, keras.Model) and hasattr(model, "posterior_layer")
-
-
-def _without_optimizers(config):
-    """A configuration without optimizers: a preset must load on every backend."""
-    if isinstance(config, dict):
-        return {k: _without_optimizers(v) for k, v in config.items() if k != "compile_config"}
-    if isinstance(config, list):
-        return [_without_optimizers(value) for value in config]
-    return config
-
-
-def _build(config, path, trusted=False, objects=None, numbers=untrusted.MOST_NUMBERS // 2):
-    """Checks a configuration, then builds its model."""
-    if not trusted:
-        allowed.check_config(config, path, objects or ())
-    try:
-        # Twice the numbers, because Keras may instantiate a part twice.
-        with untrusted.budget(2 * numbers + 2**16):
-            model = keras.saving.deserialize_keras_object(
-                config, custom_objects=objects, safe_mode=not trusted
-            )
-    except untrusted.Exhausted as error:
-        raise _no_fit(error, path) from error
-    except Exception as error:
-        raise ValueError(
-            f"The configuration describes no model. Received: {type(error).__name__}: {error} "
-            f"in {path}"
-        ) from error
-    if not _is_vae(model):
-        raise ValueError(
-            f"The configuration describes no VAE. Received: {type(model).__name__} in {path}"
-        )
-    return model
-
-
-@contextlib.contextmanager
-def _weights_fit(path):
-    try:
-        yield
-    except Exception as error:
-        raise _no_fit(error, path) from error
-
-
-def _no_fit(error, path):
-    return ValueError(
-        "The weights do not fit the configuration, or the file is damaged. "
-        f"Received: {type(error).__name__}: {error} in {path}"
-    )
-
-
-def _metadata(files, path):
-    """Reads the metadata and checks its keys; `path` is for error messages."""
-    metadata = _read_json(files, METADATA, path)
-    if metadata.get("format", FORMAT) != FORMAT:
-        raise ValueError(
-            f"The preset has a format that this keras_vae does not know: update it. "
-            f"Expected: {FORMAT}. Received: {metadata['format']!r} in {path}"
-        )
-    missing = [key for key in _KEYS if key not in metadata]
-    if missing or not isinstance(metadata["sha256"], dict):
-        raise ValueError(
-            f"The preset's {METADATA} is incomplete. "
-            f"Received: no {', '.join(missing) or 'sha256 of files'} in {path}"
-        )
-    wrong = [f"{key}={metadata[key]!r}" for key in _INTEGERS if type(metadata[key]) is not int]
-    try:
-        # `str` fails for other values of a wrong type.
-        str(Info(metadata))
-    except Exception as error:
-        wrong = [f"{type(error).__name__}: {error}"]
-    if wrong:
-        raise ValueError(
-            f"The preset's {METADATA} has a value of another type than it should. "
-            f"Received: {wrong[0]} in {path}"
-        )
-    return metadata
-
-
-def _read_json(files, name, path):
-    if not (files / name).is_file():
-        raise ValueError(f"The preset lacks {name}. Received: {path}")
-    return allowed.read(files / name, path / name)
-
-
-def _check_hash(files, name, path, expected):
-    if not (files / name).is_file():
-        raise ValueError(f"The preset lacks {name}. Received: {path}")
-    received = sha256(files / name)
-    if received != expected:
-        raise ValueError(
-            f"{name} is damaged or was changed: its sha256 is not the one in "
-            f"{METADATA}. Get the preset again. Expected: {expected}. Received: {received}"
-        )
+hub_names.zoo = sys.modules[__name__]

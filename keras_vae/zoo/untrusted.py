@@ -16,6 +16,7 @@ import numpy as np
 from keras_vae import _atomic
 
 MOST_OBJECTS = 100_000
+MOST_NAMES = 10_000
 MOST_DEPTH = 64
 # Limits of the unpacked size of a file of `n` bytes: weights hardly compress.
 _ROOM, _EXPANSION = 64 * 2**20, 20
@@ -70,24 +71,95 @@ def _identity(folder):
 
 
 def _copy(source, target, follow=False):
+    file = _open(source, follow)
+    if file is None:
+        return
+    with file, open(target, "wb") as new:
+        while content := file.read(_CHUNK):
+            new.write(content)
+
+
+def _open(source, follow=False):
+    """An open file, unbuffered, or None if it does not exist; neither a link nor a pipe."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if not follow:
         flags |= getattr(os, "O_NOFOLLOW", 0)
         if source.is_symlink():
             raise ValueError(
-                f"A preset's files may be no symbolic links: copy it whole. Received: {source}"
+                "A preset's files may be no symbolic links: copy the folder whole (`cp -rL`), or "
+                f"name its repository, hf://user/repo. Received: {source}"
             )
     try:
         handle = os.open(source, flags)
     except FileNotFoundError:
-        return
+        return None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise ValueError(f"A preset holds plain files only. Received: {source}")
-    with os.fdopen(handle, "rb") as file:
-        with open(target, "wb") as new:
-            while content := file.read(_CHUNK):
-                new.write(content)
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+@contextlib.contextmanager
+def opened(folder, use):
+    """Yields what `use` makes of the files of a folder, which stay open within the block.
+
+    For files that are too large for private copies: all are of one version of the folder,
+    also while a save replaces it. Who reads them checks what is read, and that no file was
+    written to meanwhile.
+
+    Args:
+        folder: path.
+        use: function of the folder's names and a function from a name to an open file.
+
+    Raises:
+        ValueError: a link, or something other than a file.
+    """
+    for _ in range(50):
+        with contextlib.ExitStack() as stack:
+
+            def open_(name, stack=stack):
+                file = _open(folder / name)
+                if file is None:
+                    raise FileNotFoundError(folder / name)
+                return stack.enter_context(file)
+
+            _atomic.settled(folder)
+            before = _identity(folder)
+            try:
+                found, error = use(names(folder), open_), None
+            except (OSError, ValueError) as caught:
+                error = caught
+            if before is None or before != _identity(folder):
+                continue
+            if isinstance(error, FileNotFoundError):
+                raise ValueError(f"A file is missing. Received: {error}") from error
+            if error is not None:
+                raise error
+            yield found
+            return
+    raise ValueError(f"The folder is being changed: load it again. Received: {folder}")
+
+
+def size(file):
+    """The size of an open file."""
+    return os.fstat(file.fileno()).st_size
+
+
+def names(folder):
+    """Sorted names in a folder.
+
+    Raises:
+        ValueError: more than `MOST_NAMES`.
+    """
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            found.append(entry.name)
+            if len(found) > MOST_NAMES:
+                raise ValueError(
+                    f"A preset's folder holds at most {MOST_NAMES:,} files. Received: {folder}"
+                )
+    return sorted(found)
 
 
 @contextlib.contextmanager

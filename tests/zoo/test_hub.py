@@ -1,15 +1,20 @@
 """Presets of the Hugging Face Hub, from a server on this machine that speaks its protocol."""
 
 import json
+import shutil
 
+import keras
 import pytest
 
-pytest.importorskip("huggingface_hub")
+huggingface_hub = pytest.importorskip("huggingface_hub")
 
-from keras_vae import zoo
-from keras_vae.zoo import hub as hub_module
-from tests.support import hub_server  # noqa: E402
-from tests.support.presets import same_weights, tiny
+from keras_vae import zoo  # noqa: E402
+from keras_vae.zoo import hub as hub_module  # noqa: E402
+from keras_vae.zoo import presets  # noqa: E402
+from tests.support import diffusers_folders, hub_server  # noqa: E402
+from tests.support.diffusers_folders import same_arrays  # noqa: E402
+from tests.support.presets import same_weights, tiny  # noqa: E402
+from tools.checks import fuzz_diffusers  # noqa: E402
 
 pytestmark = pytest.mark.once
 
@@ -105,7 +110,17 @@ class TestOffline:
 class TestRefused:
     @pytest.mark.parametrize(
         "name",
-        ["hf://", "hf://a", "hf://a/b/c", "hf://../b", "hf://a/..", "hf://a/b@../c", "hf://a/b c"],
+        [
+            *("hf://", "hf://a", "hf://a/b//c", "hf://a/b/../c", "hf://a/b/c/d/e", "hf://../b"),
+            *(
+                "hf://a/..",
+                "hf://a/b@../c",
+                "hf://a/b c",
+                "hf://a--b/c",
+                "hf://a/b/.c",
+                "hf://a/b/",
+            ),
+        ],
     )
     def test_other_names(self, hub, name):
         with pytest.raises(ValueError, match="is named hf://user/repo"):
@@ -148,3 +163,157 @@ class TestRefused:
         zoo.push(preset, "hf://me/large")
         with pytest.raises(ValueError, match="larger than 1,000 bytes"):
             zoo.load("hf://me/large")
+
+
+def fetched(requests):
+    """The files that were downloaded."""
+    return [
+        path.split("/resolve/")[1].split("/", 1)[1]
+        for method, path in requests
+        if method == "GET" and "/resolve/" in path
+    ]
+
+
+class TestDiffusers:
+    @pytest.fixture
+    def files(self, tmp_path):
+        return files_of(diffusers_folders.folder(tmp_path / "theirs"))
+
+    def loads(self, name):
+        same_arrays(zoo.diffusers.tensors_of(zoo.load(name)), diffusers_folders.tensors())
+
+    def test_only_what_is_needed_is_fetched(self, hub, files):
+        weights = files["diffusion_pytorch_model.safetensors"]
+        more = {
+            f"diffusion_pytorch_model.{end}": weights
+            for end in ("bin", "fp16.safetensors", "fp16.bin", "bf16.safetensors", "ckpt")
+        }
+        hub[0]["me/kl"] = [("a" * 40, {**files, **more, "README.md": b"x", "big/x.bin": b"y"})]
+        self.loads("hf://me/kl")
+        assert sorted(set(fetched(hub[1]))) == sorted(files)
+        hub[1].clear()
+        self.loads("hf://me/kl@" + "a" * 40)
+        assert not fetched(hub[1])
+        assert zoo.info("hf://me/kl")["name"] == "hf://me/kl"
+
+    def test_parts_and_a_variant(self, hub, tmp_path):
+        fuzz_diffusers.base(tmp_path)
+        parts = files_of(tmp_path / "parts")
+        beside = {"diffusion_pytorch_model-00001-of-00009.safetensors": b"other"}
+        hub[0]["me/parts"] = [("a" * 40, {**parts, **beside})]
+        self.loads("hf://me/parts")
+        assert sorted(set(fetched(hub[1]))) == sorted(parts)
+
+    def test_a_pipeline_and_its_folder(self, hub, files, monkeypatch):
+        nested = {f"vae/{name}": content for name, content in files.items()}
+        other = {"model_index.json": b"{}", "unet/config.json": b"{}", "unet/x.safetensors": b"x"}
+        hub[0]["me/pipe"] = [("a" * 40, {**nested, **other})]
+        self.loads("hf://me/pipe")
+        assert sorted(set(fetched(hub[1]))) == sorted(nested)
+        self.loads("hf://me/pipe/vae")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        hub[1].clear()
+        for name in ("hf://me/pipe", "hf://me/pipe/vae", "hf://me/pipe/vae@" + "a" * 40):
+            self.loads(name)
+        assert not hub[1]
+        with pytest.raises(OSError, match="HF_HUB_OFFLINE is set. Received: 'hf://me/pipe/unet'"):
+            zoo.load("hf://me/pipe/unet")
+
+    def test_pipelines_in_pipelines(self, hub):
+        deep = {"vae/" * i + "model_index.json": b"{}" for i in range(2000)}
+        hub[0]["me/deep"] = [("a" * 40, deep)]
+        with pytest.raises(ValueError, match="holds no preset.*Received: 'model_index.json'"):
+            zoo.load("hf://me/deep")
+
+    def test_each_folder_has_a_reference_of_its_own(self, hub, files, monkeypatch):
+        first = {f"{part}/{name}": files[name] for part in ("a", "b") for name in files}
+        hub[0]["me/two"] = [("a" * 40, first)]
+        self.loads("hf://me/two/a")
+        hub[0]["me/two"].append(("b" * 40, first))
+        self.loads("hf://me/two/b")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        assert zoo.folder("hf://me/two/a").name == "a" * 40 + "@a"
+        assert zoo.folder("hf://me/two/b").name == "b" * 40 + "@b"
+
+    def test_refused_before_the_weights_are_fetched(self, hub, files, monkeypatch):
+        config = json.loads(files["config.json"])
+        wan = json.dumps({**config, "_class_name": "AutoencoderKLWan"}).encode()
+        hub[0]["me/wan"] = [("a" * 40, {**files, "config.json": wan})]
+        with pytest.raises(ValueError, match="AutoencoderKL, AutoencoderTiny, VQModel. Received"):
+            zoo.load("hf://me/wan")
+        assert set(fetched(hub[1])) == {"config.json"}
+        pickled = {"config.json": files["config.json"], "diffusion_pytorch_model.bin": b"x"}
+        hub[0]["me/pickle"] = [("a" * 40, pickled)]
+        hub[1].clear()
+        with pytest.raises(ValueError, match="A pickle can execute code"):
+            zoo.load("hf://me/pickle")
+        assert not fetched(hub[1])
+        hub[0]["me/kl"] = [("a" * 40, files)]
+        monkeypatch.setattr(hub_module, "MOST_BYTES", 1000)
+        with pytest.raises(ValueError, match="larger than 1,000 bytes"):
+            zoo.load("hf://me/kl")
+        assert set(fetched(hub[1])) == {"config.json"}
+
+    def test_a_damaged_file_never_enters_the_cache(self, hub, files):
+        name = "diffusion_pytorch_model.safetensors"
+        hub[0]["me/cut"] = [("a" * 40, {**files, name: files[name][:-4]})]
+        with pytest.raises(ValueError, match="not one of safetensors, or it is damaged"):
+            zoo.load("hf://me/cut")
+        assert not list(hub_module.cache().rglob("*.safetensors"))
+
+    def test_pushed_as_a_folder_of_diffusers(self, hub, files, tmp_path):
+        source = diffusers_folders.folder(tmp_path / "kl")
+        (source / "diffusion_pytorch_model.bin").write_bytes(b"x")
+        name = zoo.push(source, "hf://me/kl/vae")
+        assert name == f"hf://me/kl/vae@{hub[0]['me/kl'][-1][0]}"
+        pushed = hub[0]["me/kl"][-1][1]
+        assert sorted(pushed) == sorted(f"vae/{file}" for file in (*files, "README.md"))
+        self.loads("hf://me/kl/vae")
+        zoo.push(zoo.load(source), "hf://me/again", {"licence": "MIT"}, format="diffusers")
+        self.loads("hf://me/again")
+        head = huggingface_hub.ModelCard(hub[0]["me/again"][-1][1]["README.md"].decode()).data
+        assert (head.library_name, head.license) == ("diffusers", "mit")
+
+
+class TestCards:
+    def test_a_pushed_card_has_a_head(self, hub):
+        metrics = [{"title": "NLL", "value": 83.2, "unit": "nats", "how": "test", "digits": 2}]
+        data = {"data": "MNIST (LeCun), CC", "licence": "MIT", "metrics": metrics}
+        zoo.push(tiny(), "hf://me/blobs", data)
+        card = huggingface_hub.ModelCard(hub[0]["me/blobs"][-1][1]["README.md"].decode())
+        assert card.data.library_name == "keras" and card.data.license == "mit"
+        assert card.data.pipeline_tag == "unconditional-image-generation"
+        assert card.data.datasets == ["ylecun/mnist"] and card.data.model_name == "blobs"
+        (result,) = card.data.eval_results
+        assert (result.metric_type, result.metric_value) == ("nll", 83.2)
+        assert "zoo.load('hf://me/blobs')" in card.text
+
+    def test_a_head_that_is_there_stays(self, hub, preset, tmp_path):
+        source = shutil.copytree(preset, tmp_path / "mine")
+        (source / "README.md").write_text("---\nlicense: gpl-3.0\n---\n\n# Mine\n")
+        zoo.push(source, "hf://me/mine")
+        assert hub[0]["me/mine"][-1][1]["README.md"] == (source / "README.md").read_bytes()
+        (source / "README.md").write_text("# Mine\n")
+        zoo.push(source, "hf://me/mine")
+        text = hub[0]["me/mine"][-1][1]["README.md"].decode()
+        assert text.startswith("---\nlibrary_name") and text.endswith("---\n\n# Mine\n")
+        assert (source / "README.md").read_text() == "# Mine\n"
+
+    def test_exports_beside(self, hub, monkeypatch):
+        def export(model, folder):
+            (folder / "model.tflite").write_bytes(f"{model.latent_dim}".encode())
+
+        monkeypatch.setitem(presets.exporters, "tflite", export)
+        zoo.push(tiny(), "hf://me/phone", exports=("tflite",))
+        assert hub[0]["me/phone"][-1][1]["model.tflite"] == b"2"
+        with pytest.raises(ValueError, match="tflite, onnx, saved_model. Received: 'coreml'"):
+            zoo.push(tiny(), "hf://me/phone", exports=("coreml",))
+
+    def test_keras_loads_a_preset_of_the_hub_as_its_card_says(self, hub, preset, monkeypatch):
+        """`library_name: keras` has the hub show `keras.saving.load_model("hf://...")`."""
+        zoo.push(preset, "hf://me/blobs")
+        monkeypatch.setattr(
+            huggingface_hub, "snapshot_download", lambda *_, **__: str(zoo.folder("hf://me/blobs"))
+        )
+        model = keras.saving.load_model("hf://me/blobs")
+        same_weights(model.get_weights(), tiny().get_weights())

@@ -1,6 +1,7 @@
 """`python -m tools.checks.fuzz`: presets changed at random load as they were, or are refused.
 
-Each case takes a tiny preset (a folder, or a `.keras` file), changes it in one to three
+Each case takes a tiny preset (a folder, a `.keras` file, or with `--kind diffusers` a folder of
+diffusers), changes it in one to three
 ways, mostly with the hashes set right again as an attacker would, and loads it. It must
 be the original model, or raise a ValueError or OSError that says what was received; run
 nothing, write nothing outside, and stay within the limits of time and memory.
@@ -21,6 +22,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+
+from tools.checks import fuzz_diffusers
 
 SECONDS, BYTES = 10, 2 * 2**30
 OUTSIDE = Path(tempfile.gettempdir()) / "keras_vae_outside"
@@ -287,6 +290,21 @@ class Watch:
         return True
 
 
+def diffusers_base(folder):
+    """A tiny autoencoder of diffusers."""
+    from keras_vae import zoo
+
+    fuzz_diffusers.base(folder)
+    return zoo.load(folder / "whole", compile=False)
+
+
+# What is changed: functions that make the originals, and that change a copy of one.
+KINDS = {
+    "preset": (base, changed, "preset"),
+    "diffusers": (diffusers_base, fuzz_diffusers.changed, "whole"),
+}
+
+
 def judge(path, same, model, watch):
     """Loads a changed preset; returns (what happened, whether that is as it should be)."""
     from keras_vae import zoo
@@ -313,7 +331,7 @@ def judge(path, same, model, watch):
     return result, good
 
 
-def work(first, last, seed, notes):
+def work(first, last, seed, notes, kind="preset"):
     """Judges cases in this process, one line of notes each; a limit ends the process."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as sandbox:
         sandbox = Path(sandbox)
@@ -321,16 +339,17 @@ def work(first, last, seed, notes):
         tempfile.tempdir = str(sandbox)
         source = sandbox / "source"
         source.mkdir()
-        model = base(source)
+        make, change, first_one = KINDS[kind]
+        model = make(source)
         watch = Watch(sandbox)
-        judge(source / "preset", True, model, watch)
+        judge(source / first_one, True, model, watch)
         limit_memory()
         for case in range(first, last):
             with open(notes, "a", encoding="utf-8") as file:
                 print(f"{case} began", file=file)
             target = sandbox / "case"
             target.mkdir()
-            path, same = changed(source, target, np.random.default_rng([seed, case]))
+            path, same = change(source, target, np.random.default_rng([seed, case]))
             outside = _count(sandbox)
             # Its own seconds; and, for what waits for ever, those of a busy machine's clock.
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
@@ -352,7 +371,7 @@ def limit_memory():
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + BYTES,) * 2)
 
 
-def run(cases, seed=0, notes=None, first=0):
+def run(cases, seed=0, notes=None, first=0, kind="preset"):
     """Judges cases in a process of their own, and in a new one after each that ends it.
 
     Args:
@@ -360,6 +379,7 @@ def run(cases, seed=0, notes=None, first=0):
         seed: of all of them.
         notes: file that grows by a line a case.
         first: number of the first one.
+        kind: one of `KINDS`.
 
     Returns:
         (counts of what happened, list of what should not have).
@@ -368,7 +388,7 @@ def run(cases, seed=0, notes=None, first=0):
         notes = Path(notes or Path(folder) / "notes")
         following, last = first, first + cases
         while following < last:
-            arguments = f"{following}, {last}, {seed}, {str(notes)!r}"
+            arguments = f"{following}, {last}, {seed}, {str(notes)!r}, {kind!r}"
             code = f"from tools.checks import fuzz; fuzz.work({arguments})"
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
             lines = notes.read_text().splitlines() if notes.exists() else []
@@ -391,9 +411,12 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--notes", help="file that grows by a line a case")
+    parser.add_argument("--kind", choices=list(KINDS), default="preset")
     arguments = parser.parse_args()
     started = time.monotonic()
-    counts, bad = run(arguments.cases, arguments.seed, arguments.notes, arguments.first)
+    counts, bad = run(
+        arguments.cases, arguments.seed, arguments.notes, arguments.first, arguments.kind
+    )
     for row in bad:
         print(row)
     print(f"{sum(counts.values())} cases in {time.monotonic() - started:.0f} s: {dict(counts)}")

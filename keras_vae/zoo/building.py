@@ -1,0 +1,104 @@
+"""Configurations become models: checked, bounded, and with weights that fit them."""
+
+import contextlib
+import io
+
+import h5py
+import keras
+
+from keras_vae.zoo import allowed, untrusted
+from keras_vae.zoo.description import CONFIG, WEIGHTS
+
+
+def is_vae(model):
+    """Whether a model is a `models.VAE`."""
+    return isinstance(model, keras.Model) and hasattr(model, "posterior_layer")
+
+
+def without_optimizers(config):
+    """A configuration without optimizers: a preset must load on every backend."""
+    if isinstance(config, dict):
+        return {k: without_optimizers(v) for k, v in config.items() if k != "compile_config"}
+    if isinstance(config, list):
+        return [without_optimizers(value) for value in config]
+    return config
+
+
+def build(config, path, trusted=False, objects=None, numbers=untrusted.MOST_NUMBERS // 2):
+    """Checks a configuration, then builds its model."""
+    if not trusted:
+        allowed.check_config(config, path, objects or ())
+    try:
+        # Twice the numbers, because Keras may instantiate a part twice.
+        with untrusted.budget(2 * numbers + 2**16):
+            model = keras.saving.deserialize_keras_object(
+                config, custom_objects=objects, safe_mode=not trusted
+            )
+    except untrusted.Exhausted as error:
+        raise no_fit(error, path) from error
+    except Exception as error:
+        raise ValueError(
+            f"The configuration describes no model. Received: {type(error).__name__}: {error} "
+            f"in {path}"
+        ) from error
+    if not is_vae(model):
+        raise ValueError(
+            f"The configuration describes no VAE. Received: {type(model).__name__} in {path}"
+        )
+    return model
+
+
+def with_weights(config, files, path, weights, wall, slots=False):
+    """Builds the model of a configuration, with the weights beside it unless `weights` is None."""
+    if not weights:
+        return build(config, path / CONFIG, *wall)
+    with weights_fit(path / WEIGHTS):
+        numbers = untrusted.check_weights(files / WEIGHTS, slots)
+    model = build(config, path / CONFIG, *wall, numbers)
+    with weights_fit(path / WEIGHTS):
+        # Keras ignores numbers in the file that the model lacks; here the counts must agree.
+        model.load_weights(files / WEIGHTS)
+        if numbers != model.count_params():
+            raise ValueError(
+                f"{numbers:,} numbers in the file, {model.count_params():,} in the model"
+            )
+    return model
+
+
+def save_weights(model, path):
+    """Saves a weights file of Keras with compressed arrays, which Keras can read."""
+    plain = path.with_name("plain.weights.h5")
+    model.save_weights(plain)
+    # In memory, because HDF5 does not handle a full disk.
+    packed = io.BytesIO()
+    with h5py.File(plain) as old, h5py.File(packed, "w") as new:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
+                twin = new.require_group(name)
+            else:
+                how = {"compression": "gzip", "shuffle": True, "chunks": item.shape}
+                twin = new.create_dataset(name, data=item[()], **(how if item.size > 1 else {}))
+            twin.attrs.update(item.attrs)
+
+        old.visititems(copy)
+        new.attrs.update(old.attrs)
+    plain.unlink()
+    path.write_bytes(packed.getvalue())
+
+
+@contextlib.contextmanager
+def weights_fit(path):
+    """Turns every error of the block into a `ValueError` about the weights at `path`."""
+    try:
+        yield
+    except Exception as error:
+        raise no_fit(error, path) from error
+
+
+def no_fit(error, path):
+    """The `ValueError` of weights that do not fit their configuration."""
+    return ValueError(
+        "The weights do not fit the configuration, or the file is damaged. "
+        f"Received: {type(error).__name__}: {error} in {path}"
+    )

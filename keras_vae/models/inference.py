@@ -96,6 +96,9 @@ class Inference(Editing):
         seed: int | None = None,
         batch_size: int = 256,
         noise: bool = False,
+        *,
+        steps: int | None = None,
+        guidance: float = 1.0,
     ) -> Array:
         """New data: codes from the prior, decoded to means.
 
@@ -107,18 +110,21 @@ class Inference(Editing):
             batch_size: rows per compiled call.
             noise: False for means of p(x|z), which look better as pictures; True for
                 draws from p(x|z), which have the spread of data.
+            steps, guidance: of a prior that is a `priors.FlowMatching`: steps of its
+                integration, and how closely codes follow the condition.
 
         Returns:
             `(n, ...)` float32.
 
         Raises:
-            ValueError: a wrong condition, or `noise` with a likelihood that has no draws.
+            ValueError: a wrong condition, `noise` with a likelihood that has no draws, or
+                `steps` or `guidance` of another prior.
         """
         n = _checks.count(n)
         condition = _checks.condition(self, condition, n)
         encoded = None if condition is None else self.condition.encode(condition)
         rng = np.random.default_rng(_checks.seed(seed))
-        z = self.prior.sample(n, rng, encoded)
+        z = self._drawn_codes(n, rng, encoded, steps, guidance, batch_size)
         x = self.decode(z, condition, batch_size)
         return self.likelihood.sample(x, rng) if noise else x
 
@@ -353,6 +359,10 @@ def _contract(model, x, condition=None):
     return squared_jacobian(model, x, condition)
 
 
+def _flow_step(model, *arrays):
+    return model.prior.step(*arrays)
+
+
 _FUNCTIONS = {
     "contract": _contract,
     "infer": _infer,
@@ -361,6 +371,7 @@ _FUNCTIONS = {
     "rebuild": _rebuild,
     "score": _score,
     "explain": _explain,
+    "flow_step": _flow_step,
 }
 
 

@@ -10,6 +10,7 @@ from keras_vae.models import parts as parts_of_users
 from keras_vae.models.checks import quantized_parts_fit
 from keras_vae.models.vae import VAE, _mean, _one_each, _weights_of, accumulation
 from keras_vae.models.vq_inference import CodeInference
+from keras_vae.priors import guidance
 from keras_vae.training import TrainStep, keras_private
 
 
@@ -144,10 +145,16 @@ class VQVAE(CodeInference, VAE):
             learned=self.quantizer.codebook == "gradient",
             perplexity=quantizers.perplexity(self.quantizer.histogram(codes)),
             log_px=self.likelihood.log_prob(scored, outputs, training=training, **weigh)[0],
-            log_pc=self.prior.log_prob(codes, self._encoded(condition)),
+            log_pc=self.prior.log_prob(codes, self._given_to_prior(condition, training)),
             step=self.step,
             training=training,
         )
+
+    def _given_to_prior(self, condition, training):
+        encoded = self._encoded(condition)
+        if not training:
+            return encoded
+        return guidance.of_training(self.prior, encoded, self.seed_generator)
 
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""
@@ -248,6 +255,7 @@ class _PriorAlone(fitting.Fitting, TrainStep, keras.Model):
         super().__init__(name="prior")
         self.prior = model.prior
         self.condition = model.condition
+        self.seed_generator = model.seed_generator
         self.built = True
 
     def _clean(self, codes, y, sample_weight=None):
@@ -269,14 +277,17 @@ class _PriorAlone(fitting.Fitting, TrainStep, keras.Model):
     def _is_target(self, y):
         return False
 
-    def _negative_log_prob(self, codes, y):
-        return -self.prior.log_prob(codes, None if y is None else self.condition.encode(y))
+    def _negative_log_prob(self, codes, y, training=False):
+        encoded = None if y is None else self.condition.encode(y)
+        if training:
+            encoded = guidance.of_training(self.prior, encoded, self.seed_generator)
+        return -self.prior.log_prob(codes, encoded)
 
     def update(self, codes, y=None, sample_weight=None):
         sample_weight = _one_each(sample_weight)
 
         def loss_and_nothing():
-            return _mean(self._negative_log_prob(codes, y), sample_weight), ()
+            return _mean(self._negative_log_prob(codes, y, training=True), sample_weight), ()
 
         loss, _ = self.minimize(loss_and_nothing, self.optimizer, self.trainable_variables)
         return self._log(loss, codes)

@@ -8,6 +8,8 @@ from keras_vae.models.run import is_array
 
 # Maps drawn at a time: the noise of one is its positions times the codes.
 MAPS = 64
+# What leaves the prior as it is.
+_WHOLE = {"top_k": None, "top_p": None, "guidance": 1.0}
 
 
 class CodeInference:
@@ -66,7 +68,18 @@ class CodeInference:
         x, _ = self._checked(x, condition)
         return self._batched("explain", batch_size, x, _checks.code_map(self, z))
 
-    def sample_codes(self, n, condition=None, seed=None, temperature=1.0, batch_size=MAPS):
+    def sample_codes(
+        self,
+        n,
+        condition=None,
+        seed=None,
+        temperature=1.0,
+        batch_size=MAPS,
+        *,
+        top_k=None,
+        top_p=None,
+        guidance=1.0,
+    ):
         """New codes from the prior.
 
         Args:
@@ -76,9 +89,18 @@ class CodeInference:
             temperature: below 1 more probable and less varied codes; 0 takes the most
                 probable code at every position.
             batch_size: maps a compiled call.
+            top_k: draws from the k most probable codes of each position; None for all.
+            top_p: draws from the most probable codes that together have at least this
+                probability; None for all.
+            guidance: g in (1 - g) · logits without condition + g · logits with it: above 1
+                codes follow the condition more closely than those of the prior.
 
         Returns:
             `(n, h, w)` int32.
+
+        Raises:
+            ValueError: a number that is out of range, a wrong condition, or guidance of a
+                prior that was not trained with `condition_dropout`.
         """
         n, rows = _checks.count(n), _checks.count(batch_size, "batch_size")
         if not 0.0 <= temperature < np.inf:
@@ -88,23 +110,41 @@ class CodeInference:
             )
         condition = _checks.condition(self, condition, n)
         rng = np.random.default_rng(_checks.seed(seed))
+        choice = {"top_k": top_k, "top_p": top_p, "guidance": guidance}
+        # A prior of one's own need not know them.
+        choice = {name: value for name, value in choice.items() if value != _WHOLE[name]}
         parts = []
         for start in range(0, n, rows):
             number = min(rows, n - start)
             given = None
             if condition is not None:
                 given = self._encoded(condition[start : start + rows])
-            parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior))
+            parts.append(
+                self.prior.sample(number, rng, given, temperature, self._of_prior, **choice)
+            )
         return np.concatenate(parts)
 
-    def sample(self, n, condition=None, seed=None, batch_size=MAPS, temperature=1.0, noise=False):
+    def sample(
+        self,
+        n,
+        condition=None,
+        seed=None,
+        batch_size=MAPS,
+        temperature=1.0,
+        noise=False,
+        *,
+        top_k=None,
+        top_p=None,
+        guidance=1.0,
+    ):
         """New data: codes from the prior, decoded. See `sample_codes`, and `VAE.sample`.
 
         Returns:
             `(n, ...)` float32.
         """
         seed = _checks.seed(seed)
-        x = self.decode(self.sample_codes(n, condition, seed, temperature, batch_size))
+        choice = {"top_k": top_k, "top_p": top_p, "guidance": guidance}
+        x = self.decode(self.sample_codes(n, condition, seed, temperature, batch_size, **choice))
         # A stream of its own: the prior has used the other one up to an unknown place.
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         return self.likelihood.sample(x, rng) if noise else x
@@ -204,8 +244,8 @@ def _told(model, *arrays):
     return model.prior.told(*arrays)
 
 
-def _next_codes(model, *arrays):
-    return model.prior.next_codes(*arrays)
+def _next_logits(model, *arrays):
+    return model.prior.next_logits(*arrays)
 
 
 def _code_log_prob(model, codes, condition=None):
@@ -219,7 +259,7 @@ def _bound(model, x, condition=None):
 
 _FUNCTIONS = {
     "told": _told,
-    "next_codes": _next_codes,
+    "next_logits": _next_logits,
     "code_log_prob": _code_log_prob,
     "bound": _bound,
 }

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.training import noise
 

@@ -69,7 +69,8 @@ class Editing:
                 f"Received: changes={sorted(changes)}"
             )
         z = self.encode(x, attributes, batch_size)
-        moved, changed = z, None if attributes is None else attributes.copy()
+        moved = z
+        changed: Any = None if attributes is None else attributes.copy()
         for name, value in changes.items():
             value = _checks.value(name, value, len(x))
             if attributes is None:

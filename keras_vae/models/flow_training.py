@@ -141,8 +141,9 @@ class FlowTraining:
         """`fit_sampler` by a flow; the prior is what it was if training fails."""
         dim = None if self.condition is None else self.condition.dim
         before = self.prior
+        shape = getattr(self, "code_shape", (self.latent_dim,))
         self.prior = priors.FlowMatching(
-            self.latent_dim, dim, condition_dropout=0.1 if dim else 0.0, seed=seed
+            shape, dim, condition_dropout=0.1 if dim else 0.0, seed=seed
         )
         rows = training.get("batch_size") or ROWS
         try:

@@ -58,8 +58,7 @@ class CodeTransformer(CodePrior):
         width, depth = _checks.count(width, "width"), _checks.count(depth, "depth")
         if width % _checks.count(heads, "heads"):
             raise ValueError(
-                "`width` must be a multiple of `heads`. "
-                f"Received: width={width}, heads={heads}"
+                f"`width` must be a multiple of `heads`. Received: width={width}, heads={heads}"
             )
         self.width, self.depth, self.heads, self.seed = width, depth, heads, seed
         seeds = initializers.seeds(seed)
@@ -74,7 +73,8 @@ class CodeTransformer(CodePrior):
         self.start = weight("start", (1, width))
         dim, policy = self.seen_condition_dim, self.dtype_policy
         self.blocks = [
-            AttentionBlock(width, heads, dim, seeds, dtype=policy, name=f"block_{i}") for i in range(depth)
+            AttentionBlock(width, heads, dim, seeds, dtype=policy, name=f"block_{i}")
+            for i in range(depth)
         ]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy, name="norm")
         self.norm.build((None, None, width))
@@ -133,9 +133,7 @@ class CodeTransformer(CodePrior):
         first = ops.cast(position == 0, "float32")
         before = self.embed(previous)
         x = before + first * (ops.convert_to_tensor(self.start) - before)
-        place = ops.take(
-            ops.convert_to_tensor(self.positions), ops.reshape(position, (1,)), axis=0
-        )
+        place = ops.take(ops.convert_to_tensor(self.positions), ops.reshape(position, (1,)), axis=0)
         x = ops.expand_dims(x + place, 1)
         condition = None if condition is None else self.seen(condition)
         index = ops.arange(self.length, dtype="int32")

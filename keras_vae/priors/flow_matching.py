@@ -87,14 +87,14 @@ class Transported(distributions.Distribution):
 class FlowMatching(Prior):
     """p(z) or p(z|y): normal noise carried along a learned velocity field, dz/dt = v(z, t, y).
 
-    Lipman et al., "Flow Matching for Generative Modeling", 2023, with the straight paths of optimal
-    transport, x_t = (1 - t) · noise + t · code, whose velocity is code - noise (rectified flow, Liu,
-    Gong & Liu 2023). Codes are vectors or maps, and standardised by moments that are fitted.
+    Lipman et al., "Flow Matching for Generative Modeling", 2023, with the straight paths of
+    optimal transport, x_t = (1 - t) · noise + t · code, whose velocity is code - noise (rectified
+    flow, Liu, Gong & Liu 2023). Codes are vectors or maps, standardised by fitted moments.
 
-    It is trained after the model, on its codes: `model.fit_prior(x, y)`, or in one
-    go `model.fit_sampler(x, "flow", y)`. While the model itself is trained, its prior is N(0, I),
-    as in latent diffusion: `fit` does not see this prior, and does not train it. Before it is trained
-    it is N(0, I).
+    It is trained after the model, on its codes: `model.fit_prior(x, y)`, or in one go
+    `model.fit_sampler(x, "flow", y)`. While the model itself is trained, its prior is N(0, I), as
+    in latent diffusion: `fit` does not see this prior, and does not train it. Before
+    `fit_prior` it is N(0, I).
 
     Args:
         code_shape: number of latent dimensions d, or the shape `(d,)`, or `(h, w, c)` of maps.
@@ -129,8 +129,8 @@ class FlowMatching(Prior):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        several = isinstance(code_shape, (tuple, list))
-        shape = tuple(code_shape) if several else (code_shape,)
+        given: Any = code_shape
+        shape = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         if len(shape) not in (1, 3) or not all(map(_checks.is_integer, shape)):
             raise ValueError(
                 "`code_shape` must be a number of dimensions, or (height, width, channels). "
@@ -159,7 +159,9 @@ class FlowMatching(Prior):
             )
 
         self.mean, self.deviation = moment("mean", "zeros"), moment("deviation", "ones")
-        seen = condition_dim + 1 if self.condition_dropout else condition_dim
+        seen = condition_dim
+        if seen is not None and self.condition_dropout:
+            seen = seen + 1
         self.field = VelocityField(
             self.code_shape, seen, width, depth, heads, initializers.seeds(seed), name="field"
         )
@@ -304,9 +306,7 @@ class FlowMatching(Prior):
             return self.velocity(x, late, *repeated)
 
         # No method of a model here: of an adapter that needs none.
-        product = TrainStep.vector_jacobian(
-            None, velocity, ops.repeat(u, count, axis=0), vectors
-        )
+        product = TrainStep.vector_jacobian(None, velocity, ops.repeat(u, count, axis=0), vectors)
         each = ops.reshape(product * vectors, (-1, count * size))
         return factor * ops.sum(each, axis=-1)
 

@@ -145,16 +145,16 @@ class VQVAE(CodeInference, VAE):
             learned=self.quantizer.codebook == "gradient",
             perplexity=quantizers.perplexity(self.quantizer.histogram(codes)),
             log_px=self.likelihood.log_prob(scored, outputs, training=training, **weigh)[0],
-            log_pc=self.prior.log_prob(codes, self._given_to_prior(condition, training)),
+            log_pc=self._log_pc(codes, condition, training),
             step=self.step,
             training=training,
         )
 
-    def _given_to_prior(self, condition, training):
+    def _log_pc(self, codes, condition, training):
         encoded = self._encoded(condition)
-        if not training:
-            return encoded
-        return guidance.of_training(self.prior, encoded, self.seed_generator)
+        if training:
+            return guidance.training_log_prob(self.prior, codes, encoded, self.seed_generator)
+        return self.prior.log_prob(codes, encoded)
 
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""
@@ -280,7 +280,7 @@ class _PriorAlone(fitting.Fitting, TrainStep, keras.Model):
     def _negative_log_prob(self, codes, y, training=False):
         encoded = None if y is None else self.condition.encode(y)
         if training:
-            encoded = guidance.of_training(self.prior, encoded, self.seed_generator)
+            return -guidance.training_log_prob(self.prior, codes, encoded, self.seed_generator)
         return -self.prior.log_prob(codes, encoded)
 
     def update(self, codes, y=None, sample_weight=None):

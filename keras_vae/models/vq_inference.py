@@ -248,6 +248,10 @@ def _next_logits(model, *arrays):
     return model.prior.next_logits(*arrays)
 
 
+def _masked_logits(model, *arrays):
+    return model.prior.masked_logits(*arrays)
+
+
 def _code_log_prob(model, codes, condition=None):
     return model.prior.log_prob(codes, model._encoded(condition))
 
@@ -260,6 +264,7 @@ def _bound(model, x, condition=None):
 _FUNCTIONS = {
     "told": _told,
     "next_logits": _next_logits,
+    "masked_logits": _masked_logits,
     "code_log_prob": _code_log_prob,
     "bound": _bound,
 }

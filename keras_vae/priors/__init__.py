@@ -8,6 +8,7 @@ from keras_vae.priors.expectation_maximisation import Fit, fit, responsibilities
 from keras_vae.priors.flow import FlowPrior
 from keras_vae.priors.flow_matching import FlowMatching
 from keras_vae.priors.gaussian_mixture import GaussianMixture
+from keras_vae.priors.masked_transformer import MaskedTransformer
 from keras_vae.priors.mixture import LearnedMixture, MixturePrior
 from keras_vae.priors.normal import ConditionalNormal, LinearNormal, StandardNormal
 from keras_vae.priors.pixelcnn import GatedPixelCNN
@@ -25,6 +26,7 @@ __all__ = [
     "GaussianMixture",
     "LearnedMixture",
     "LinearNormal",
+    "MaskedTransformer",
     "MixturePrior",
     "NoPrior",
     "Prior",

@@ -40,6 +40,14 @@ def of_training(prior, condition, seed):
     return dropped(condition, share, seed) if share and condition is not None else condition
 
 
+def training_log_prob(prior, codes, condition, seed):
+    """log p(c) of a prior of codes in a training step, with its dropout and its own draws."""
+    condition = of_training(prior, condition, seed)
+    if hasattr(prior, "training_log_prob"):
+        return prior.training_log_prob(codes, condition, seed)
+    return prior.log_prob(codes, condition)
+
+
 def checked_dropout(share, condition_dim):
     """`condition_dropout` as a float, or a `ValueError`."""
     if not 0.0 <= share < 1.0:

@@ -193,18 +193,20 @@ class TestTransformer:
 class TestDropout:
     def test_a_part_of_the_conditions_is_dropped_in_training_only(self, images):
         model = tiny(num_classes=3, condition_dropout=0.5)
-        y = ops.convert_to_tensor(np.arange(64) % 3)
-        given = array(model._given_to_prior(y, True))
+        y = model.condition.encode(ops.convert_to_tensor(np.arange(64) % 3))
+        given = array(guiding.of_training(model.prior, y, model.seed_generator))
         assert given.shape == (64, 4) and set(np.unique(given)) == {0.0, 1.0}
         assert (given.sum(-1) == 1).all() and 15 < given[:, 3].sum() < 49
-        assert model._given_to_prior(y, False).shape == (64, 3)
-        # One of each step: the draws move on.
-        assert (array(model._given_to_prior(y, True)) != given).any()
+        # The draws move on from step to step.
+        again = array(guiding.of_training(model.prior, y, model.seed_generator))
+        assert (again != given).any()
+        kept = given[:, 3] == 0
+        np.testing.assert_array_equal(given[kept, :3], array(y)[kept])
 
     def test_none_without_it(self):
         model = tiny(num_classes=3)
-        y = ops.convert_to_tensor(np.arange(6) % 3)
-        assert model._given_to_prior(y, True).shape == (6, 3)
+        y = model.condition.encode(ops.convert_to_tensor(np.arange(6) % 3))
+        assert guiding.of_training(model.prior, y, model.seed_generator) is y
         assert model.prior.blocks[0].condition.kernel.shape[0] == 3
 
 

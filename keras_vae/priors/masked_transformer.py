@@ -148,8 +148,8 @@ class MaskedTransformer(CodePrior):
         flat = ops.reshape(ops.cast(codes, "int32"), (-1, self.length))
         n, length = ops.shape(flat)[0], self.length
         # One of each nth of the sizes, so that a batch has masks of all sizes.
-        share = ops.arange(n) / n + noises.uniform((1,), seed)
-        share = ops.cast(ops.mod(ops.cast(share, "float32"), 1.0), "float32")
+        index = ops.cast(ops.arange(n), "float32") / ops.cast(n, "float32")
+        share = ops.mod(index + noises.uniform((1,), seed), 1.0)
         size = ops.minimum(ops.floor(share * length), length - 1.0) + 1.0
         drawn = noises.uniform((n, length), seed)
         rank = ops.argsort(ops.argsort(drawn, axis=-1), axis=-1)
@@ -245,7 +245,9 @@ class MaskedTransformer(CodePrior):
         earlier = ops.cast(ops.expand_dims(index, 0) < ops.expand_dims(index, 1), "float32")
         for step, masked in enumerate(self._schedule(self.steps)):
             logits = self.masked_logits(codes, condition)
-            drawn = ops.cast(ops.argmax(logits + noise[:, step, :, :k], axis=-1), "int32")
+            # `argmax` of Keras looks at the bits of numbers, which TFLite does not.
+            best = ops.top_k(logits + noise[:, step, :, :k], 1)[1]
+            drawn = ops.cast(best, "int32")[..., 0]
             chosen = ops.one_hot(drawn, k, dtype="float32")
             shares = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
             certain = ops.sum(chosen * shares, axis=-1)

@@ -11,6 +11,7 @@ from keras import ops
 from keras_vae import distributions, initializers
 from keras_vae._registry import register
 from keras_vae._types import Tensor
+from keras_vae.augmentation import DifferentiableAugmentation as DifferentiableAugmentation
 from keras_vae.training import kernels
 
 

@@ -14,6 +14,7 @@ and `condition` beside the input for a conditional model. A VQ-VAE has
     encode(image)       -> codes        integers
     decode(codes)       -> image
     reconstruct(image)  -> image
+    sample(noise)       -> image        of a `priors.MaskedTransformer`; the noise is Gumbel
 """
 
 from collections.abc import Sequence

@@ -173,8 +173,10 @@ def _checked(model, data, name):
     x, condition = sources.arrays(model, *_pair(data), name=name)
     x = _checks.data(model, x, name)
     if model.codes_are_integers and condition is None:
-        # Only its prior depends on the condition, and the prior is not exported.
-        return x, None
+        # Only its prior depends on the condition: any will do, where the prior is exported.
+        if model.condition is None or not getattr(model.prior, "from_noise", False):
+            return x, None
+        condition = _some_conditions(model.condition, len(x))
     return x, _checks.condition(model, condition, len(x), f"{name}[1]")
 
 

@@ -72,7 +72,9 @@ def signatures(model, names=None):
 
 def _why_no_sample(model):
     if model.codes_are_integers:
-        return "A VQ-VAE draws its codes one by one, in Python."
+        return (
+            "This prior draws its codes one by one, in Python; `priors.MaskedTransformer` does not."
+        )
     return (
         f"Codes of {type(model.prior).__name__} are not made of normal noise: draw them with "
         "`model.prior.sample(n, rng)` where there are any, and decode them."
@@ -117,11 +119,35 @@ def _quantized(model):
     def reconstruct_numpy(**inputs):
         return {data: model.reconstruct(inputs[data])}
 
-    return {
+    every = {
         "encode": Signature(x, codes, encode, encode_numpy, chooses=True),
         "decode": Signature(codes, mean_of_x, decode, decode_numpy),
         "reconstruct": Signature(x, mean_of_x, reconstruct, reconstruct_numpy, chooses=True),
     }
+    if getattr(model.prior, "from_noise", False):
+        every["sample"] = _sample_of_codes(model, data, mean_of_x)
+    return every
+
+
+def _sample_of_codes(model, data, mean_of_x):
+    """The signature of a prior that draws all codes of a map in a few parallel steps."""
+    meaning = "standard Gumbel noise, -log(-log(u)) of uniform u, drawn anew for each sample"
+    inputs = {"noise": Tensor(model.prior.noise_shape, "float32", meaning)}
+    if model.condition is not None:
+        inputs["condition"] = _condition(model.condition)
+
+    def codes_of(noise, condition):
+        encoded = None if condition is None else model.condition.encode(condition)
+        return model.prior.transform(noise, encoded)
+
+    def sample(noise, condition=None):
+        return {data: model.likelihood.mean(model.generate(codes_of(noise, condition)))}
+
+    def sample_numpy(noise, condition=None):
+        codes = codes_of(ops.convert_to_tensor(noise), condition)
+        return {data: model.decode(ops.convert_to_numpy(codes))}
+
+    return Signature(inputs, mean_of_x, sample, sample_numpy, chooses=True)
 
 
 def _continuous(model):

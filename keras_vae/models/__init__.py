@@ -1,6 +1,7 @@
 """The model and every paper by name."""
 
 from keras_vae.models import papers
+from keras_vae.models.adversarial import VAEGAN, AdversarialAutoencoder
 from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.denoising import DenoisingAutoencoder
@@ -13,6 +14,7 @@ from keras_vae.models.vae import VAE
 from keras_vae.models.vq import VQVAE
 
 __all__ = [
+    "AdversarialAutoencoder",
     "AuxiliaryVAE",
     "ControlledVAE",
     "DenoisingAutoencoder",
@@ -22,6 +24,7 @@ __all__ = [
     "SpatialVQVAE",
     "StructuredVAE",
     "VAE",
+    "VAEGAN",
     "VQVAE",
     "mark_missing",
     *papers.__all__,

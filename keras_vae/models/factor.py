@@ -5,7 +5,8 @@ from keras import ops
 
 from keras_vae import initializers, objectives
 from keras_vae._registry import register
-from keras_vae.models.vae import PARTS, VAE, _mean, _one_each, accumulation
+from keras_vae.models.second_optimizer import SecondOptimizer
+from keras_vae.models.vae import PARTS, VAE, _mean, _one_each
 
 
 def permuted(z, noise):
@@ -22,7 +23,7 @@ def permuted(z, noise):
 
 
 @register
-class FactorVAE(VAE):
+class FactorVAE(SecondOptimizer, VAE):
     """A VAE and a discriminator that is trained in turn with it.
 
     Kim & Mnih, "Disentangling by Factorising", 2018. After each step of the VAE the
@@ -56,26 +57,6 @@ class FactorVAE(VAE):
         self.discriminator_learning_rate = discriminator_learning_rate
         # Made when training begins, so that a preset holds none of its moments.
         self.discriminator_optimizer = None
-
-    @property
-    def trainable_variables(self):
-        # The optimizer of `compile` must not touch the discriminator, which has its own.
-        rival = {id(v) for v in self.discriminator.variables}
-        return [v for v in super().trainable_variables if id(v) not in rival]
-
-    @property
-    def trainable_weights(self):
-        return self.trainable_variables
-
-    @property
-    def non_trainable_variables(self):
-        # What a step may change besides: JAX hands it over and takes it back.
-        optimizer = self.discriminator_optimizer
-        return [
-            *super().non_trainable_variables,
-            *self.discriminator.trainable_variables,
-            *(optimizer.variables if optimizer else ()),
-        ]
 
     def plain(self):
         """A `VAE` of the same parts, with the same weights and without discriminator."""
@@ -132,41 +113,6 @@ class FactorVAE(VAE):
         shuffled = permuted(others, noise[n // 2 :])
         told = ops.mean(ops.softplus(-self.logits(codes)))
         return 0.5 * (told + ops.mean(ops.softplus(self.logits(shuffled))))
-
-    def _ready_to_train(self):
-        super()._ready_to_train()
-        self._make_optimizer()
-
-    def compile_from_config(self, config):
-        # A loaded model goes on with the moments that are in the file.
-        super().compile_from_config(config)
-        self._make_optimizer()
-
-    def _make_optimizer(self):
-        together = accumulation(self.optimizer)
-        if self.discriminator_optimizer is None or (
-            accumulation(self.discriminator_optimizer) != together
-        ):
-            optimizer = keras.optimizers.Adam(
-                self.discriminator_learning_rate, 0.5, 0.9, gradient_accumulation_steps=together
-            )
-            optimizer.build(self.discriminator.trainable_variables)
-            self.discriminator_optimizer = optimizer
-
-    def _own_arguments(self):
-        return {
-            "discriminator": self.discriminator,
-            "discriminator_learning_rate": self.discriminator_learning_rate,
-        }
-
-    def get_config(self):
-        found = keras.saving.serialize_keras_object(self.discriminator)
-        return {**super().get_config(), **self._own_arguments(), "discriminator": found}
-
-    @classmethod
-    def from_config(cls, config):
-        found = keras.saving.deserialize_keras_object(config["discriminator"])
-        return super().from_config({**config, "discriminator": found})
 
 
 def discriminator_network(latent_dim, units, seed=None):

@@ -2,7 +2,6 @@
 
 import functools
 import time
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from keras_vae._types import Array, Condition, Floats
 from keras_vae.distributions.as_numpy import Arrays
 from keras_vae.models import sources
 from keras_vae.models.checks import bound_exists
+from keras_vae.models.editing import Editing
 from keras_vae.models.probes import squared_jacobian
 from keras_vae.training import kernels
 
@@ -21,7 +21,7 @@ from keras_vae.training import kernels
 ROWS = 1000
 
 
-class Inference:
+class Inference(Editing):
     """Methods of `VAE` that use a model without changing it.
 
     Data is an array, a table of pandas, or a source as `fit` takes one, all of whose examples are
@@ -96,6 +96,9 @@ class Inference:
         seed: int | None = None,
         batch_size: int = 256,
         noise: bool = False,
+        *,
+        steps: int | None = None,
+        guidance: float = 1.0,
     ) -> Array:
         """New data: codes from the prior, decoded to means.
 
@@ -107,18 +110,21 @@ class Inference:
             batch_size: rows per compiled call.
             noise: False for means of p(x|z), which look better as pictures; True for
                 draws from p(x|z), which have the spread of data.
+            steps, guidance: of a prior that is a `priors.FlowMatching`: steps of its
+                integration, and how closely codes follow the condition.
 
         Returns:
             `(n, ...)` float32.
 
         Raises:
-            ValueError: a wrong condition, or `noise` with a likelihood that has no draws.
+            ValueError: a wrong condition, `noise` with a likelihood that has no draws, or
+                `steps` or `guidance` of another prior.
         """
         n = _checks.count(n)
         condition = _checks.condition(self, condition, n)
         encoded = None if condition is None else self.condition.encode(condition)
         rng = np.random.default_rng(_checks.seed(seed))
-        z = self.prior.sample(n, rng, encoded)
+        z = self._drawn_codes(n, rng, encoded, steps, guidance, batch_size)
         x = self.decode(z, condition, batch_size)
         return self.likelihood.sample(x, rng) if noise else x
 
@@ -187,47 +193,6 @@ class Inference:
         z = np.repeat(z[:, None], len(values), axis=1)
         z[..., dim] = values.reshape(-1, *(1,) * (z.ndim - 3))
         return self._decode_grid(z, condition, batch_size)
-
-    def edit(
-        self, x: Array, condition: Condition = None, batch_size: int = 256, **changes: Any
-    ) -> Array:
-        """x as it would be with other attributes.
-
-        Encodes x with its own condition and decodes with the changed one. An
-        unconditional model that knows the directions of attributes moves the
-        code along them instead: 1 adds an attribute, -1 takes it away.
-
-        Args:
-            x: data `(n, ...)`.
-            condition: the attributes of x, `(n, c)`; None for an
-                unconditional model.
-            **changes: attribute name = a number, or one per example;
-                the other attributes do not change.
-
-        Returns:
-            `(n, ...)` float32.
-
-        Raises:
-            ValueError: the model has no attributes or none of that name, or the
-                values are neither one number nor one per example.
-        """
-        x, attributes = self._checked(x, condition)
-        named = self.directions if attributes is None else self.condition
-        if named is None or (attributes is not None and attributes.ndim != 2):
-            raise ValueError(
-                "This model has no named attributes to edit. To decode with "
-                "another label: decode(encode(x, condition=y), condition=y_new). "
-                f"Received: changes={sorted(changes)}"
-            )
-        z = self.encode(x, attributes, batch_size)
-        changed: Any = None if attributes is None else attributes.copy()
-        for name, value in changes.items():
-            value = _checks.value(name, value, len(x))
-            if attributes is None:
-                z = z + np.reshape(value, (-1, 1)) * self.directions.vector(name)
-            else:
-                changed[:, self.condition.index(name)] = value
-        return self.decode(z, changed, batch_size)
 
     def log_likelihood(
         self,
@@ -398,6 +363,10 @@ def _contract(model, x, condition=None):
     return squared_jacobian(model, x, condition)
 
 
+def _flow_step(model, *arrays):
+    return model.prior.step(*arrays)
+
+
 _FUNCTIONS = {
     "contract": _contract,
     "infer": _infer,
@@ -406,6 +375,7 @@ _FUNCTIONS = {
     "rebuild": _rebuild,
     "score": _score,
     "explain": _explain,
+    "flow_step": _flow_step,
 }
 
 

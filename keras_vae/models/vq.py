@@ -11,6 +11,7 @@ from keras_vae.models import parts as parts_of_users
 from keras_vae.models.checks import quantized_parts_fit
 from keras_vae.models.vae import VAE, _mean, _one_each, _weights_of, accumulation
 from keras_vae.models.vq_inference import CodeInference
+from keras_vae.priors import guidance
 from keras_vae.training import TrainStep, keras_private
 
 
@@ -158,10 +159,16 @@ class VQVAE(CodeInference, VAE):
             discretized=found,
             perplexity=self.quantizer.perplexity(found.codes),
             log_px=self.likelihood.log_prob(scored, outputs, training=training, **weigh)[0],
-            log_pc=self.prior.log_prob(found.codes, self._encoded(condition)),
+            log_pc=self._log_pc(found.codes, condition, training),
             step=self.step,
             training=training,
         )
+
+    def _log_pc(self, codes, condition, training):
+        encoded = self._encoded(condition)
+        if training:
+            return guidance.training_log_prob(self.prior, codes, encoded, self.seed_generator)
+        return self.prior.log_prob(codes, encoded)
 
     def update(self, x, y=None, sample_weight=None):
         """One training step on a batch; runs inside `fit`."""
@@ -265,6 +272,7 @@ class _PriorAlone(fitting.Fitting, TrainStep, keras.Model):
         super().__init__(name="prior")
         self.prior = model.prior
         self.condition = model.condition
+        self.seed_generator = model.seed_generator
         self.built = True
 
     def _clean(self, codes, y, sample_weight=None):
@@ -286,14 +294,17 @@ class _PriorAlone(fitting.Fitting, TrainStep, keras.Model):
     def _is_target(self, y):
         return False
 
-    def _negative_log_prob(self, codes, y):
-        return -self.prior.log_prob(codes, None if y is None else self.condition.encode(y))
+    def _negative_log_prob(self, codes, y, training=False):
+        encoded = None if y is None else self.condition.encode(y)
+        if training:
+            return -guidance.training_log_prob(self.prior, codes, encoded, self.seed_generator)
+        return -self.prior.log_prob(codes, encoded)
 
     def update(self, codes, y=None, sample_weight=None):
         sample_weight = _one_each(sample_weight)
 
         def loss_and_nothing():
-            return _mean(self._negative_log_prob(codes, y), sample_weight), ()
+            return _mean(self._negative_log_prob(codes, y, training=True), sample_weight), ()
 
         loss, _ = self.minimize(loss_and_nothing, self.optimizer, self.trainable_variables)
         return self._log(loss, codes)

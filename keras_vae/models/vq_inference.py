@@ -8,6 +8,8 @@ from keras_vae.models.run import is_array
 
 # Maps drawn at a time: the noise of one is its positions times the codes.
 MAPS = 64
+# What leaves the prior as it is.
+_WHOLE = {"map_shape": None, "top_k": None, "top_p": None, "guidance": 1.0}
 
 
 class CodeInference:
@@ -68,7 +70,17 @@ class CodeInference:
         return self._batched("explain", batch_size, x, _checks.code_map(self, z))
 
     def sample_codes(
-        self, n, condition=None, seed=None, temperature=1.0, batch_size=MAPS, *, map_shape=None
+        self,
+        n,
+        condition=None,
+        seed=None,
+        temperature=1.0,
+        batch_size=MAPS,
+        *,
+        map_shape=None,
+        top_k=None,
+        top_p=None,
+        guidance=1.0,
     ):
         """New codes from the prior.
 
@@ -80,9 +92,18 @@ class CodeInference:
                 probable code at every position.
             batch_size: maps a compiled call.
             map_shape: `(h, w)`, for a prior of maps of any size.
+            top_k: draws from the k most probable codes of each position; None for all.
+            top_p: draws from the most probable codes that together have at least this
+                probability; None for all.
+            guidance: g in (1 - g) · logits without condition + g · logits with it: above 1
+                codes follow the condition more closely than those of the prior.
 
         Returns:
             `(n, h, w)` int32.
+
+        Raises:
+            ValueError: a number that is out of range, a wrong condition, or guidance of a
+                prior that was not trained with `condition_dropout`.
         """
         n, rows = _checks.count(n), _checks.count(batch_size, "batch_size")
         if not 0.0 <= temperature < np.inf:
@@ -92,14 +113,18 @@ class CodeInference:
             )
         condition = _checks.condition(self, condition, n)
         rng = np.random.default_rng(_checks.seed(seed))
-        size = {} if map_shape is None else {"map_shape": map_shape}
+        choice = {"map_shape": map_shape, "top_k": top_k, "top_p": top_p, "guidance": guidance}
+        # A prior of one's own need not know them.
+        choice = {name: value for name, value in choice.items() if value != _WHOLE[name]}
         parts = []
         for start in range(0, n, rows):
             number = min(rows, n - start)
             given = None
             if condition is not None:
                 given = self._encoded(condition[start : start + rows])
-            parts.append(self.prior.sample(number, rng, given, temperature, self._of_prior, **size))
+            parts.append(
+                self.prior.sample(number, rng, given, temperature, self._of_prior, **choice)
+            )
         return np.concatenate(parts)
 
     def sample(
@@ -112,6 +137,9 @@ class CodeInference:
         noise=False,
         *,
         map_shape=None,
+        top_k=None,
+        top_p=None,
+        guidance=1.0,
     ):
         """New data: codes from the prior, decoded. See `sample_codes`, and `VAE.sample`.
 
@@ -119,8 +147,8 @@ class CodeInference:
             `(n, ...)` float32.
         """
         seed = _checks.seed(seed)
-        codes = self.sample_codes(n, condition, seed, temperature, batch_size, map_shape=map_shape)
-        x = self.decode(codes)
+        choice = {"map_shape": map_shape, "top_k": top_k, "top_p": top_p, "guidance": guidance}
+        x = self.decode(self.sample_codes(n, condition, seed, temperature, batch_size, **choice))
         # A stream of its own: the prior has used the other one up to an unknown place.
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
         return self.likelihood.sample(x, rng) if noise else x
@@ -220,8 +248,12 @@ def _told(model, *arrays):
     return model.prior.told(*arrays)
 
 
-def _next_codes(model, *arrays):
-    return model.prior.next_codes(*arrays)
+def _next_logits(model, *arrays):
+    return model.prior.next_logits(*arrays)
+
+
+def _masked_logits(model, *arrays):
+    return model.prior.masked_logits(*arrays)
 
 
 def _code_log_prob(model, codes, condition=None):
@@ -235,7 +267,8 @@ def _bound(model, x, condition=None):
 
 _FUNCTIONS = {
     "told": _told,
-    "next_codes": _next_codes,
+    "next_logits": _next_logits,
+    "masked_logits": _masked_logits,
     "code_log_prob": _code_log_prob,
     "bound": _bound,
 }

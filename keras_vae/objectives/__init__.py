@@ -9,6 +9,7 @@ dimensions.
 # ruff: noqa: F403
 
 from keras_vae.objectives import (
+    adversarial,
     auxiliary,
     base,
     contraction,
@@ -20,6 +21,7 @@ from keras_vae.objectives import (
     sparsity,
     total_correlation,
 )
+from keras_vae.objectives.adversarial import *
 from keras_vae.objectives.auxiliary import *
 from keras_vae.objectives.base import *
 from keras_vae.objectives.contraction import *
@@ -32,6 +34,7 @@ from keras_vae.objectives.sparsity import *
 from keras_vae.objectives.total_correlation import *
 
 __all__: list[str] = []
+__all__ += adversarial.__all__
 __all__ += auxiliary.__all__
 __all__ += base.__all__
 __all__ += contraction.__all__

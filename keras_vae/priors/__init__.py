@@ -3,9 +3,12 @@
 from keras_vae.priors.base import NoPrior, Prior
 from keras_vae.priors.categorical import UniformCategorical
 from keras_vae.priors.chained import ChainedPrior
+from keras_vae.priors.code_transformer import CodeTransformer
 from keras_vae.priors.expectation_maximisation import Fit, fit, responsibilities
 from keras_vae.priors.flow import FlowPrior
+from keras_vae.priors.flow_matching import FlowMatching
 from keras_vae.priors.gaussian_mixture import GaussianMixture
+from keras_vae.priors.masked_transformer import MaskedTransformer
 from keras_vae.priors.mixture import LearnedMixture, MixturePrior
 from keras_vae.priors.normal import ConditionalNormal, LinearNormal, StandardNormal
 from keras_vae.priors.pixelcnn import GatedPixelCNN
@@ -15,13 +18,16 @@ from keras_vae.priors.vamp import VampPrior
 
 __all__ = [
     "ChainedPrior",
+    "CodeTransformer",
     "ConditionalNormal",
     "Fit",
+    "FlowMatching",
     "FlowPrior",
     "GatedPixelCNN",
     "GaussianMixture",
     "LearnedMixture",
     "LinearNormal",
+    "MaskedTransformer",
     "MixturePrior",
     "NoPrior",
     "Prior",

@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_vae import _checks, initializers
 from keras_vae._registry import register
+from keras_vae.priors.codes import CodePrior
 
 
 def _gate(x):
@@ -79,7 +80,7 @@ class _Block(keras.layers.Layer):
 
 
 @register
-class GatedPixelCNN(keras.layers.Layer):
+class GatedPixelCNN(CodePrior):
     """Gated PixelCNN prior over maps of integer codes.
 
     van den Oord et al., "Conditional Image Generation with PixelCNN Decoders",
@@ -94,13 +95,12 @@ class GatedPixelCNN(keras.layers.Layer):
         depth: number of gated layers.
         kernel_size: odd, at least 3; a layer sees (kernel_size - 1) / 2 positions backwards.
         seed: int for the initial weights, the same on every backend; or None.
+        condition_dropout: part of the conditions that training drops, so that samples can be
+            guided; see `priors.guidance`.
 
     Raises:
         ValueError: a size that is out of range.
     """
-
-    can_sample = True
-    is_mixture = False
 
     def __init__(
         self,
@@ -111,24 +111,17 @@ class GatedPixelCNN(keras.layers.Layer):
         depth: int = 8,
         kernel_size: int = 3,
         seed: int | None = None,
+        condition_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"dtype": "float32", "name": "prior", **kwargs})
-        map_shape = tuple(map_shape)
+        super().__init__(num_codes, map_shape, condition_dim, condition_dropout, **kwargs)
+        map_shape = self.map_shape
         channels, depth = _checks.count(channels, "channels"), _checks.count(depth, "depth")
-        num_codes = _checks.count(num_codes, "num_codes")
-        if len(map_shape) != 2 or not all(map(_checks.is_integer, map_shape)):
-            raise ValueError(
-                f"`map_shape` must be (height, width). Received: map_shape={map_shape}"
-            )
         if not _checks.is_integer(kernel_size, 3) or kernel_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` must be an odd integer of at least 3. "
                 f"Received: kernel_size={kernel_size!r}"
             )
-        self.num_codes = num_codes
-        self.map_shape = map_shape
-        self.condition_dim = condition_dim
         self.channels = channels
         self.depth = depth
         self.kernel_size = kernel_size
@@ -147,7 +140,7 @@ class GatedPixelCNN(keras.layers.Layer):
             _Block(
                 channels,
                 kernel_size,
-                condition_dim,
+                self.seen_condition_dim,
                 seeds,
                 dtype=self.dtype_policy,
                 name=f"block_{i}",
@@ -187,11 +180,6 @@ class GatedPixelCNN(keras.layers.Layer):
         """As `call`, for embedded codes `(n, h, w, channels)`."""
         return self._read(self._along(embedded, self._above(embedded, condition)))
 
-    def log_prob(self, codes, condition=None):
-        """log p(c) in nats, summed over the map: `(n,)`, float32."""
-        each = ops.sparse_categorical_crossentropy(codes, self(codes, condition), from_logits=True)
-        return -ops.sum(each, axis=(1, 2))
-
     def told(self, row, codes, condition=None):
         """Features of the rows above one row: a tuple of `(n, 1, w, 2 channels)`.
 
@@ -204,59 +192,33 @@ class GatedPixelCNN(keras.layers.Layer):
         features = self._above(self.embed(codes), condition)
         return tuple(ops.take(across, row, axis=1) for across in features)
 
-    def next_codes(self, column, row_codes, noise, *above):
-        """Codes `(n,)` of one column of a row, int32.
+    def next_logits(self, column, row_codes, *above):
+        """Logits `(n, num_codes)` of one column of a row.
 
         Args:
             column: its index, an integer scalar.
             row_codes: the row `(n, w)`; only the positions to the left are read.
-            noise: `(n, num_codes)`, standard Gumbel for an exact draw and zeros for
-                the most probable code.
             *above: the result of `told` for the row.
         """
         features = self._along(ops.expand_dims(self.embed(row_codes), 1), above)
         chosen = ops.take(features, ops.reshape(column, (1,)), axis=2)
-        logits = ops.reshape(self._read(chosen), (-1, self.num_codes))
-        return ops.cast(ops.top_k(logits + ops.convert_to_tensor(noise), 1)[1], "int32")[..., 0]
+        return ops.reshape(self._read(chosen), (-1, self.num_codes))
 
-    def attach(self, model):
-        """Part of the interface of `priors.Prior`; does nothing here."""
-
-    def sample(self, n, rng, condition=None, temperature=1.0, compiled=getattr):
-        """Draws maps of codes with NumPy's noise: the same on every backend.
-
-        The vertical stack runs once per row, the horizontal stack once per position and
-        on its row only: a map costs about two passes per row.
-
-        Args:
-            n: number of maps.
-            rng: a `numpy.random.Generator`.
-            condition: encoded conditions `(n, c)` or None.
-            temperature: factor of the noise; 1 draws from the prior, 0 takes the most
-                probable code at each position.
-            compiled: function from this layer and the name "told" or "next_codes" to
-                the compiled method.
-
-        Returns:
-            NumPy array `(n, h, w)`, int32.
-        """
-        told, next_codes = compiled(self, "told"), compiled(self, "next_codes")
+    def _walk(self, codes, conditions, compiled):
+        # The vertical stack runs once per row, the horizontal stack once per position and on
+        # its row only: a map costs about two passes per row.
+        told, next_logits = compiled(self, "told"), compiled(self, "next_logits")
         height, width = self.map_shape
-        noise = rng.gumbel(size=(n, height, width, self.num_codes)).astype("float32")
-        noise *= np.float32(temperature)
-        conditions = () if condition is None else (condition,)
-        codes = np.zeros((n, height, width), "int32")
         for i in range(height):
             above = told(np.int32(i), codes, *conditions)
             for j in range(width):
-                drawn = next_codes(np.int32(j), codes[:, i], noise[:, i, j], *above)
-                codes[:, i, j] = ops.convert_to_numpy(drawn)
-        return codes
+                yield i, j, ops.convert_to_numpy(next_logits(np.int32(j), codes[:, i], *above))
 
     def _above(self, embedded, condition):
         # Shifted one row down: a row must not see itself.
         v = ops.pad(embedded, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
         v = v + ops.convert_to_tensor(self.positions)
+        condition = None if condition is None else self.seen(condition)
         features = []
         for block in self.blocks:
             v, across = block.above(v, condition)
@@ -275,15 +237,9 @@ class GatedPixelCNN(keras.layers.Layer):
             h = layer(ops.relu(h))
         return h
 
-    def compute_output_spec(self, codes, condition=None):
-        return keras.KerasTensor((*codes.shape, self.num_codes), dtype="float32")
-
     def get_config(self):
         return {
             **super().get_config(),
-            "num_codes": self.num_codes,
-            "map_shape": self.map_shape,
-            "condition_dim": self.condition_dim,
             "channels": self.channels,
             "depth": self.depth,
             "kernel_size": self.kernel_size,

@@ -29,6 +29,7 @@ def features(shape=(8, 8, 1)):
 # What differs from `make(SHAPE, 2, network, units=(8,), seed=0)`; "function:kind" is one
 # more model of that function. A paper without a row has its defaults, made small.
 ROWS = {
+    "adversarial_autoencoder": {"discriminator_units": (4,)},
     "auxiliary_vae": {"num_classes": 3, "auxiliary_dim": 3},
     "categorical_vae": {"classes": 3},
     "contractive_autoencoder": {"units": ()},
@@ -54,6 +55,16 @@ ROWS = {
     "sparse_autoencoder:l2": {"sparsity": "l2", "units": (8,), "layer_weights": [0.5]},
     "structured_vae": {"components": 3, "iterations": 2},
     "swae": {"slices": 50},
+    # Features of a discriminator that is learning are no measure of learning.
+    "vae_gan": {"pixel_weight": 1.0, "discriminator_units": (4, 4)},
+    "vae_gan:hinge": {
+        "pixel_weight": 1.0,
+        "discriminator_units": (4,),
+        "loss": "hinge",
+        "adaptive": True,
+        "spectral": True,
+        "gradient_penalty": 1.0,
+    },
     "vamp_vae": {"components": 5},
 }
 
@@ -89,12 +100,15 @@ def table():
 TINY = table()
 
 # Those that have no prior until `fit_sampler` gives them one.
-NO_PRIOR = {name for name in TINY if function(name).endswith("autoencoder")}
+NO_PRIOR = {name for name in TINY if function(name).endswith("autoencoder")} - {
+    "adversarial_autoencoder"
+}
 LABELLED = {"auxiliary_vae", "cvae"}
 
 # Those that give no bound on log p(x), and what says so.
 NO_BOUND = {
     **dict.fromkeys(NO_PRIOR, "without noise"),
+    "adversarial_autoencoder": "without noise",
     "dfc_vae": "no density of x",
     "ms_ssim_vae": "no density of x",
     "swae": "without noise",

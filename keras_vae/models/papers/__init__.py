@@ -6,6 +6,7 @@ it changes. Importing the file adds it to the register.
 
 # ruff: noqa: F401, F403
 
+from keras_vae.models.papers.adversarial import *
 from keras_vae.models.papers.autoencoders import *
 from keras_vae.models.papers.by_latents import *
 from keras_vae.models.papers.by_likelihood import *

@@ -49,6 +49,7 @@ def vq_vae(
     num_classes: int | None = None,
     condition_dim: int | None = None,
     condition_names: list[str] | None = None,
+    condition_dropout: float = 0.0,
     **options,
 ) -> VQVAE:
     """VQ-VAE: -log p(x|c) + β ‖z_e - sg(e)‖² - log p(c), the codes c nearest to z_e.
@@ -82,6 +83,8 @@ def vq_vae(
         num_classes: the prior is conditional on integer labels `(n,)` below this.
         condition_dim: the prior is conditional on vectors `(n, condition_dim)`.
         condition_names: a name for each class or attribute, optional.
+        condition_dropout: part of the conditions that training of the prior drops, such as
+            0.1, so that `sample(..., guidance=2.0)` can follow them more closely.
         **options: of the networks, such as `blocks`; see `networks.build`.
 
     Returns:
@@ -129,6 +132,7 @@ def vq_vae(
             prior_depth,
             prior_kernel_size,
             prior_seed,
+            condition_dropout,
         ),
         likelihood=likelihood,
         objective=objectives.Quantized(commitment),

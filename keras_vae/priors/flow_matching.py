@@ -1,0 +1,390 @@
+"""A prior learned by flow matching: normal noise is carried to codes along a velocity field."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_vae import _checks, distributions, initializers
+from keras_vae._registry import register
+from keras_vae.distributions.base import LOG_2PI
+from keras_vae.priors import guidance as guiding
+from keras_vae.priors.base import Prior
+from keras_vae.priors.velocity import VelocityField
+from keras_vae.training import TrainStep
+from keras_vae.training import noise as noises
+
+METHODS = ("heun", "midpoint", "euler")
+
+
+class Transported(distributions.Distribution):
+    """Codes that a velocity field carries from normal noise: samples and densities.
+
+    log p(z) = log N(u(0); 0, I) - ∫ div v(u(t), t) dt - Σ log σ, with u(1) = (z - μ) / σ, Chen et
+    al., "Neural Ordinary Differential Equations", 2018. The mean has no closed form; `center` is
+    where the mean of the noise goes.
+
+    Args:
+        prior: `FlowMatching`.
+        condition: encoded conditions `(n, c)`, or None.
+        steps, guidance: see `FlowMatching.sample`.
+    """
+
+    def __init__(self, prior, condition=None, steps=None, guidance=1.0):
+        super().__init__(len(prior.code_shape))
+        self.prior, self.condition = prior, condition
+        self.steps, self.guidance = steps, guidance
+
+    @property
+    def _batch(self):
+        return () if self.condition is None else (ops.shape(self.condition)[0],)
+
+    @property
+    def center(self):
+        return self.transform(ops.zeros((*self._batch, *self.prior.code_shape), "float32"))
+
+    @property
+    def noise_dim(self):
+        return self.prior.noise_dim
+
+    def noise(self, samples, seed):
+        shape = (samples, *self._batch, *self.prior.code_shape)
+        return noises.normal(shape, seed)
+
+    def transform(self, noise):
+        (u,), lead = self._carried((noise,), 0.0, 1.0, density=False)
+        return ops.reshape(self.prior.from_standard(u), (*lead, *self.prior.code_shape))
+
+    def log_prob(self, x):
+        """Log-density of `x` in nats: exact up to the steps of the integration for codes of few
+        numbers, with an unbiased estimate of the divergence for larger ones."""
+        standard = self.prior.to_standard(ops.convert_to_tensor(x))
+        (u, total), lead = self._carried((standard,), 1.0, 0.0, density=True)
+        axes = tuple(range(1, 1 + self.event_ndim))
+        log_noise = -0.5 * ops.sum(ops.square(u) + LOG_2PI, axis=axes)
+        # The integral runs from the code back to the noise.
+        return ops.reshape(log_noise + total, lead) - self.prior.log_scale()
+
+    def kl(self, other):
+        return self._unknown_kl(other)
+
+    def _carried(self, state, start, stop, density):
+        """The state carried in time, in rows, and the leading axes of what was given."""
+        shape = ops.shape(state[0])
+        lead = tuple(shape)[: len(shape) - self.event_ndim]
+        u = ops.reshape(state[0], (-1, *self.prior.code_shape))
+        condition = self.condition
+        if condition is not None and len(lead) > 1:
+            condition = ops.tile(condition, (math.prod(lead[:-1]), 1))
+        return self.prior.integrate(
+            u, start, stop, condition, self.steps, self.guidance, density
+        ), lead
+
+
+@register
+class FlowMatching(Prior):
+    """p(z) or p(z|y): normal noise carried along a learned velocity field, dz/dt = v(z, t, y).
+
+    Lipman et al., "Flow Matching for Generative Modeling", 2023, with the straight paths of
+    optimal transport, x_t = (1 - t) · noise + t · code, whose velocity is code - noise (rectified
+    flow, Liu, Gong & Liu 2023). Codes are vectors or maps, standardised by fitted moments.
+
+    It is trained after the model, on its codes: `model.fit_prior(x, y)`, or in one go
+    `model.fit_sampler(x, "flow", y)`. While the model itself is trained, its prior is N(0, I), as
+    in latent diffusion: `fit` does not see this prior, and does not train it. Before
+    `fit_prior` it is N(0, I).
+
+    Args:
+        code_shape: number of latent dimensions d, or the shape `(d,)`, or `(h, w, c)` of maps.
+        condition_dim: length of encoded conditions, or None.
+        width: features of the network, of each position of a map; a multiple of `heads`.
+        depth: number of residual blocks.
+        heads: of the attention between the positions of a map.
+        steps: of the integration from noise to codes, where none are given.
+        method: "heun" or "midpoint", two evaluations a step; or "euler", one.
+        condition_dropout: part of the conditions that training drops, so that samples can be
+            guided; see `priors.guidance`.
+        probes: random vectors by which the divergence of `log_prob` is estimated, always the
+            same; None for the exact one, at the cost of as many gradients as a code has numbers.
+            "auto" is exact up to 32 numbers, and 8 vectors for more.
+        seed: int for the initial weights, the same on every backend; or None.
+
+    Raises:
+        ValueError: a number that is out of range, or an unknown method.
+    """
+
+    def __init__(
+        self,
+        code_shape: int | Sequence[int],
+        condition_dim: int | None = None,
+        width: int = 256,
+        depth: int = 4,
+        heads: int = 4,
+        steps: int = 16,
+        method: str = "heun",
+        condition_dropout: float = 0.0,
+        probes: int | str | None = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        given: Any = code_shape
+        shape = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        if len(shape) not in (1, 3) or not all(map(_checks.is_integer, shape)):
+            raise ValueError(
+                "`code_shape` must be a number of dimensions, or (height, width, channels). "
+                f"Received: code_shape={code_shape!r}"
+            )
+        kwargs.pop("latent_dim", None)
+        super().__init__(shape[-1], **kwargs)
+        self.code_shape = tuple(int(size) for size in shape)
+        width, depth = _checks.count(width, "width"), _checks.count(depth, "depth")
+        if width % _checks.count(heads, "heads"):
+            raise ValueError(
+                f"`width` must be a multiple of `heads`. Received: width={width}, heads={heads}"
+            )
+        if method not in METHODS:
+            raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
+        if probes not in ("auto", None):
+            _checks.count(probes, "probes")
+        self.condition_dim, self.width, self.depth, self.heads = condition_dim, width, depth, heads
+        self.steps, self.method = _checks.count(steps, "steps"), method
+        self.condition_dropout = guiding.checked_dropout(condition_dropout, condition_dim)
+        self.probes, self.seed = probes, seed
+
+        def moment(name, initializer):
+            return self.add_weight(
+                shape=(self.latent_dim,), initializer=initializer, trainable=False, name=name
+            )
+
+        self.mean, self.deviation = moment("mean", "zeros"), moment("deviation", "ones")
+        seen = condition_dim
+        if seen is not None and self.condition_dropout:
+            seen = seen + 1
+        self.field = VelocityField(
+            self.code_shape, seen, width, depth, heads, initializers.seeds(seed), name="field"
+        )
+        # `fit_prior` trains it, and `fit` does not.
+        self.trainable = False
+
+    @property
+    def noise_shape(self):
+        """Shape of the noise of one code."""
+        return self.code_shape
+
+    def adapt(self, codes):
+        """Fits the moments by which codes are standardised: of each dimension or channel.
+
+        Args:
+            codes: NumPy `(n, *code_shape)`.
+        """
+        codes = np.asarray(codes, "float64").reshape(-1, self.latent_dim)
+        self.mean.assign(codes.mean(axis=0).astype("float32"))
+        # A dimension that is constant stays so.
+        self.deviation.assign(np.maximum(codes.std(axis=0), 1e-6).astype("float32"))
+
+    def to_standard(self, z):
+        """Codes in units of their moments."""
+        return (z - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.deviation)
+
+    def from_standard(self, u):
+        """The inverse of `to_standard`."""
+        return u * ops.convert_to_tensor(self.deviation) + ops.convert_to_tensor(self.mean)
+
+    def log_scale(self):
+        """log|det| of `from_standard`, a scalar."""
+        each = math.prod(self.code_shape[:-1])
+        return float(each) * ops.sum(ops.log(ops.convert_to_tensor(self.deviation)))
+
+    def velocity(self, u, times, condition=None, guidance=None):
+        """v of standardised codes `(n, *code_shape)` at times `(n,)`.
+
+        Args:
+            u: standardised codes.
+            times: 0 at the noise, 1 at the codes.
+            condition: encoded conditions `(n, condition_dim)`, or such with a flag; see
+                `priors.guidance`.
+            guidance: `(n,)`, g in (1 - g) · v without condition + g · v with it; None for 1.
+        """
+        if self.condition_dim is None:
+            return self.field(u, times)
+        if condition is None:
+            raise ValueError(
+                "This prior is conditional: give the encoded conditions "
+                f"(n, {self.condition_dim}). Received: condition=None"
+            )
+        if not self.condition_dropout:
+            return self.field(u, times, ops.cast(condition, "float32"))
+        plain = condition.shape[-1] == self.condition_dim
+        known = guiding.flagged(condition) if plain else condition
+        if guidance is None:
+            return self.field(u, times, known)
+        both = ops.concatenate([known, guiding.flagged(condition, 1.0)])
+        found = self.field(ops.concatenate([u, u]), ops.concatenate([times, times]), both)
+        with_it, without = ops.split(found, 2)
+        guidance = ops.reshape(ops.cast(guidance, "float32"), (-1,) + (1,) * (len(u.shape) - 1))
+        return without + guidance * (with_it - without)
+
+    def matching_loss(self, codes, condition, noise, times):
+        """‖v(x_t, t, y) - (u - noise)‖² of each example, `(n,)`, u the standardised codes."""
+        u = self.to_standard(codes)
+        t = ops.reshape(times, (-1,) + (1,) * (len(u.shape) - 1))
+        moved = self.velocity((1.0 - t) * noise + t * u, times, condition)
+        return ops.sum(ops.square(moved - (u - noise)), axis=tuple(range(1, len(u.shape))))
+
+    def step(self, u, start, stop, condition=None, guidance=None):
+        """One step of the integration, from times `start` `(n,)` to `stop`: `(n, *code_shape)`."""
+        return self._stepped((u,), start, stop, self._motion(condition, guidance))[0]
+
+    def integrate(self, u, start, stop, condition=None, steps=None, guidance=1.0, density=False):
+        """Standardised codes carried from one time to another, all steps in one program.
+
+        Returns:
+            `(u,)`, or with `density` `(u, ∫ div v dt)`, the integral `(n,)` along the way.
+        """
+        guided = guidance != 1.0
+        zeros = ops.zeros_like(ops.reshape(u, (-1, math.prod(self.code_shape)))[:, 0])
+        motion = self._motion(condition, zeros + guidance if guided else None, density)
+        state = (u, zeros) if density else (u,)
+        times = np.linspace(start, stop, 1 + self._number(steps)).astype("float32")
+        for a, b in zip(times[:-1], times[1:], strict=True):
+            state = self._stepped(state, zeros + a, zeros + b, motion)
+        return state
+
+    def _motion(self, condition, guidance, density=False):
+        """Function from a state and times to its derivative by time."""
+
+        def motion(state, times):
+            def velocity(u, times, condition=condition, guidance=guidance):
+                return self.velocity(u, times, condition, guidance)
+
+            found = velocity(state[0], times)
+            if not density:
+                return (found,)
+            return found, self._divergence(state[0], times, condition, guidance)
+
+        return motion
+
+    def _stepped(self, state, start, stop, motion):
+        width = stop - start
+
+        def moved(by, slopes):
+            return tuple(
+                s + ops.reshape(by, (-1,) + (1,) * (len(s.shape) - 1)) * k
+                for s, k in zip(state, slopes, strict=True)
+            )
+
+        first = motion(state, start)
+        if self.method == "euler":
+            return moved(width, first)
+        if self.method == "midpoint":
+            half = 0.5 * width
+            return moved(width, motion(moved(half, first), start + half))
+        second = motion(moved(width, first), stop)
+        return moved(0.5 * width, [a + b for a, b in zip(first, second, strict=True)])
+
+    def _divergence(self, u, times, condition, guidance):
+        """Σ_j ∂v_j/∂u_j `(n,)`, by one product with the Jacobian per probe."""
+        size = math.prod(self.code_shape)
+        probes = (None if size <= 32 else 8) if self.probes == "auto" else self.probes
+        if probes is None:
+            vectors, factor = np.eye(size, dtype="float32"), 1.0
+        else:
+            # Signs that are always the same: the density is a function of the code.
+            rng = np.random.default_rng(0)
+            vectors = (2 * rng.integers(0, 2, (probes, size)) - 1).astype("float32")
+            factor = 1.0 / probes
+        count = len(vectors)
+        flat = ops.reshape(u, (-1, size))
+        vectors = ops.zeros_like(flat)[:, None, :] + ops.convert_to_tensor(vectors)
+        vectors = ops.reshape(vectors, (-1, *self.code_shape))
+        repeated = [a if a is None else ops.repeat(a, count, axis=0) for a in (condition, guidance)]
+        late = ops.repeat(times, count, axis=0)
+
+        def velocity(x):
+            return self.velocity(x, late, *repeated)
+
+        # No method of a model here: of an adapter that needs none.
+        product = TrainStep.vector_jacobian(None, velocity, ops.repeat(u, count, axis=0), vectors)
+        each = ops.reshape(product * vectors, (-1, count * size))
+        return factor * ops.sum(each, axis=-1)
+
+    def distribution(self, condition=None, steps=None, guidance=1.0):
+        """p(z) or p(z|y); see `sample` for `steps` and `guidance`."""
+        condition = None if self.condition_dim is None else condition
+        guiding.check(self, guidance, condition)
+        return Transported(self, condition, steps, guidance)
+
+    def training_distribution(self, condition=None):
+        """N(0, I): the model is trained first, and this prior on its codes."""
+        zeros = ops.zeros(self.code_shape, "float32")
+        return distributions.Normal(zeros, zeros, len(self.code_shape))
+
+    def sample(self, n, rng, condition=None, steps=None, guidance=1.0, run=None):
+        """Draws codes with NumPy's generator: the same on every backend but for rounding.
+
+        Args:
+            n: number of codes.
+            rng: a `numpy.random.Generator`.
+            condition: encoded conditions `(n, c)` or None.
+            steps: of the integration; those of the constructor by default.
+            guidance: g in (1 - g) · v without condition + g · v with it: 1 is the prior, more
+                follows the condition more closely.
+            run: function `(name, *arrays)` that runs a method of this layer on NumPy arrays;
+                in one eager call by default.
+
+        Returns:
+            NumPy array `(n, *code_shape)`, float32.
+        """
+        noise = rng.standard_normal((n, *self.code_shape), dtype="float32")
+        u = self._walk(noise, 0.0, 1.0, condition, steps, guidance, run)
+        mean, deviation = map(ops.convert_to_numpy, (self.mean, self.deviation))
+        return (u * deviation + mean).astype("float32")
+
+    def invert(self, z, condition=None, steps=None, guidance=1.0, run=None):
+        """The noise that codes are made of: `sample` backwards.
+
+        Args:
+            z: codes `(n, *code_shape)`, NumPy.
+            condition, steps, guidance, run: as `sample`.
+
+        Returns:
+            NumPy array `(n, *code_shape)`, float32, standard normal for codes of the prior.
+        """
+        mean, deviation = map(ops.convert_to_numpy, (self.mean, self.deviation))
+        u = ((z - mean) / deviation).astype("float32")
+        return self._walk(u, 1.0, 0.0, condition, steps, guidance, run)
+
+    def carry(self, noise, condition=None, steps=None, guidance=1.0, run=None):
+        """Codes of given noise: `sample` without the draw, and the inverse of `invert`."""
+        u = self._walk(np.float32(noise), 0.0, 1.0, condition, steps, guidance, run)
+        mean, deviation = map(ops.convert_to_numpy, (self.mean, self.deviation))
+        return (u * deviation + mean).astype("float32")
+
+    def _walk(self, u, start, stop, condition, steps, guidance, run):
+        condition = None if self.condition_dim is None else condition
+        guiding.check(self, guidance, condition)
+        run = run or self._run
+        given = []
+        if condition is not None:
+            given = [ops.convert_to_numpy(condition)]
+            if guidance != 1.0:
+                given.append(np.full(len(u), guidance, "float32"))
+        times = np.linspace(start, stop, 1 + self._number(steps)).astype("float32")
+        for a, b in zip(times[:-1], times[1:], strict=True):
+            u = run("step", u, *(np.full(len(u), t, "float32") for t in (a, b)), *given)
+        return u
+
+    def _run(self, name, *arrays):
+        return ops.convert_to_numpy(getattr(self, name)(*map(ops.convert_to_tensor, arrays)))
+
+    def _number(self, steps):
+        return self.steps if steps is None else _checks.count(steps, "steps")
+
+    def get_config(self):
+        own = ("condition_dim", "width", "depth", "heads", "steps", "method", "condition_dropout")
+        config = {**super().get_config(), "code_shape": list(self.code_shape)}
+        config.update({name: getattr(self, name) for name in (*own, "probes", "seed")})
+        del config["latent_dim"]
+        return config

@@ -1,0 +1,53 @@
+"""Samples of priors that are trained after the model leave with it."""
+
+import numpy as np
+import pytest
+
+from keras_vae import export, models, priors
+from keras_vae.export import report as reports
+from tests.support import SHAPE
+from tests.support.quantized import shaken, tiny
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("tensorflow")
+litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+
+
+@pytest.fixture(autouse=True)
+def timed_briefly(monkeypatch):
+    monkeypatch.setattr(reports, "_TIMED_SECONDS", 0.02)
+
+
+def sampled(path, **inputs):
+    """What the file's `sample` gives, one example after the other."""
+    runner = litert.Interpreter(str(path)).get_signature_runner("sample")
+    rows = [
+        runner(**{name: value[i : i + 1] for name, value in inputs.items()})["image"]
+        for i in range(len(inputs["noise"]))
+    ]
+    return np.concatenate(rows)
+
+
+def test_flow_matching(tmp_path):
+    model = models.cvae(SHAPE, 2, units=(8,), condition_dim=2, seed=0)
+    model.prior = priors.FlowMatching(2, 2, 8, 1, steps=3, seed=0)
+    rng = np.random.default_rng(2)
+    for variable in model.prior.field.weights:
+        variable.assign(0.3 * rng.standard_normal(variable.shape))
+    export.tflite(model, tmp_path / "m.tflite", verbose=False)
+    y = rng.random((5, 2)).astype("float32")
+    noise = np.random.default_rng(1).standard_normal((5, 2), "float32")
+    found = sampled(tmp_path / "m.tflite", noise=noise, condition=y)
+    np.testing.assert_allclose(found, model.sample(5, y, seed=1), atol=1e-5)
+    assert found.std(axis=0).max() > 1e-3
+
+
+def test_masked_transformer(tmp_path):
+    model = tiny(num_classes=3)
+    model.prior = priors.MaskedTransformer(16, (2, 2), 3, 8, 1, 2, 3, seed=0)
+    model = shaken(model)
+    export.tflite(model, tmp_path / "m.tflite", verbose=False)
+    noise = np.random.default_rng(1).gumbel(size=(5, *model.prior.noise_shape)).astype("float32")
+    labels = np.array([0, 1, 2, 1, 0], "int32")
+    found = sampled(tmp_path / "m.tflite", noise=noise, condition=labels)
+    np.testing.assert_allclose(found, model.sample(5, labels, seed=1), atol=1e-5)

@@ -1,5 +1,7 @@
 """What a model of integer codes is asked for, where that differs from `Inference`."""
 
+import inspect
+
 import numpy as np
 
 from keras_vae import _checks
@@ -116,6 +118,7 @@ class CodeInference:
         choice = {"map_shape": map_shape, "top_k": top_k, "top_p": top_p, "guidance": guidance}
         # A prior of one's own need not know them.
         choice = {name: value for name, value in choice.items() if value != _WHOLE[name]}
+        _known(self.prior, choice)
         parts = []
         for start in range(0, n, rows):
             number = min(rows, n - start)
@@ -242,6 +245,19 @@ class CodeInference:
 
     def _of_prior(self, prior, name):
         return self._function(name)
+
+
+def _known(prior, choice):
+    """Raises a ValueError where a prior's `sample` does not know what is asked for."""
+    known = inspect.signature(prior.sample).parameters
+    unknown = {name: value for name, value in choice.items() if name not in known}
+    if unknown:
+        raise ValueError(
+            f"This prior's `sample` knows no {', '.join(unknown)}: leave "
+            f"{'it' if len(unknown) == 1 else 'them'} out, or give the model another prior, such "
+            "as `priors.GatedPixelCNN`. "
+            f"Received: {unknown}, prior={type(prior).__name__}"
+        )
 
 
 def _told(model, *arrays):

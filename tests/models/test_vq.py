@@ -297,3 +297,12 @@ def test_maps_of_other_sizes(rng):
     model.fit(x, verbose=0)
     assert model.code_shape == (3, 2) and model.encode(x).shape == (16, 3, 2)
     assert model.reconstruct(x).shape == model.sample(16).shape == x.shape
+
+
+@pytest.mark.once
+def test_what_a_prior_does_not_know_is_refused_by_name():
+    model = models.vq_model(
+        block_out_channels=(8,), layers_per_block=1, norm_num_groups=4, latent_channels=2
+    )
+    with pytest.raises(ValueError, match="knows no top_k: leave it out.*UniformCodes"):
+        model.sample(2, map_shape=(4, 4), top_k=3)

@@ -77,7 +77,8 @@ def _run(command):
 def _said(line):
     """A line of pip in short, or None."""
     word, _, rest = line.strip().partition(" ")
-    if word == "Downloading" or line.strip().startswith("Using cached"):
+    local = word == "Processing" and rest.endswith(".whl")
+    if word == "Downloading" or local or line.strip().startswith("Using cached"):
         file, _, size = rest.removeprefix("cached ").partition(" ")
         # Its metadata come first, and say nothing.
         if file.endswith(".metadata"):

@@ -38,6 +38,8 @@ def test_bold_is_one_pixel_more_on_each_side():
         ("  Downloading keras-3.15.1-py3-none-any.whl.metadata (6.3 kB)", None),
         ("Downloading keras-3.15.1-py3-none-any.whl (1.4 MB)", "keras-3.15.1 (1.4 MB)"),
         ("Using cached six-1.17.0-py2.py3-none-any.whl (11 kB)", "six-1.17.0 (11 kB)"),
+        ("Processing /a/wheels/six-1.17.0-py2.py3-none-any.whl", "six-1.17.0"),
+        ("Processing /a/project", None),
         ("Installing build dependencies: started", None),
         ("Installing collected packages: a, b, c", "installing 3 packages"),
     ],

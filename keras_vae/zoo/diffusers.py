@@ -39,15 +39,16 @@ _OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"
 _SHOWN = 4
 
 
-def build(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], path: Any) -> Any:
+def build(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None, path: Any) -> Any:
     """The model of a configuration, with its weights.
 
     Tensors are read from the mapping one by one, and no other weights are drawn before.
 
     Args:
         config: the dict of a `config.json`; `_class_name` is one of `CLASSES`.
-        tensors: the weights by their names in diffusers, of any type of float. Only `shape`
-            is read before everything fits.
+        tensors: the weights by their names in diffusers, of any type of float; None for new
+            ones. Of a mapping with `shapes`, as `safetensors.read` gives, no array is read
+            before everything fits.
         path: where they are from, for errors.
 
     Returns:
@@ -66,6 +67,8 @@ def build(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], path: An
             f"The configuration of {config['_class_name']} is not one that can be built. "
             f"Received: {error} in {path}"
         ) from error
+    if tensors is None:
+        return function(**arguments)
     names = _matched(shapes, tensors, path)
     with initializers.skipped():
         model = function(**arguments)
@@ -172,20 +175,24 @@ def config_from_tensors(
 
 
 class _Renamed(Mapping):
-    """Tensors of several mappings under other names, read when they are asked for."""
+    """Tensors of several mappings under other names, read when they are asked for.
+
+    Args:
+        names: dict from a name to the mapping that holds the tensor, and its name there.
+    """
 
     def __init__(self, names):
-        self._names = names
+        self.names = names
 
     def __getitem__(self, name):
-        source, own = self._names[name]
+        source, own = self.names[name]
         return source[own]
 
     def __iter__(self):
-        return iter(self._names)
+        return iter(self.names)
 
     def __len__(self):
-        return len(self._names)
+        return len(self.names)
 
 
 def _layers_of(tensors):
@@ -394,8 +401,9 @@ def _matched(shapes, tensors, path):
             f"{len(shapes)} tensors. Received: {_some('missing', missing)}, "
             f"{_some('left over', [names[name] for name in left])} in {path}"
         )
+    known = getattr(tensors, "shapes", None)
     for name, shape in shapes.items():
-        found = tuple(tensors[names[name]].shape)
+        found = tuple(tensors[names[name]].shape if known is None else known[names[name]])
         # Older attentions are 1 × 1 convolutions.
         if found != shape and not (len(shape) == 2 and found == (*shape, 1, 1)):
             raise ValueError(

@@ -255,8 +255,10 @@ def _opened(path, weights=True):
             raise ValueError(
                 f"The files are larger than {MOST_BYTES:,} bytes together. Received: {path}"
             )
-        tensors = _tensors(chosen, read, path)
-        config = _read_config(read(CONFIG), path) if CONFIG in chosen else _pair_config(tensors)
+        if CONFIG in chosen:
+            tensors, config = _tensors(chosen, read, path), _read_config(read(CONFIG), path)
+        else:
+            tensors, config = _pair(read, path)
         _check_blocks(config, tensors, path)
         return config, tensors if weights else None, sizes
 
@@ -270,10 +272,6 @@ def _tensors(chosen, read, path):
     if not parts:
         return None
     opened = {name: safetensors.Tensors(read(name), path / name) for name in parts}
-    if set(parts) == set(PAIR):
-        return safetensors.Joined(
-            [(f"{name.split('.')[0]}.layers.", opened[name]) for name in PAIR]
-        )
     index = [name for name in chosen if name.endswith(".json") and name != CONFIG]
     if index:
         places = _weight_map(read(index[0]), path / index[0])
@@ -284,19 +282,20 @@ def _tensors(chosen, read, path):
                 "The index and the files disagree on where the arrays are. "
                 f"Received: {wrong[0][0][:80]!r} of {wrong[0][1]!r} in {path / index[0]}"
             )
-    return safetensors.Joined([("", tensors) for tensors in opened.values()])
+    return safetensors.Joined.of(opened.values())
 
 
-def _pair_config(tensors):
-    encoder, decoder = (safetensors.Joined([part]) for part in tensors.prefixed)
+def _pair(read, path):
+    """The arrays of the two files of a tiny autoencoder, and what they say of it."""
+    encoder, decoder = (safetensors.Tensors(read(name), path / name) for name in PAIR)
     try:
-        config = diffusers.config_from_tensors(encoder, decoder)
+        config, renamed = diffusers.config_from_tensors(encoder, decoder)
     except Exception as error:
         raise ValueError(
             "The two files are not of a tiny autoencoder. "
-            f"Received: {type(error).__name__}: {error} in {' and '.join(PAIR)}"
+            f"Received: {type(error).__name__}: {error} in {path}"
         ) from error
-    return {"_class_name": "AutoencoderTiny", **config}
+    return safetensors.Joined(renamed.names), config
 
 
 def _read_json(file, path, most, nodes):

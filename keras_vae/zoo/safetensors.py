@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -100,23 +100,32 @@ class Tensors(Mapping[str, Array]):
 
 
 class Joined(Mapping[str, Array]):
-    """Several `Tensors` as one, which have no name in common, with a prefix for each.
+    """Arrays of several `Tensors` as one mapping.
 
-    Raises:
-        ValueError: two of them have an array of the same name.
+    Args:
+        places: dict from a name to the `Tensors` that hold the array, and its name there.
     """
 
-    def __init__(self, parts: list[tuple[str, Tensors]]) -> None:
-        self.prefixed = parts
-        self.parts = [part for _, part in parts]
-        self._places: dict[str, tuple[Tensors, str]] = {}
-        for prefix, part in parts:
+    def __init__(self, places: Mapping[str, tuple[Tensors, str]]) -> None:
+        self._places = dict(places)
+        self.parts = list({id(part): part for part, _ in places.values()}.values())
+        self.shapes = {name: part.shapes[inner] for name, (part, inner) in places.items()}
+        self.dtypes = {name: part.dtypes[inner] for name, (part, inner) in places.items()}
+
+    @classmethod
+    def of(cls, parts: Iterable[Tensors]) -> "Joined":
+        """All arrays of files that have no name in common.
+
+        Raises:
+            ValueError: two of them have an array of the same name.
+        """
+        places: dict[str, tuple[Tensors, str]] = {}
+        for part in parts:
             for name in part:
-                if prefix + name in self._places:
-                    raise ValueError(f"Two files hold an array {prefix + name!r}")
-                self._places[prefix + name] = part, name
-        self.shapes = {name: part.shapes[inner] for name, (part, inner) in self._places.items()}
-        self.dtypes = {name: part.dtypes[inner] for name, (part, inner) in self._places.items()}
+                if name in places:
+                    raise ValueError(f"Two files hold an array {name!r}")
+                places[name] = part, name
+        return cls(places)
 
     def __getitem__(self, name: str) -> Array:
         part, inner = self._places[name]

@@ -177,12 +177,12 @@ def test_joined(path, tmp_path):
     safetensors.write(path, {"a": np.ones(2)})
     safetensors.write(tmp_path / "y", {"a": np.zeros(3, "float16")})
     with safetensors.read(path) as first, safetensors.read(tmp_path / "y") as second:
-        joined = safetensors.Joined([("x.", first), ("y.", second)])
+        joined = safetensors.Joined({"x.a": (first, "a"), "y.a": (second, "a")})
         assert list(joined) == ["x.a", "y.a"] and len(joined) == 2 and joined.numbers == 5
         assert joined.dtypes == {"x.a": "F64", "y.a": "F16"}
         np.testing.assert_array_equal(joined["y.a"], np.zeros(3))
         with pytest.raises(ValueError, match="Two files hold an array 'a'"):
-            safetensors.Joined([("", first), ("", second)])
+            safetensors.Joined.of([first, second])
 
 
 def test_strict_json():

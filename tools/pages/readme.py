@@ -7,7 +7,7 @@ from keras_vae import zoo
 from keras_vae._atomic import write_text
 
 from ..applications import applications
-from ..papers import reproduce
+from ..papers import quantized, reproduce
 from ..presets import recipes
 from . import phone
 
@@ -25,7 +25,7 @@ HEADS = {
 
 
 def readme():
-    """Writes the zoo's table and the phone's lines into each README, between their marks."""
+    """Writes tables and the phone's lines into each README, and the quantizers' page."""
     for name, head in HEADS.items():
         path = ROOT / name
         if path.is_file():
@@ -35,6 +35,8 @@ def readme():
             text = replaced(text, "applications", applications.markdown())
             text = replaced(text, "reproduce", reproduce.markdown())
             write_text(path, replaced(text, "phone", phone.markdown()))
+    if quantized.PAGE.is_file():
+        quantized.page(reproduce.FOLDER)
 
 
 def replaced(text, mark, content):

@@ -7,7 +7,7 @@ from keras_vae import zoo
 from keras_vae._atomic import write_text
 
 from ..applications import applications
-from ..papers import reproduce
+from ..papers import quantized, reproduce
 from ..presets import recipes
 from . import catalogue, notebooks, phone
 
@@ -63,6 +63,7 @@ def readme():
                 text = path.read_text(encoding="utf-8")
                 write_text(path, replaced(text, mark, content(language)))
     notebooks.write()
+    quantized.page(reproduce.FOLDER)
 
 
 def replaced(text, mark, content):

@@ -171,7 +171,8 @@ def markdown(folder, name):
         f"{limit[0].upper()}{limit[1:]}; MSE, bits, perplexity and use: "
         f"{first['ours']['MSE']['how']}; Fréchet distances: {judged}; ± is a standard error over "
         f"examples, of one training. {first['backend']} {first['made_with'][first['backend']]}, "
-        f"{first['hardware']}. Row by row: `{first['command']}`",
+        f"{first['hardware']}. Row by row: `{first['command']}`"
+        + (", with `--out` for the folder of a part of the data." if first["limit"] else "."),
     ]
     return "\n".join(lines)
 
@@ -188,4 +189,4 @@ def page(folder):
 
     text = PAGE.read_text(encoding="utf-8")
     tables = "\n\n".join(filter(None, (markdown(folder, name) for name in QUANTIZED)))
-    _atomic.write_text(PAGE, replaced(text, "quantizers", tables))
+    _atomic.write_text(PAGE, replaced(text, "quantizers", tables or "Not measured yet."))

@@ -52,11 +52,11 @@ def test_a_row_is_trained_measured_and_written(offline, tmp_path, monkeypatch):
     expected = -model.code_log_prob(x).mean() / np.log(2)
     assert ours["bits under the prior"]["value"] == pytest.approx(expected, rel=1e-5)
     page = tmp_path / "README.md"
-    page.write_text("# Q\n<!-- quantizers: here -->\nold\n<!-- /quantizers -->\nend\n")
+    page.write_text("# Q\n<!-- quantizers: here -->\nstale\n<!-- /quantizers -->\nend\n")
     monkeypatch.setattr(quantized, "PAGE", page)
     quantized.page(tmp_path)
     text = page.read_text()
-    assert "old" not in text and "| residual | " in text and text.endswith("end\n")
+    assert "stale" not in text and "| residual | " in text and text.endswith("end\n")
     assert "--budget 0.25 --rows residual --limit 40" in text
     # It is no table of a paper's.
     assert json.loads((tmp_path / "quantizers_mnist.json").read_text())["rows"]

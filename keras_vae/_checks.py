@@ -108,10 +108,10 @@ def codes(model, z):
     """Codes `(n, latent_dim)`, or maps `(n, h, w, latent_dim)`, as a clean float32 array."""
     z = array(z, "z")
     if not fits(z.shape[1:], model.code_shape):
-        hint = " For a single code add a batch axis: z[None]."
+        single = z.ndim > 1 and fits(z.shape, model.code_shape)
+        hint = " For a single code add a batch axis: z[None]." if single else ""
         raise ValueError(
-            f"`z` must have shape (n, {listed(model.code_shape)})."
-            f"{hint if fits(z.shape, model.code_shape) else ''} Received: shape {z.shape}"
+            f"`z` must have shape (n, {listed(model.code_shape)}).{hint} Received: shape {z.shape}"
         )
     return _in_range(z, None, "z")
 

@@ -139,6 +139,34 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 @register
+class Conv2D(keras.layers.Conv2D):
+    """Keras' layer with a faster kernel on PyTorch.
+
+    The faster kernel needs channels last, and padding "valid", or "same" with stride 1 and odd
+    sizes; other cases use Keras' kernel.
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if kernels.has_convolution():
+            kernels.lay_out(self.kernel)
+
+    def call(self, inputs):
+        border = (0, 0)
+        plain = self.padding == "valid"
+        if self.padding == "same" and tuple(self.strides) == (1, 1):
+            border = tuple(side // 2 for side in self.kernel_size)
+            plain = all(side % 2 for side in self.kernel_size)
+        plain = plain and self.groups == 1 and tuple(self.dilation_rate) == (1, 1)
+        if not (plain and self.data_format == "channels_last" and kernels.has_convolution()):
+            return super().call(inputs)
+        bias = self.bias if self.use_bias else None
+        return self.activation(
+            kernels.convolution(inputs, self.kernel, bias, tuple(self.strides), border)
+        )
+
+
+@register
 class GroupNormalization(keras.layers.GroupNormalization):
     """Keras' layer with a faster kernel on PyTorch, for maps `(n, h, w, c)`; in float32."""
 

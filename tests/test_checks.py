@@ -29,7 +29,11 @@ def stub(condition=None, data_range=(0.0, 1.0), missing=False, shape=SHAPE):
     """What the checks ask of a model."""
     likelihood = SimpleNamespace(data_range=data_range, missing=missing)
     return SimpleNamespace(
-        data_shape=shape, latent_dim=2, likelihood=likelihood, condition=condition
+        data_shape=shape,
+        latent_dim=2,
+        code_shape=(2,),
+        likelihood=likelihood,
+        condition=condition,
     )
 
 

@@ -79,3 +79,65 @@ class TestLayers:
         np.testing.assert_allclose(first.mean(0), [1.0, -2.0], atol=0.06)
         np.testing.assert_allclose(first.std(0), [1.0, np.e], rtol=0.02)
         assert np.abs(first - second).max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_group_normalization_is_keras_own(dtype, rng):
+    x = (3 + 2 * rng.standard_normal((2, 5, 3, 6))).astype("float32")
+    options = {"groups": 3, "epsilon": 1e-3, "dtype": dtype}
+    ours, own = layers.GroupNormalization(**options), keras.layers.GroupNormalization(**options)
+    for layer in (ours, own):
+        layer.build(x.shape)
+        layer.set_weights([rng.standard_normal(6), rng.standard_normal(6)])
+    own.set_weights(ours.get_weights())
+    found, expected = ours(x), own(x)
+    assert found.dtype == expected.dtype
+    gap = 1e-5 if dtype == "float32" else 1e-2
+    np.testing.assert_allclose(array(found), array(expected), atol=gap, rtol=gap)
+    # Other axes and parameters take Keras' own kernel.
+    plain = layers.GroupNormalization(3, center=False)
+    assert plain(x).shape == x.shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_spatial_attention_in_numpy(dtype, rng):
+    x, normalised = rng.standard_normal((2, 2, 3, 4, 5)).astype("float32")
+    layer = layers.SpatialAttention(seed=0, dtype=dtype)
+    layer.build([x.shape, x.shape])
+    for weight in layer.weights:
+        weight.assign(rng.standard_normal(weight.shape))
+    (q, k, v, out), rows = (
+        [tuple(map(array, dense.weights)) for dense in layer.projections],
+        normalised.reshape(2, 12, 5),
+    )
+    queries, keys, values = (rows @ kernel + bias for kernel, bias in (q, k, v))
+    logits = queries @ keys.transpose(0, 2, 1) / np.sqrt(5)
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    expected = x + (weights @ values @ out[0] + out[1]).reshape(x.shape)
+    found = layer([x, normalised])
+    gap = 1e-4 if dtype == "float32" else 0.3
+    np.testing.assert_allclose(array(found), expected, atol=gap, rtol=gap)
+    again = layers.SpatialAttention.from_config(layer.get_config())
+    assert again.seed == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "same"},
+        {"padding": "valid", "strides": 2, "use_bias": False},
+        {"padding": "same", "strides": 2, "activation": "relu"},
+        {"padding": "same", "activation": "relu"},
+    ],
+)
+def test_conv_2d_is_keras_own(options, dtype, rng):
+    x = rng.standard_normal((2, 7, 6, 3)).astype("float32")
+    ours, own = (c(4, 3, dtype=dtype, **options) for c in (layers.Conv2D, keras.layers.Conv2D))
+    found, _ = ours(x), own(x)
+    own.set_weights(ours.get_weights())
+    expected = own(x)
+    assert found.dtype == expected.dtype and found.shape == expected.shape
+    gap = 1e-5 if dtype == "float32" else 0.1
+    np.testing.assert_allclose(array(found), array(expected), atol=gap)

@@ -143,7 +143,7 @@ class _Layers:
         self.codes, self.scale = None, 1
 
     def convolution(self, x, channels, name, size=3, strides=1, padding="same"):
-        return keras.layers.Conv2D(
+        return layers.Conv2D(
             channels,
             size,
             strides,

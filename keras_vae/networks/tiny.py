@@ -113,7 +113,7 @@ class _Layers:
         return name
 
     def convolution(self, x, channels, name=None, size=3, **options):
-        return keras.layers.Conv2D(
+        return layers.Conv2D(
             channels,
             size,
             **{"padding": "same", **LAST, **options},

@@ -56,6 +56,30 @@ def conv_transpose(x, kernel, bias, strides, border):
     return outputs.permute(0, 2, 3, 1)
 
 
+def has_convolution():
+    """Whether `convolution` is faster than Keras' own here."""
+    return keras.backend.backend() == "torch"
+
+
+def convolution(x, kernel, bias, strides, border):
+    """Convolution of pictures `(n, h, w, c)` with a border of zeros on each side; on PyTorch.
+
+    Keras' own copies x twice, into an order of memory and back, and adds the bias apart.
+    """
+    x, kernel = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(kernel)
+    bias = None if bias is None else keras.ops.convert_to_tensor(bias)
+    x, kernel = x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1)
+    outputs = torch.nn.functional.conv2d(x, kernel, bias, strides, border)
+    return outputs.permute(0, 2, 3, 1)
+
+
+def lay_out(kernel):
+    """Puts the weights of a convolution into the order of memory that its kernel reads."""
+    if keras.backend.backend() == "torch":
+        weights = kernel.value.data
+        kernel.value.data = weights.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
+
+
 def has_group_norm():
     """Whether `group_norm` is faster than Keras' own here, which passes over x eight times."""
     return keras.backend.backend() == "torch"

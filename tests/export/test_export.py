@@ -658,3 +658,47 @@ class TestAutoencoders:
         export.tflite(model, tmp_path / "m.tflite", data=x[:20], verbose=False)
         found = runner(tmp_path / "m.tflite", "reconstruct")(image=x[:1])["image"]
         np.testing.assert_allclose(found, model.reconstruct(x[:1]), atol=1e-5)
+
+
+def of_maps(kind):
+    options = {"units": (8, 16), "norm_num_groups": 4, "seed": 0}
+    if kind == "kl":
+        return models.autoencoder_kl(latent_dim=2, **options)
+    if kind == "vq":
+        return models.vq_model(latent_dim=3, num_vq_embeddings=8, **options)
+    one = {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+    return models.autoencoder_tiny(units=(8, 8), **one, pooled_blocks=True, seed=0)
+
+
+@pytest.mark.turns
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["kl", "vq", "tiny"])
+@pytest.mark.parametrize("format", ["tflite", "saved_model"])
+def test_models_of_maps_are_exported_at_one_size(kind, format, tmp_path):
+    model = of_maps(kind)
+    x = np.random.default_rng(0).random((8, 16, 12, 3), dtype="float32")
+    report = getattr(export, format)(
+        model, tmp_path / "m", input_shape=(16, 12, 3), data=x, verbose=False
+    )
+    assert report["input"]["shape"] == [16, 12, 3]
+    rows = report["parity"]["outputs"]
+    wanted = {"kl": set(SIGNATURES)}.get(kind, set(SIGNATURES) - {"sample"})
+    assert {row["signature"] for row in rows} == wanted
+    for row in rows:
+        if row["chooses"]:
+            assert row["changed"] <= 1e-3
+        else:
+            assert row["scaled_error"] < 2e-5
+
+
+@pytest.mark.once
+def test_models_of_any_size_say_how_to_export(tmp_path):
+    with pytest.raises(ValueError, match=r"input_shape=\(256, 256, 3\).*with_input_shape"):
+        export.tflite(of_maps("kl"), tmp_path / "m.tflite")
+    with pytest.raises(ValueError, match="multiples of 2"):
+        export.tflite(of_maps("kl"), tmp_path / "m.tflite", input_shape=(16, 15, 3))
+    with pytest.raises(ValueError, match="give `data=`"):
+        export.tflite(of_maps("tiny"), tmp_path / "m.tflite", input_shape=(16, 16, 3))
+    with pytest.raises(ValueError, match="any size"):
+        export.tflite(small(), tmp_path / "m.tflite", input_shape=(32, 32, 1))
+    assert not list(tmp_path.iterdir())

@@ -87,7 +87,10 @@ class IWAE(Objective):
             # The same samples, but their gradient is multiplied by w̃ once more, and the
             # density of q has none by its own parameters.
             still = ops.stop_gradient(evidence.z)
-            z = still + ops.expand_dims(weights, -1) * (evidence.z - still)
+            # A code has one axis, or three where it is a map.
+            for _ in evidence.z.shape[2:]:
+                weights = ops.expand_dims(weights, -1)
+            z = still + weights * (evidence.z - still)
             density = model.fixed_log_prob(z)
             # The value that was found from the noise, which is exact where σ is small.
             log_qz = ops.stop_gradient(evidence.log_qz - density) + density

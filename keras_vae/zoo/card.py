@@ -1,7 +1,7 @@
 """Model cards for the Hugging Face Hub: a text with a YAML head, which its search reads.
 
 `library_name` is `keras` for presets: the hub knows a fixed list of libraries, each with code
-for its users, and for Keras that is `keras.saving.load_model("hf://user/repo")`, which loads
+for its users, and for Keras that is `keras.saving.load_model` of "hf://user/repo", which loads
 these folders as soon as keras_vae is imported. Folders of diffusers are of `diffusers`. What
 the hub has no library for is a tag: `keras-vae`.
 """

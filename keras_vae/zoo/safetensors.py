@@ -52,7 +52,7 @@ class Tensors(Mapping[str, Array]):
     """
 
     def __init__(self, file: BinaryIO, path: Any) -> None:
-        self._file, self._path = file, path
+        self._file, self._where = file, path
         self._before = _identity(file)
         try:
             entries, self._start = _header(file, self._before[0])
@@ -75,7 +75,7 @@ class Tensors(Mapping[str, Array]):
             if not count:
                 raise ValueError(
                     f"The file became shorter while it was read: load it again. "
-                    f"Received: {self._path}"
+                    f"Received: {self._where}"
                 )
             done += count
         return array
@@ -95,7 +95,7 @@ class Tensors(Mapping[str, Array]):
         """Raises `ValueError` if the open file was written to since its header was read."""
         if _identity(self._file) != self._before:
             raise ValueError(
-                f"The file was written to while it was read: load it again. Received: {self._path}"
+                f"The file was written to while it was read: load it again. Received: {self._where}"
             )
 
 

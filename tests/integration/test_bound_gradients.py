@@ -33,10 +33,14 @@ POSTERIORS = {
     "ProductPosterior": lambda: posteriors.ProductPosterior(
         [posteriors.InverseAutoregressive(2, 1, 5, 2, seed=1), posteriors.DiagonalNormal(1, seed=2)]
     ),
+    "SpatialNormal": lambda: posteriors.SpatialNormal(3, seed=1),
     "Stretched": lambda: Stretched(3, seed=1),
 }
 # What training draws with has no density of its own: refused, or known at its samples only.
-WITHOUT = {"Categorical", "FlowPosterior", "Point", "SparsePoint", "Posterior", "Extended"}
+WITHOUT = {
+    *("Categorical", "FlowPosterior", "Point", "SparsePoint", "SpatialPoint"),
+    *("Posterior", "Extended"),
+}
 
 DECODERS = {
     "plain": lambda z: z,
@@ -48,10 +52,16 @@ DECODERS = {
 def model_of(posterior, objective, decoder="plain", likelihood="bernoulli"):
     keras.utils.set_random_seed(3)
     x = keras.Input((DIM,))
-    encoder = keras.Model(x, keras.layers.Dense(5, activation="tanh")(x))
-    z = keras.Input((3,))
-    hidden = DECODERS[decoder](keras.layers.Dense(6, activation="tanh")(z))
-    model = models.VAE(
+    features = keras.layers.Dense(5, activation="tanh")(x)
+    kind, codes = models.VAE, (3,)
+    if isinstance(posterior, posteriors.SpatialNormal):
+        kind, codes = models.SpatialVAE, (1, 1, 3)
+        features = keras.layers.Reshape((1, 1, 5))(features)
+    encoder = keras.Model(x, features)
+    z = keras.Input(codes)
+    flat = keras.layers.Flatten()(z) if len(codes) > 1 else z
+    hidden = DECODERS[decoder](keras.layers.Dense(6, activation="tanh")(flat))
+    model = kind(
         encoder,
         keras.Model(z, keras.layers.Dense(DIM)(hidden)),
         posterior,
@@ -102,7 +112,7 @@ def compared(model, first, second, n=400, repeats=16):
     functions = [gradient_of(model, objective, x) for objective in (first, second)]
     found = []
     for repeat in range(repeats):
-        noise = rng.standard_normal((SAMPLES, n, 3), dtype="float32")
+        noise = rng.standard_normal((SAMPLES, n, *model.code_shape), dtype="float32")
         seed = ops.convert_to_tensor(np.array([repeat, 1]), "int32")
         found.append([function(noise, seed) for function in functions])
     first, second = np.array(found).transpose(1, 0, 2)

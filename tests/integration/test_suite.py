@@ -90,7 +90,7 @@ def test_the_process_of_the_defaults_switches_nothing_off(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     jobs = testing.jobs(BACKENDS, "all")
     for job in jobs:
-        settings = testing._settings(job, jobs, "cache")
+        settings = testing._settings(job, jobs, "cache", BACKENDS)
         off = set(testing.QUICK["jax"]) & set(settings)
         assert bool(off) == (job.backend == "jax" and job.name != testing.DEFAULTS)
         assert (settings.get(testing.SWITCH) == "1") == (job.name == testing.DEFAULTS)

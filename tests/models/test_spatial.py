@@ -188,7 +188,7 @@ def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="no condition"):
         models.SpatialVAE(encoder, decoder, 2, condition=conditions.Labels(3))
     with pytest.raises(ValueError, match="compares codes that are vectors"):
-        models.SpatialVAE(encoder, decoder, 2, objective=objectives.MMD())
+        models.SpatialVAE(encoder, decoder, 2, objective=objectives.MMD(10.0))
     with pytest.raises(ValueError, match="one of maps"):
         models.SpatialVAE(encoder, decoder, 2, prior=priors.StandardNormal(2))
     with pytest.raises(ValueError, match="must take maps of shape"):

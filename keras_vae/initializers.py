@@ -27,6 +27,11 @@ def skipped():
         _SKIPPED.reset(token)
 
 
+def are_skipped(initializer):
+    """Whether an initializer gives zeros at present."""
+    return _SKIPPED.get() and isinstance(initializer, GlorotUniform)
+
+
 @register
 class GlorotUniform(keras.initializers.Initializer):
     """Uniform in ±√(6 / (fan_in + fan_out)), Glorot & Bengio 2010.

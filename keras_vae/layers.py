@@ -149,7 +149,7 @@ class Conv2D(keras.layers.Conv2D):
     def build(self, input_shape):
         super().build(input_shape)
         if kernels.has_convolution():
-            kernels.lay_out(self.kernel)
+            kernels.lay_out(self.kernel, initializers.are_skipped(self.kernel_initializer))
 
     def call(self, inputs):
         border = (0, 0)

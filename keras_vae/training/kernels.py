@@ -73,11 +73,15 @@ def convolution(x, kernel, bias, strides, border):
     return outputs.permute(0, 2, 3, 1)
 
 
-def lay_out(kernel):
-    """Puts the weights of a convolution into the order of memory that its kernel reads."""
+def lay_out(kernel, zeros=False):
+    """Puts the weights of a convolution into the order of memory that its kernel reads.
+
+    Zeros, which other weights will replace, are not touched, and so take no memory yet.
+    """
     if keras.backend.backend() == "torch":
-        weights = kernel.value.data
-        kernel.value.data = weights.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
+        weights = kernel.value.data.permute(3, 0, 1, 2)
+        ordered = torch.zeros(weights.shape, dtype=weights.dtype, device=weights.device)
+        kernel.value.data = (ordered if zeros else ordered.copy_(weights)).permute(1, 2, 3, 0)
 
 
 def has_group_norm():

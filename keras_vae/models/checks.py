@@ -104,7 +104,14 @@ def spatial_parts_fit(model):
             "Posterior and prior must have the same number of channels. "
             f"Received: {posterior.latent_dim} and {prior.latent_dim}"
         )
-    if posterior.has_density and not isinstance(prior, StandardNormalMap):
+    own_shape = getattr(prior, "code_shape", None)
+    if own_shape is not None and own_shape != model.code_shape:
+        raise ValueError(
+            "The prior draws maps of one size, which must be that of the model's codes: build the "
+            f"model with a fixed `input_shape`. Expected: {model.code_shape}. "
+            f"Received: {type(prior).__name__} with code_shape={own_shape}"
+        )
+    if posterior.has_density and own_shape is None and not isinstance(prior, StandardNormalMap):
         known = type(prior).__module__.split(".")[0] == "keras_vae"
         if known and type(prior).__name__ != "NoPrior":
             raise ValueError(

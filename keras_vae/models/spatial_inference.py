@@ -276,7 +276,18 @@ class SpatialInference(Maps):
         z = self._code_tiles("center", x, batch_size, tile, overlap)
         return self._picture_tiles(z, batch_size, tile, overlap)
 
-    def sample(self, n, condition=None, seed=None, batch_size=256, noise=False, *, map_shape=None):
+    def sample(
+        self,
+        n,
+        condition=None,
+        seed=None,
+        batch_size=256,
+        noise=False,
+        *,
+        map_shape=None,
+        steps=None,
+        guidance=1.0,
+    ):
         """New data: maps from the prior, decoded to means. See `VAE.sample`.
 
         Autoencoders of diffusion models are trained with almost no weight on the KL: N(0, I)
@@ -285,6 +296,7 @@ class SpatialInference(Maps):
 
         Args:
             map_shape: `(h, w)` of the codes, for a model of any size.
+            steps, guidance: see `VAE.sample`.
 
         Returns:
             `(n, height, width, channels)` float32.
@@ -294,8 +306,17 @@ class SpatialInference(Maps):
         if not self.can_sample:
             self.fit_sampler()
         rng = np.random.default_rng(_checks.seed(seed))
-        size = {} if map_shape is None else {"map_shape": map_shape}
-        x = self.decode(self.prior.sample(n, rng, None, **size), batch_size=batch_size)
+        own = self.code_shape[:2]
+        if map_shape is not None and None not in own and tuple(map_shape) != own:
+            raise ValueError(
+                f"Codes of this model are maps of one size. Expected: map_shape={own}, or None. "
+                f"Received: map_shape={map_shape!r}"
+            )
+        if map_shape is None or tuple(map_shape) == own:
+            z = self._drawn_codes(n, rng, None, steps, guidance, batch_size)
+        else:
+            z = self.prior.sample(n, rng, None, map_shape=map_shape)
+        x = self.decode(z, batch_size=batch_size)
         return self.likelihood.sample(x, rng) if noise else x
 
     def log_px(self, x, z, condition=None, batch_size=256):
@@ -344,14 +365,22 @@ class SpatialInference(Maps):
         """Refused: see `fit_sampler`."""
         self.fit_sampler()
 
-    def fit_sampler(self, *args, **kwargs):
-        """Refused: the positions of a map depend on each other."""
+    def fit_sampler(self, x=None, kind=None, *args, **kwargs):
+        """Gives a model of one size a prior by flow matching: `fit_sampler(x, "flow")`.
+
+        See `VAE.fit_sampler`; the other kinds are refused, as the positions of a map depend on
+        each other.
+        """
+        if kind == "flow" and None not in self.code_shape:
+            return super().fit_sampler(x, kind, *args, **kwargs)
         raise ValueError(
-            "There is no prior to fit and to sample from: the positions of a map depend on each "
-            "other, which a normal or a mixture does not know. Train a diffusion model on "
-            "`encode(x, scaled=True)` and decode its samples by `decode(z, scaled=True)`, or use "
-            "`models.vq_vae`, whose prior is learned. "
-            f"Received: {type(self).__name__} with codes ({_checks.listed(self.code_shape)})"
+            "There is no prior to sample from, and none of that kind: the positions of a map "
+            "depend on each other, which a normal or a mixture does not know. With a fixed "
+            '`input_shape` use `fit_sampler(x, "flow")`; of one of any size train a diffusion '
+            "model on `encode(x, scaled=True)` and decode its samples by "
+            "`decode(z, scaled=True)`. "
+            f"Received: kind={kind!r}, {type(self).__name__} with codes "
+            f"({_checks.listed(self.code_shape)})"
         )
 
 

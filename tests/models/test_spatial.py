@@ -276,3 +276,28 @@ def test_models_of_any_size_as_keras_models_and_files(kl, x, tmp_path):
     loaded = zoo.load(tmp_path / "m.keras")
     np.testing.assert_array_equal(loaded.encode(x), z)
     assert loaded.source == kl.source and loaded.scaling_factor == 0.18215
+
+
+@pytest.mark.once
+def test_a_prior_by_flow_matching_draws_maps_as_the_codes_are(rng):
+    """Of codes with another mean in each channel, N(0, I) knows nothing."""
+    model = models.SpatialVAE(
+        *networks((4, 4)),
+        posteriors.SpatialPoint(2),
+        priors.NoPrior(2),
+        seed=0,
+        objective=objectives.Reconstruction(),
+    )
+    data = rng.random((64, 4, 4, 3), dtype="float32")
+    codes = model.encode(data)
+    model.fit_sampler(data, "flow", epochs=40, batch_size=32)
+    assert model.prior.code_shape == model.code_shape == (2, 2, 2)
+    drawn = model.prior.sample(512, np.random.default_rng(0))
+    for axis in ((0, 1, 2), (0,)):
+        spread = codes.std(axis=axis)
+        assert (np.abs(drawn.mean(axis=axis) - codes.mean(axis=axis)) < 0.5 * spread).all()
+    assert model.sample(3, seed=0, steps=4).shape == (3, 4, 4, 3)
+    with pytest.raises(ValueError, match=r"Expected: map_shape=\(2, 2\)"):
+        model.sample(1, map_shape=(3, 3))
+    with pytest.raises(ValueError, match="Expected: .None, None, 2"):
+        models.SpatialVAE(*networks(), 2, prior=model.prior)

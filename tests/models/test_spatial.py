@@ -278,6 +278,7 @@ def test_models_of_any_size_as_keras_models_and_files(kl, x, tmp_path):
     assert loaded.source == kl.source and loaded.scaling_factor == 0.18215
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_prior_by_flow_matching_draws_maps_as_the_codes_are(rng):
     """Of codes with another mean in each channel, N(0, I) knows nothing."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_vae import _checks
 from keras_vae.models.inference import ROWS
+from keras_vae.models.tiles import blended
 
 # Pixels of the data in one compiled call, at most, unless one picture has more.
 PIXELS = 2**20
@@ -140,7 +141,7 @@ class Maps:
                 part = part.take(range(start * f, last), axis=axis)
             return self._batched(name, batch_size, part)
 
-        return _blended(found, size, tile, overlap, 1)
+        return blended(found, size, tile, overlap, 1)
 
     def _picture_tiles(self, z, batch_size, tile, overlap):
         """The pictures of codes, tile by tile."""
@@ -152,7 +153,7 @@ class Maps:
         def found(rows, columns):
             return self._batched("render", batch_size, z[:, slice(*rows), slice(*columns)])
 
-        return _blended(found, z.shape[1:3], tile, overlap, self.factor)
+        return blended(found, z.shape[1:3], tile, overlap, self.factor)
 
     def _tile(self, tile, overlap):
         """The side of a tile and its overlap, in positions of the code."""
@@ -449,55 +450,3 @@ def _nearest(model, features):
 
 
 _CODE_FUNCTIONS = {"features": _features, "nearest": _nearest}
-
-
-def _blended(function, size, tile, overlap, factor):
-    """A function of tiles of a map, as one array `(n, h · factor, w · factor, ...)`.
-
-    Args:
-        function: from the ranges of rows and of columns to the array of that tile.
-        size: `(h, w)` of the map.
-        tile: side of a tile in positions; overlap: what neighbours share.
-        factor: how much larger the result is.
-    """
-    places = [_places(side, tile, overlap) for side in size]
-    if all(len(each) == 1 for each in places):
-        return function(*(each[0] for each in places))
-    total = weights = None
-    for rows in places[0]:
-        for columns in places[1]:
-            part = function(rows, columns)
-            if total is None:
-                shape = [side * factor for side in size]
-                total = np.zeros((part.shape[0], *shape, *part.shape[3:]), "float32")
-                weights = np.zeros((*shape, *(1,) * (part.ndim - 3)), "float32")
-            ramps = [
-                _ramp(place, side, overlap, factor)
-                for place, side in zip((rows, columns), size, strict=True)
-            ]
-            weight = np.multiply.outer(*ramps).reshape(part.shape[1:3] + (1,) * (part.ndim - 3))
-            where = tuple(slice(a * factor, b * factor) for a, b in (rows, columns))
-            total[:, *where] += weight * part
-            weights[where] += weight
-    total /= weights
-    return total
-
-
-def _places(size, tile, overlap):
-    """Where tiles lie that cover a side: `(start, stop)`, all of the same length."""
-    if size <= tile:
-        return [(0, size)]
-    starts = [*range(0, size - tile, tile - overlap), size - tile]
-    return [(start, start + tile) for start in starts]
-
-
-def _ramp(place, size, overlap, factor):
-    """The weights of a tile along a side: they rise and fall linearly in the overlaps."""
-    (start, stop), length = place, overlap * factor
-    weights = np.ones((stop - start) * factor, "float32")
-    rise = (np.arange(length, dtype="float32") + 0.5) / max(1, length)
-    if start > 0 and length:
-        weights[:length] *= rise
-    if stop < size and length:
-        weights[-length:] *= rise[::-1]
-    return weights

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_vae import _checks, initializers
@@ -12,11 +13,12 @@ from keras_vae.quantizers import base
 
 @register
 class SimVQ(base.Quantizer):
-    """The nearest of the vectors C W, with a frozen random C and a learned matrix W.
+    """The nearest of the vectors s C W, with a frozen random C and a learned matrix W.
 
     Zhu et al., "Addressing Representation Collapse in Vector Quantized Models with One Linear
     Layer", 2024: each gradient moves all codes, so that none is left behind. The loss is
-    ‖sg(z) - e‖², besides the commitment.
+    ‖sg(z) - e‖², besides the commitment. The number s makes the codes as long as the features
+    of the first batch in training: among much longer ones the shortest is the nearest to all.
 
     Args:
         num_codes: number of codes K.
@@ -60,13 +62,20 @@ class SimVQ(base.Quantizer):
             initializer=initializers.GlorotUniform(next(seeds)),
             name="kernel",
         )
+
+        def state(name, start):
+            return self.add_weight(shape=(), initializer=start, trainable=False, name=name)
+
+        self.scale, self.started = state("scale", "ones"), state("started", "zeros")
         self.built = True
 
     @property
     def vectors(self):
         """The codes' vectors `(num_codes, latent_dim)`, a tensor."""
-        frozen = ops.convert_to_tensor(self.frozen)
-        return ops.matmul(self.code_dim**-0.5 * frozen, ops.convert_to_tensor(self.kernel))
+        # A copy: PyTorch's gradients need the value that `adapt` then overwrites.
+        scale = ops.convert_to_tensor(self.scale) + 0.0
+        kernel = scale * ops.convert_to_tensor(self.kernel)
+        return ops.matmul(self.code_dim**-0.5 * ops.convert_to_tensor(self.frozen), kernel)
 
     def call(self, features, training=False):
         """The nearest codes."""
@@ -90,7 +99,22 @@ class SimVQ(base.Quantizer):
             codes,
             base.squared_distance(features, ops.stop_gradient(vectors)),
             base.squared_distance(ops.stop_gradient(features), vectors),
+            ops.stop_gradient(features),
         )
+
+    def adapt(self, record, seed, weights=None, pending=None, ended=1):
+        if not self.trainable:
+            return
+        share = ops.ones_like(record[..., 0])
+        if weights is not None:
+            weights = ops.cast(weights, "float32")
+            share = share * ops.reshape(weights, (-1,) + (1,) * (len(share.shape) - 1))
+        length = ops.sum(share * ops.mean(ops.square(record), axis=-1)) / ops.sum(share)
+        scale = self.scale * ops.sqrt(length / ops.mean(ops.square(self.vectors)))
+        # Not of features that are all 0, or that count nothing.
+        first = ops.logical_and(self.started < 1.0, ops.logical_and(scale > 0.0, scale < np.inf))
+        self.scale.assign(ops.where(first, scale, ops.convert_to_tensor(self.scale)))
+        self.started.assign(ops.where(first, 1.0, ops.convert_to_tensor(self.started)))
 
     def get_config(self):
         return {

@@ -213,6 +213,7 @@ class TestTraining:
         z = model.encode(images)
         assert (np.abs(z.mean(0)) < 0.6).all() and (np.abs(np.log(z.std(0))) < 0.7).all()
 
+    @pytest.mark.turns
     @pytest.mark.parametrize(
         "options",
         [
@@ -280,6 +281,7 @@ class TestSpectralLayers:
         np.testing.assert_allclose(found, array(plain(x)), atol=1e-5)
 
 
+@pytest.mark.once
 class TestErrors:
     @pytest.mark.parametrize(
         "make, options, match",

@@ -1,12 +1,23 @@
 """Models whose codes are maps, of pictures of any size."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_vae import conditions, models, objectives, posteriors, priors, testing, zoo
-from keras_vae.models.spatial_inference import _blended
+from keras_vae import (
+    conditions,
+    initializers,
+    models,
+    objectives,
+    posteriors,
+    priors,
+    testing,
+    zoo,
+)
+from keras_vae.models.tiles import blended
 from tests.support import make_images
 
 KL = {"units": (4, 8), "norm_num_groups": 2, "latent_dim": 2, "seed": 0}
@@ -34,21 +45,26 @@ def x(rng):
 
 def networks(size=(None, None)):
     """Plain networks of a user's own, whose receptive fields are small."""
-    layers = keras.layers
+    seeds = itertools.count(1)
+
+    def convolution(channels, width, **options):
+        initializer = initializers.GlorotUniform(next(seeds))
+        return keras.layers.Conv2D(channels, width, kernel_initializer=initializer, **options)
+
     encoder = keras.Sequential(
         [
             keras.Input((*size, 3)),
-            layers.Conv2D(6, 3, padding="same", activation="relu"),
-            layers.Conv2D(6, 2, strides=2),
+            convolution(6, 3, padding="same", activation="relu"),
+            convolution(6, 2, strides=2),
         ]
     )
     half = tuple(side and side // 2 for side in size)
     decoder = keras.Sequential(
         [
             keras.Input((*half, 2)),
-            layers.Conv2D(6, 3, padding="same", activation="relu"),
-            layers.UpSampling2D(2),
-            layers.Conv2D(3, 3, padding="same"),
+            convolution(6, 3, padding="same", activation="relu"),
+            keras.layers.UpSampling2D(2),
+            convolution(3, 3, padding="same"),
         ]
     )
     return encoder, decoder
@@ -134,7 +150,7 @@ def test_blended_tiles_have_no_seams(size, overlap, factor, rng):
         (top, bottom), (left, right) = rows, columns
         return whole[:, top * factor : bottom * factor, left * factor : right * factor]
 
-    found = _blended(of, size, 8, overlap, factor)
+    found = blended(of, size, 8, overlap, factor)
     np.testing.assert_allclose(found, whole, atol=1e-6)
     if size == (5, 7) or size == (8, 8):
         np.testing.assert_array_equal(found, whole)
@@ -143,7 +159,7 @@ def test_blended_tiles_have_no_seams(size, overlap, factor, rng):
         shape = [(b - a) * factor for a, b in (rows, columns)]
         return np.full((1, *shape, 1), float(columns[0] > 0), "float32")
 
-    line = _blended(step, (4, 14), 8, 2, factor)[0, 0, :, 0]
+    line = blended(step, (4, 14), 8, 2, factor)[0, 0, :, 0]
     assert np.abs(np.diff(line)).max() <= 1.0 / (2 * factor) + 1e-6
     assert line[0] == 0.0 and line[-1] == 1.0 and (np.diff(line) >= -1e-6).all()
 
@@ -201,6 +217,7 @@ def test_parts_that_do_not_fit_are_refused():
         models.SpatialVAE(encoder, decoder, 2, scaling_factor=0.0)
 
 
+@pytest.mark.turns
 def test_fit_takes_sizes_in_turn_and_frozen_encoders(x):
     model = models.autoencoder_kl(**KL)
     model.compile(keras.optimizers.Adam(1e-3))

@@ -14,6 +14,7 @@ def tiny(quantizer, **options):
     return models.vq_vae(SHAPE, quantizer=quantizer, seed=0, likelihood="bernoulli", **options)
 
 
+@pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_it_learns(images, name):

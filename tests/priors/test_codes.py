@@ -159,6 +159,7 @@ class TestTransformer:
         # The sum of a few weights, the same on every backend.
         assert fresh.get_weights()[0].sum() == pytest.approx(1.0226, abs=1e-3)
 
+    @pytest.mark.turns
     def test_it_stands_in_a_model(self, images, tmp_path):
         import keras
 
@@ -210,6 +211,7 @@ class TestDropout:
         assert model.prior.blocks[0].condition.kernel.shape[0] == 3
 
 
+@pytest.mark.once
 class TestErrors:
     @pytest.mark.parametrize(
         "options, match",

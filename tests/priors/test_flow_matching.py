@@ -100,6 +100,7 @@ class TestCondition:
         np.testing.assert_allclose(array(p.transform(tensor(noise))), found, atol=1e-5)
 
 
+@pytest.mark.turns
 class TestDivergence:
     @pytest.mark.parametrize("code_shape", [3, (2, 1, 2)])
     def test_it_is_the_trace_of_the_jacobian(self, code_shape, rng):
@@ -193,6 +194,7 @@ class TestTraining:
         assert prior.trainable_variables == []
 
 
+@pytest.mark.turns
 class TestModels:
     @pytest.fixture
     def conditional(self, images):
@@ -274,6 +276,7 @@ class TestModels:
         np.testing.assert_allclose(array(found), reference_, atol=1e-5)
 
 
+@pytest.mark.once
 class TestErrors:
     @pytest.mark.parametrize(
         "options, match",

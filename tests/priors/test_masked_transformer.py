@@ -30,6 +30,7 @@ def shares(logits):
     return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
 
 
+@pytest.mark.turns
 class TestBound:
     def test_it_is_the_mean_over_all_masks(self, rng):
         prior = small()
@@ -109,6 +110,7 @@ class TestDraws:
         assert drawn.shape == (2, 3, 4) and drawn.dtype == np.int32
         assert drawn.min() >= 0 and drawn.max() < 7
 
+    @pytest.mark.turns
     def test_choices_and_guidance(self):
         prior = small(7, (2, 3), 2, condition_dropout=0.1)
         y = tensor([[0.0, 1.0]] * 3)
@@ -124,6 +126,7 @@ class TestDraws:
             prior.sample(1, np.random.default_rng(0), y[:1], steps=0)
 
 
+@pytest.mark.turns
 class TestModel:
     def test_it_learns_draws_is_saved_and_has_a_signature(self, images, tmp_path):
         model = tiny(num_classes=3)

@@ -21,6 +21,7 @@ def autoencoder(quantizer):
     return keras.Model(inputs, outputs)
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", TINY)
 def test_it_trains_in_anybodys_model(images, name, tmp_path):
     quantizer = TINY[name]()

@@ -285,3 +285,28 @@ def test_parts_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ValueError, match=match):
             make()
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 0.0, 0.0]], ids=["all", "one"])
+def test_codes_behind_a_map_are_as_long_as_the_first_features(weights):
+    quantizer = quantizers.SimVQ(16, 4, seed=1)
+    features = np.random.default_rng(0).normal(size=(3, 2, 2, 4)).astype("float32")
+    features *= np.reshape([0.01, 5.0, 7.0], (3, 1, 1, 1)).astype("float32")
+    kernel = array(quantizer.kernel)
+    for x in (0.0 * features, features, 100.0 * features):
+        found = quantizer.discretize(ops.convert_to_tensor(x), training=True)
+        quantizer.adapt(found.record, keras.random.SeedGenerator(0), weights)
+    counted = features if weights is None else features[:1]
+    wanted, got = np.square(counted).mean(), np.square(array(quantizer.vectors)).mean()
+    np.testing.assert_allclose(got, wanted, rtol=1e-4)
+    np.testing.assert_array_equal(array(quantizer.kernel), kernel)
+
+
+def test_short_features_take_more_than_the_shortest_code():
+    """The paper's codes, of length 1, collapse onto one for an encoder that starts small."""
+    x = 0.01 * np.random.default_rng(0).normal(size=(64, 4, 4, 4)).astype("float32")
+    quantizer = quantizers.SimVQ(16, 4, seed=1)
+    for expected in (range(1, 4), range(10, 17)):
+        found = quantizer.discretize(ops.convert_to_tensor(x), training=True)
+        assert len(np.unique(array(found.codes))) in expected
+        quantizer.adapt(found.record, keras.random.SeedGenerator(0))

@@ -351,6 +351,7 @@ def test_a_loaded_model_learns_and_becomes_a_preset(kind, rng, tmp_path):
     assert "n×n×3" in str(zoo.info(tmp_path / "preset"))
 
 
+@pytest.mark.turns
 def test_checks_of_every_model():
     model = models.autoencoder_kl(units=(4, 8), norm_num_groups=2, latent_dim=2, seed=0)
     testing.check_model(model, checks=("codes", "reconstructions", "posterior", "samples"))

@@ -3,6 +3,7 @@
 import re
 import sys
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -360,6 +361,20 @@ def _(names):
         assert type(loaded.encoder.layers[-1]) is names.Doubled
     with pytest.raises(ValueError, match="trusted=True"):
         zoo.load("mine")
+
+
+@check("An autoencoder of diffusers")
+def _(names):
+    assert {f.name for f in Path("mine").iterdir()} >= {
+        *("config.json", "diffusion_pytorch_model.safetensors"),
+    }
+    shift = names.codes / 0.18215 - names.vae.encode(names.photos)
+    np.testing.assert_allclose(shift, 0.0, atol=1e-5)
+    again = zoo.load("mine")
+    # The encoder is what it was, and the decoder is not.
+    np.testing.assert_allclose(again.encode(names.photos), names.vae.encode(names.photos))
+    moved = again.decode(names.codes, scaled=True) - names.vae.decode(names.codes, scaled=True)
+    assert np.abs(moved).max() > 1e-4
 
 
 @check("Encoder and decoder as Keras models")

@@ -11,6 +11,8 @@ from tests.support import SHAPE, make_images
 from tests.support.recipes import RECIPE
 from tools import __main__ as cli
 
+pytestmark = pytest.mark.turns
+
 X = make_images(np.random.default_rng(0), 8)
 
 

@@ -8,6 +8,8 @@ from keras import ops
 from keras_vae import distributions, initializers, layers, models, networks, priors
 from tests.support import array
 
+pytestmark = pytest.mark.turns
+
 SHAPE = (16, 16, 3)
 NAMES = tuple("abcde")
 ZERO = dict.fromkeys(("control", "others", "change", "hiding", "realism"), 0.0)

@@ -19,6 +19,8 @@ from tests.support import SHAPE
 from tests.support.presets import function_code, rewrite, same_weights, tiny
 from tools.checks import fuzz
 
+pytestmark = pytest.mark.turns
+
 MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 
 

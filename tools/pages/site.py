@@ -46,6 +46,7 @@ _TREES = {
     "en": {
         "Use": (
             "keras_vae/README", "zoo/README", "keras_vae/bring_your_own",
+            "keras_vae/quantizers/README",
             "keras_vae/export/README", "tools/README",
         ),
         "Learn": ("tools/gallery/README",),

@@ -341,7 +341,14 @@ def _check_folder(path):
 
 def _is_ours(path):
     """Whether a folder is a preset, and not one of diffusers."""
-    return (path / METADATA).is_file() or diffusers_folder.find(path) is None
+    # Several tries: another process may be replacing it, and then it holds nothing for a moment.
+    for _ in range(3):
+        if (path / METADATA).is_file():
+            return True
+        if diffusers_folder.find(path) is not None:
+            return False
+        _atomic.settled(path)
+    return True
 
 
 def _wanted_of_hub(paths, inner, download, inside=False):

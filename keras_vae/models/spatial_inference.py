@@ -48,10 +48,12 @@ class Maps:
 
     def _size_after(self, part, size, what, unit):
         network = getattr(self, part)
-        known = self.__dict__.setdefault("_known_sizes", {})
-        key = (id(network), *size)
-        if key in known:
-            return known[key]
+        # Of the network of now: another one may have been set.
+        of, known = self.__dict__.get(f"_sizes_{part}", (None, {}))
+        if of is not network:
+            self.__dict__[f"_sizes_{part}"] = network, (known := {})
+        if size in known:
+            return known[size]
         own = tuple(network.inputs[0].shape[1:3])
         try:
             if not _checks.fits(size, own):
@@ -66,7 +68,7 @@ class Maps:
                 "`keras.Input((None, None, channels))`. "
                 f"Received: height {size[0]}, width {size[1]}"
             ) from error
-        return known.setdefault(key, tuple(found))
+        return known.setdefault(size, tuple(found))
 
     def _check_rebuilt(self, shape, name="x"):
         """Refuses pictures whose reconstruction would have another size."""

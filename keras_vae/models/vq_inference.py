@@ -7,6 +7,7 @@ import numpy as np
 from keras_vae import _checks
 from keras_vae.models import sources
 from keras_vae.models.run import is_array
+from keras_vae.priors.codes import check_choice
 
 # Maps drawn at a time: the noise of one is its positions times the codes.
 MAPS = 64
@@ -108,11 +109,7 @@ class CodeInference:
                 prior that was not trained with `condition_dropout`.
         """
         n, rows = _checks.count(n), _checks.count(batch_size, "batch_size")
-        if not 0.0 <= temperature < np.inf:
-            raise ValueError(
-                "`temperature` must be a finite number of at least 0. "
-                f"Received: temperature={temperature!r}"
-            )
+        check_choice(self.num_codes, temperature, top_k, top_p)
         condition = _checks.condition(self, condition, n)
         rng = np.random.default_rng(_checks.seed(seed))
         choice = {"map_shape": map_shape, "top_k": top_k, "top_p": top_p, "guidance": guidance}

@@ -319,3 +319,14 @@ def test_a_prior_by_flow_matching_draws_maps_as_the_codes_are(rng):
         model.sample(1, map_shape=(3, 3))
     with pytest.raises(ValueError, match="Expected: .None, None, 2"):
         models.SpatialVAE(*networks(), 2, prior=model.prior)
+
+
+def test_another_network_has_sizes_of_its_own():
+    """A network that is freed may leave its identity to the next one."""
+    model = models.SpatialVAE(*networks(), 2, seed=0)
+    assert model._code_size(8, 8) == (4, 4)
+    encoder, decoder = networks()
+    wide = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(6, 1)])
+    for one, expected in ((wide, (8, 8)), (encoder, (4, 4)), (wide, (8, 8))):
+        model.encoder = one
+        assert model._code_size(8, 8) == expected

@@ -1,6 +1,8 @@
 """Models of diffusers' configurations and weights, compared with diffusers itself."""
 
 import importlib.util
+import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -59,9 +61,9 @@ CODES = {
         "norm_type": "spatial",
     },
 }
-FOLDER = ROOT / "shared" / "data" / "hub" / "taef2"
-if not FOLDER.is_dir():
-    FOLDER = FOLDER.__class__("/work/shared/data/hub/taef2")
+# Beside the prepared data sets, or where those would lie.
+DATA = Path(os.environ.get("TFDS_DATA_DIR") or ROOT.parent / "shared" / "data" / "tfds")
+FOLDER = DATA.parent / "hub" / "taef2"
 needs_taef2 = pytest.mark.skipif(
     not FOLDER.is_dir() or importlib.util.find_spec("safetensors") is None,
     reason="needs the files of taef2",

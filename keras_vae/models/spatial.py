@@ -13,8 +13,38 @@ from keras_vae.models.vae import VAE
 from keras_vae.models.vq import VQVAE
 
 
+class _OfMaps:
+    """What `SpatialVAE` and `SpatialVQVAE` share besides their inference."""
+
+    @property
+    def source(self):
+        """The `config.json` of diffusers that the networks are made of, or None."""
+        return self._source
+
+    def _keep_source(self, source):
+        # In `__dict__`, as Keras would wrap a dictionary that it tracks.
+        self.__dict__["_source"] = None if source is None else dict(source)
+
+    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
+        map_shape = getattr(prior, "map_shape", (None, None))
+        decoder = parts_of_users.decoder(decoder, (*map_shape, posterior.latent_dim))
+        shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
+        return parts_of_users.encoder(encoder, shape, flat=False), decoder
+
+    def _resized(self, data_shape, map_shape):
+        """Encoder and decoder for inputs of one size, of the same layers."""
+        inputs = (
+            keras.Input(data_shape, name="data"),
+            keras.Input((*map_shape, self.latent_dim), name="code"),
+        )
+        return tuple(
+            keras.models.clone_model(network, tensor, clone_function=lambda layer: layer)
+            for network, tensor in zip((self.encoder, self.decoder), inputs, strict=True)
+        )
+
+
 @register
-class SpatialVAE(SpatialInference, VAE):
+class SpatialVAE(_OfMaps, SpatialInference, VAE):
     """A variational autoencoder whose codes are maps `(h, w, d)`.
 
     Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", 2022: the
@@ -77,15 +107,7 @@ class SpatialVAE(SpatialInference, VAE):
                 "Scales of the codes must not be 0. Received: "
                 f"scaling_factor={scaling_factor!r}, latents_std={latents_std!r}"
             )
-        self.__dict__["_source"] = None if source is None else dict(source)
-
-    @property
-    def source(self):
-        """The `config.json` of diffusers that the networks are made of, or None."""
-        return self._source
-
-    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
-        return _networks_of_maps(encoder, decoder, posterior, prior, likelihood)
+        self._keep_source(source)
 
     def _check_parts(self):
         spatial_parts_fit(self)
@@ -103,7 +125,7 @@ class SpatialVAE(SpatialInference, VAE):
         return ops.reshape(outputs, (samples, -1, *ops.shape(outputs)[1:]))
 
     def _at_size(self, data_shape, map_shape):
-        encoder, decoder = _at_size(self, data_shape, map_shape)
+        encoder, decoder = self._resized(data_shape, map_shape)
         prior = self.prior
         if isinstance(prior, priors.StandardNormalMap):
             prior = priors.StandardNormalMap(self.latent_dim, map_shape)
@@ -123,7 +145,7 @@ class SpatialVAE(SpatialInference, VAE):
 
 
 @register
-class SpatialVQVAE(SpatialCodeInference, VQVAE):
+class SpatialVQVAE(_OfMaps, SpatialCodeInference, VQVAE):
     """A `VQVAE` of pictures and maps of any size.
 
     Args: as `VQVAE`, and
@@ -134,18 +156,10 @@ class SpatialVQVAE(SpatialCodeInference, VQVAE):
 
     def __init__(self, *args, source=None, **parts):
         super().__init__(*args, **parts)
-        self.__dict__["_source"] = None if source is None else dict(source)
-
-    @property
-    def source(self):
-        """The `config.json` of diffusers that the networks are made of, or None."""
-        return self._source
-
-    def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
-        return _networks_of_maps(encoder, decoder, posterior, prior, likelihood)
+        self._keep_source(source)
 
     def _at_size(self, data_shape, map_shape):
-        encoder, decoder = _at_size(self, data_shape, map_shape)
+        encoder, decoder = self._resized(data_shape, map_shape)
         prior = self.prior
         if isinstance(prior, priors.UniformCodes):
             prior = priors.UniformCodes(prior.num_codes, map_shape)
@@ -158,13 +172,6 @@ class SpatialVQVAE(SpatialCodeInference, VQVAE):
         return {**super().get_config(), "source": self.source}
 
 
-def _networks_of_maps(encoder, decoder, posterior, prior, likelihood):
-    map_shape = getattr(prior, "map_shape", (None, None))
-    decoder = parts_of_users.decoder(decoder, (*map_shape, posterior.latent_dim))
-    shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
-    return parts_of_users.encoder(encoder, shape, flat=False), decoder
-
-
 def _map_shape(decoder):
     """Height and width of the maps that a network takes; None where they are not known."""
     try:
@@ -172,18 +179,6 @@ def _map_shape(decoder):
     except (AttributeError, TypeError, ValueError):
         return None, None
     return shape[1:3] if len(shape) == 4 else (None, None)
-
-
-def _at_size(model, data_shape, map_shape):
-    """Encoder and decoder for inputs of one size, of the same layers."""
-    inputs = (
-        keras.Input(data_shape, name="data"),
-        keras.Input((*map_shape, model.latent_dim), name="code"),
-    )
-    return tuple(
-        keras.models.clone_model(network, tensor, clone_function=lambda layer: layer)
-        for network, tensor in zip((model.encoder, model.decoder), inputs, strict=True)
-    )
 
 
 def _number(name, value):

@@ -54,13 +54,16 @@ class FolderInfo(Info):
         )
 
 
-def find(path):
+def find(path, names):
     """The folder of an autoencoder at `path`: itself, or `vae` of a pipeline; None for others.
+
+    Args:
+        path: a folder.
+        names: what is in it, see `untrusted.settled_names`.
 
     Raises:
         ValueError: a pipeline without an autoencoder, or weights that are pickles only.
     """
-    names = untrusted.names(path)
     theirs = set(CHOICES) & set(names)
     if OURS in names and not theirs:
         return None

@@ -341,14 +341,8 @@ def _check_folder(path):
 
 def _is_ours(path):
     """Whether a folder is a preset, and not one of diffusers."""
-    # Several tries: another process may be replacing it, and then it holds nothing for a moment.
-    for _ in range(3):
-        if (path / METADATA).is_file():
-            return True
-        if diffusers_folder.find(path) is not None:
-            return False
-        _atomic.settled(path)
-    return True
+    names = untrusted.settled_names(path)
+    return METADATA in names or diffusers_folder.find(path, names) is None
 
 
 def _wanted_of_hub(paths, inner, download, inside=False):
@@ -375,10 +369,10 @@ def folder(name: PathLike) -> Path:
             return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
     path = _atomic.absolute(name)
     if _atomic.settled(path) and path.is_dir():
-        # Two tries: another process may be replacing it.
-        if any((path / METADATA).is_file() for _ in range(2) if _atomic.settled(path)):
+        names = untrusted.settled_names(path)
+        if METADATA in names:
             return path
-        found = diffusers_folder.find(path)
+        found = diffusers_folder.find(path, names)
         if found is None:
             raise ValueError(
                 f"The folder holds no {METADATA}, so it is not a preset, and neither "

@@ -140,6 +140,16 @@ def opened(folder, use):
     raise ValueError(f"The folder is being changed: load it again. Received: {folder}")
 
 
+def settled_names(folder):
+    """`names` of one version of a folder, also while another process replaces it.
+
+    Raises:
+        ValueError: a folder that does not come to rest.
+    """
+    with opened(folder, lambda found, _: found) as found:
+        return found
+
+
 def size(file):
     """The size of an open file."""
     return os.fstat(file.fileno()).st_size

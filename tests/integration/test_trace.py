@@ -26,7 +26,7 @@ PARTS = {
     "distributions/base.py",
     "distributions/normal.py",
     "distributions/bernoulli.py",
-    "layers.py",
+    "layers/latents.py",
     "schedules.py",
 }
 # One step of the backend; the noise of z; softplus of the Bernoulli.

@@ -1,0 +1,33 @@
+"""Building blocks of encoders and decoders."""
+
+from keras_vae.layers.augmentation import DifferentiableAugmentation
+from keras_vae.layers.latents import Bottom, NormalOf, Sampling, bounded
+from keras_vae.layers.maps import Conv2D, GroupNormalization, SpatialAttention
+from keras_vae.layers.parts import Code, CodeVectors, ConditionVectors, DataMean
+from keras_vae.layers.pictures import (
+    Augment,
+    Conv2DTranspose,
+    DepthToSpace,
+    FeatureModulation,
+    SpaceToDepth,
+)
+
+__all__ = [
+    "Augment",
+    "Bottom",
+    "Code",
+    "CodeVectors",
+    "ConditionVectors",
+    "Conv2D",
+    "Conv2DTranspose",
+    "DataMean",
+    "DepthToSpace",
+    "DifferentiableAugmentation",
+    "FeatureModulation",
+    "GroupNormalization",
+    "NormalOf",
+    "Sampling",
+    "SpaceToDepth",
+    "SpatialAttention",
+    "bounded",
+]

@@ -88,11 +88,6 @@ def quantized_parts_fit(model):
 def spatial_parts_fit(model):
     """`parts_fit` of a `SpatialVAE`, whose codes are maps."""
     posterior, prior, objective = model.posterior_layer, model.prior, model.objective
-    if model.condition is not None:
-        raise ValueError(
-            "A model of maps takes no condition: use `models.cvae`, whose codes are vectors. "
-            f"Received: condition={type(model.condition).__name__}"
-        )
     if not getattr(posterior, "codes_are_maps", False):
         raise ValueError(
             "The posterior must give maps, as `posteriors.SpatialNormal(latent_dim)` and "

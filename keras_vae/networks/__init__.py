@@ -2,6 +2,7 @@
 
 from keras_vae.networks.kl import kl_decoder, kl_encoder
 from keras_vae.networks.plain import (
+    FEATURES,
     LAST,
     NETWORKS,
     STAGES,
@@ -17,6 +18,7 @@ from keras_vae.networks.plain import (
 from keras_vae.networks.tiny import tiny_decoder, tiny_encoder
 
 __all__ = [
+    "FEATURES",
     "LAST",
     "NETWORKS",
     "STAGES",

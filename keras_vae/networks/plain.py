@@ -19,6 +19,8 @@ from keras_vae.layers import Conv2DTranspose, DepthToSpace, FeatureModulation, S
 
 NETWORKS = ("dense", "conv", "residual")
 STAGES = ("blocks", "compact", "strided")
+# The value of `spatial` for an encoder that ends with features.
+FEATURES = "features"
 # Data is so everywhere here, whatever `keras.config.image_data_format()` says.
 LAST = {"data_format": "channels_last"}
 
@@ -30,7 +32,7 @@ def build(
     units: Sequence[int] | None = None,
     condition_dim: int | None = None,
     seed: int | None = None,
-    spatial: bool = False,
+    spatial: bool | str = False,
     **options: Any,
 ) -> tuple[keras.Model, keras.Model]:
     """An encoder and its decoder.
@@ -46,9 +48,9 @@ def build(
         condition_dim: length of the condition vector that both networks see,
             or None.
         seed: int for the initial weights, the same on every backend; or None.
-        spatial: codes are maps `(height, width, latent_dim)`, which the encoder gives
-            itself; of images without a condition, and then `output_activation` is
-            that of the decoder's last layer.
+        spatial: whether codes are maps `(height, width, latent_dim)`. The encoder gives
+            them itself, or with "features" the features `(height, width, units[-1])` that a
+            `posteriors.SpatialNormal` makes them of.
         **options: `activation`, and for images `hidden` (width of a dense
             layer beside the code; 0 for none), `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all),
@@ -103,13 +105,16 @@ def build(
             )
     seeds = initializers.seeds(seed)
     if spatial:
-        if network == "dense" or condition_dim is not None:
+        if network == "dense":
             raise ValueError(
-                "Maps of codes need network='conv' or 'residual' and no condition. "
-                f"Received: network={network!r}, condition_dim={condition_dim}"
+                "Maps of codes need pictures: use network='conv' or 'residual'. "
+                f"Received: network={network!r}"
             )
+        options.pop("hidden", None)
+        width = None if spatial == FEATURES else latent_dim
+        options |= {"condition_dim": condition_dim, "identity": spatial == FEATURES}
         return (
-            spatial_encoder(input_shape, latent_dim, units, seed=next(seeds), **options),
+            spatial_encoder(input_shape, width, units, seed=next(seeds), **options),
             spatial_decoder(input_shape, latent_dim, units, seed=next(seeds), **options),
         )
     encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
@@ -223,35 +228,56 @@ def conv_decoder(
 
 def spatial_encoder(
     input_shape: Sequence[int],
-    latent_dim: int,
+    latent_dim: int | None,
     units: Sequence[int],
+    condition_dim: int | None = None,
     activation: str = "relu",
     blocks: int | Sequence[int] = 0,
+    stages: str = "blocks",
+    film: bool = False,
     output_activation: str | None = None,
+    identity: bool = False,
     seed: int | None = None,
 ) -> keras.Model:
-    """The stages of `conv_encoder`, then each position's features. See `build`."""
-    make = _Layers(seed)
-    inputs = keras.Input(input_shape, name="data")
-    x = make.stages_in(inputs, units, activation, blocks)
-    return keras.Model(inputs, make.dense(latent_dim)(x), name="encoder")
+    """The stages of `conv_encoder`, then `latent_dim` numbers of each position.
+
+    With `latent_dim=None` the features of the last stage. A condition enters with `film` in
+    every stage, and otherwise beside the features of each position. With `identity` residual
+    blocks start as the identity, so that features stay as large. See `build`.
+    """
+    make = _Layers(seed, stages, condition_dim if film else None, identity)
+    inputs, condition = _inputs(input_shape, condition_dim, "data")
+    x = make.stages_in(inputs[0], units, activation, blocks, condition)
+    if condition is not None and not film:
+        x = make.beside(x, condition, activation)
+    x = x if latent_dim is None else make.dense(latent_dim)(x)
+    return keras.Model(_only(inputs), x, name="encoder")
 
 
 def spatial_decoder(
     input_shape: Sequence[int],
     latent_dim: int,
     units: Sequence[int],
+    condition_dim: int | None = None,
     activation: str = "relu",
     blocks: int | Sequence[int] = 0,
+    stages: str = "blocks",
+    film: bool = False,
     output_activation: str | None = None,
+    identity: bool = False,
     seed: int | None = None,
 ) -> keras.Model:
-    """From a map of codes' vectors through the stages of `conv_decoder`. See `build`."""
-    make = _Layers(seed)
-    inputs = keras.Input((*_map_size(input_shape, units), latent_dim), name="code")
-    x = make.convolution(units[-1], activation)(inputs)
-    x = make.stages_out(x, input_shape, units, activation, blocks, output_activation)
-    return keras.Model(inputs, x, name="decoder")
+    """From a map of codes' vectors through the stages of `conv_decoder`. See `build`.
+
+    A condition enters, and blocks start, as in `spatial_encoder`.
+    """
+    make = _Layers(seed, stages, condition_dim if film else None, identity)
+    inputs, condition = _inputs((*_map_size(input_shape, units), latent_dim), condition_dim, "code")
+    x = make.convolution(units[-1], activation)(inputs[0])
+    if condition is not None and not film:
+        x = make.beside(x, condition, activation)
+    x = make.stages_out(x, input_shape, units, activation, blocks, output_activation, condition)
+    return keras.Model(_only(inputs), x, name="decoder")
 
 
 def _inputs(shape, condition_dim, name):
@@ -273,12 +299,13 @@ def _join(x, other):
 class _Layers:
     """Layers whose initial weights follow from one seed."""
 
-    def __init__(self, seed, stages="blocks", modulated_by=None):
+    def __init__(self, seed, stages="blocks", modulated_by=None, identity=False):
         if stages not in STAGES:
             raise ValueError(f"`stages` must be one of {STAGES}. Received: stages={stages!r}")
         self.seeds = initializers.seeds(seed)
         self.stages = stages
         self.film = modulated_by is not None
+        self.identity = identity
 
     def initializer(self):
         if self.stages == "strided":
@@ -288,14 +315,14 @@ class _Layers:
     def dense(self, width, activation=None):
         return layers.Dense(width, activation=activation, kernel_initializer=self.initializer())
 
-    def convolution(self, channels, activation):
+    def convolution(self, channels, activation, initializer=None):
         return layers.Conv2D(
             channels,
             3,
             **LAST,
             padding="same",
             activation=activation,
-            kernel_initializer=self.initializer(),
+            kernel_initializer=initializer or self.initializer(),
         )
 
     def small_convolution(self, channels, activation):
@@ -340,10 +367,18 @@ class _Layers:
             return x
         return FeatureModulation()([x, condition])
 
+    def beside(self, x, condition, activation):
+        """The features of each position, made of themselves and the condition."""
+        height, width, channels = x.shape[1:]
+        everywhere = layers.RepeatVector(height * width)(condition)
+        everywhere = layers.Reshape((height, width, condition.shape[-1]))(everywhere)
+        return self.dense(channels, activation)(_join(x, everywhere))
+
     def residual(self, x, channels, activation, blocks):
         for _ in range(blocks):
             change = self.convolution(channels, activation)(x)
-            change = self.convolution(channels, None)(change)
+            last = "zeros" if self.identity else None
+            change = self.convolution(channels, None, last)(change)
             x = layers.Add()([x, change])
         return x
 

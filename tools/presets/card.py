@@ -9,14 +9,7 @@ from keras_vae.zoo import description
 
 from . import autoencoders, codes, faces, imputation, recipes
 
-LOGS = {
-    "log.csv": "Training.",
-    "control_log.csv": "Second phase.",
-    "control_2_log.csv": "Third phase.",
-    "control_3_log.csv": "Fourth phase.",
-    "control_4_log.csv": "Fifth phase.",
-    "control_5_log.csv": "Sixth phase.",
-}
+LOGS = {"log.csv": "Training.", "prior_log.csv": "Training of the prior alone."}
 
 
 def write(folder):
@@ -220,15 +213,16 @@ def _prior_phase(training):
         return ""
     prior = training["prior"]
     return (
-        f"then {prior['epochs']} of the prior alone ({prior['validation_loss']} nats a map, "
+        f"then {prior['epochs']} of the prior alone ({prior['validation_loss']} "
+        f"{prior.get('unit', 'nats')} a map, "
         f"epoch {prior['best_epoch']}); "
     )
 
 
 def _kept(training):
     """Which weights of a training were kept, in words."""
-    if "control_epochs" in training:
-        return f"then {training['control_epochs']} with counterfactuals, the last kept"
+    if training.get("last"):
+        return "the last kept"
     loss, epoch = training["validation_loss"], training["best_epoch"]
     return f"the best by validation loss ({loss} nats, epoch {epoch}) kept"
 

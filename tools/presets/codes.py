@@ -1,12 +1,19 @@
 """Measures and pictures of presets whose codes are integers (VQ-VAEs)."""
 
+import io
+import math
+
 import numpy as np
+from PIL import Image
 
 from keras_vae import datasets, metrics, plots, similarity
 
 from ..judges import frechet
 from ..judges.classifier import judged
 from . import recipes
+
+# Of the files that the codes are held against.
+QUALITIES = (1, 5, 10, 20, 30, 45, 60, 75, 90)
 
 
 def measured(model, x, y, data, entry, seed=0, samples=None):
@@ -52,8 +59,64 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
     drawn = model.sample(n, condition=asked, seed=seed)
     if datasets.info(data).classes:
         found += judged(drawn, asked, x, data, entry)
+    found += compared(model, x, ratios, bits, entry)
     sets = {"samples": drawn, "reconstructions": rebuilt}
     return found + frechet.distances(data, x, sets, entry)
+
+
+def compared(model, x, ratios, bits, entry, limit=1000):
+    """Bytes of the codes, and of files of the same PSNR, as entries.
+
+    Args:
+        model: a `VQVAE`.
+        x: pictures of a split in [0, 1].
+        ratios: PSNR of their reconstructions, decibels, `(n,)`.
+        bits: of their codes under the prior, `(n,)`.
+        entry: see `measured`.
+        limit: pictures of which files are written.
+    """
+    places = np.prod(model.code_shape)
+    fixed = math.ceil(places * np.log2(model.num_codes) / 8)
+    found = [
+        entry("bytes of the codes", fixed, unit="", digits=0, how="as many bits for each, "),
+        entry(
+            "bytes of the codes under the prior",
+            bits.mean() / 8,
+            unit="",
+            digits=1,
+            how="as an arithmetic coder that knows it would write them, ",
+        ),
+    ]
+    wanted, few = ratios[:limit].mean(), x[:limit]
+    for kind in ("JPEG", "WEBP"):
+        curve = [[np.mean(v) for v in zip(*_files(few, kind, q), strict=True)] for q in QUALITIES]
+        sizes, reached = np.transpose(curve)
+        title = f"bytes of a {kind} file of that PSNR"
+        if not reached.min() <= wanted <= reached.max():
+            # Of a worse picture there is no smaller file.
+            title, size = f"bytes of the smallest {kind} file", sizes.min()
+            how = f"{reached[sizes.argmin()]:.1f} dB, {len(few)} pictures, "
+        else:
+            size = np.interp(wanted, reached, sizes)
+            how = f"{wanted:.1f} dB, {len(few)} pictures, the header included, "
+        found.append(entry(title, size, unit="", digits=0, how=how))
+    return found
+
+
+def _files(x, kind, quality):
+    """Bytes and PSNR of each picture as a file."""
+    for picture, (size, read) in zip(x, (file(p, kind, quality) for p in x), strict=True):
+        yield size, float(metrics.psnr(picture[None], read[None])[0])
+
+
+def file(picture, kind, quality):
+    """A picture `(h, w, c)` in [0, 1] written as a file and read again: `(bytes, picture)`."""
+    values = np.rint(255 * np.clip(picture, 0, 1)).astype("uint8")
+    held = io.BytesIO()
+    image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
+    image.save(held, kind, quality=quality, optimize=True)
+    read = Image.open(held).convert("L" if values.shape[-1] == 1 else "RGB")
+    return held.tell(), np.asarray(read, "float32").reshape(picture.shape) / 255
 
 
 def _error(values):
@@ -70,6 +133,11 @@ def draw(folder, model, recipe):
         (f"reconstructions.{kind}", f"{what} above their reconstructions."),
         (f"codes.{kind}", f"{what}, their maps of codes (a colour is a code), the codes decoded."),
     ]
+    if recipe["evaluation"].get("compressor"):
+        size = math.ceil(np.prod(model.code_shape) * np.log2(model.num_codes) / 8)
+        caption = f"Test images, what {size} bytes of codes hold, and JPEG files of the lowest quality."
+        _draw_compressed(model, x, folder / f"compressed.{kind}")
+        drawn.insert(0, (f"compressed.{kind}", caption))
     plots.samples(model, seed=0, path=folder / f"samples.{kind}")
     plots.reconstructions(model, x, path=folder / f"reconstructions.{kind}")
     plots.code_maps(model, x, path=folder / f"codes.{kind}")
@@ -81,6 +149,14 @@ def draw(folder, model, recipe):
             plots.training_curves(_history(folder / log), path=folder / picture)
             drawn.append((picture, caption))
     return drawn
+
+
+def _draw_compressed(model, x, path):
+    """Pictures, what their codes hold, and JPEG files of the lowest quality."""
+    smallest = [file(picture, "JPEG", 1) for picture in x]
+    shown = np.concatenate([x, model.reconstruct(x), [read for _, read in smallest]])
+    names = ["image", "codes", f"{np.mean([size for size, _ in smallest]):.0f} bytes"]
+    plots.image_grid(shown, columns=len(x), path=path, row_labels=names)
 
 
 def _history(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import _atomic, callbacks, datasets, zoo
+from keras_vae import _atomic, callbacks, datasets, priors, zoo
 from keras_vae.zoo import description
 
 from . import card, faces, recipes
@@ -97,28 +97,12 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     model, (x, y), validation = begin(recipe, runs, restart, limit)
     started = time.monotonic()
     watch = [] if plot is None else [_watch(recipe, model, validation, plot, out)]
-    best = _fit(model, x, y, validation, {**training, "epochs": epochs}, runs, watch=watch)
+    trained = recipes.controlled(model, y, training["control"]) if "control" in training else model
+    best = _fit(trained, x, y, validation, {**training, "epochs": epochs}, runs, watch=watch)
+    # A discriminator is several times as large as the model, and has nothing more to do.
+    model = _in_float32(trained.plain(), recipe)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
-    control_epochs, after = 0, []
-    for number, control in enumerate(recipes.phases(training), start=1):
-        if limit:
-            control["epochs"] = min(control["epochs"], epochs)
-        scaffold = recipes.controlled(model, x, y, control)
-        folder = runs / ("control" if number == 1 else f"control_{number}")
-        folder.mkdir(exist_ok=True)
-        best.best = _fit(scaffold, x, y, validation, control, folder, last=True).best
-        control_epochs += control["epochs"]
-        model = scaffold.plain()
-        after.append(model.get_weights())
-    if "averaged" in training:
-        # Of phases of one training: what only one of them paints goes, what all do stays.
-        parts = [after[phase - 1] for phase in training["averaged"]]
-        model.set_weights([np.mean(weights, axis=0) for weights in zip(*parts, strict=True)])
-    if "switches" in training:
-        recipes.weaken(model, y, training["switches"])
-    # A discriminator is several times as large as the model, and has nothing more to do.
-    model = model.plain()
     model.set_weights([rounded(w) for w in model.get_weights()])
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)
@@ -139,8 +123,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
         "licence": recipe["licence"],
         "training": {
             "epochs": epochs,
-            **({"control_epochs": control_epochs} if control_epochs else {}),
             "best_epoch": best.best["epoch"],
+            **({"last": True} if best.last else {}),
             "validation_loss": round(best.best["val_loss"], 3),
             **({"prior": best.best["prior"]} if "prior" in best.best else {}),
             "seconds_of_this_run": round(seconds),
@@ -173,6 +157,7 @@ def begin(recipe, runs, restart=False, limit=None):
     if restart:
         shutil.rmtree(runs, ignore_errors=True)
     runs.mkdir(parents=True, exist_ok=True)
+    keras.config.set_dtype_policy(recipe["training"].get("precision", "float32"))
     shape = recipes.build(recipe)
     data, validation = (
         recipes.data(recipe, split, shape, limit) for split in ("train", "validation")
@@ -184,6 +169,16 @@ def begin(recipe, runs, restart=False, limit=None):
     if recipe["training"].get("centred"):
         recipes.centred(model, data[0])
     return model, data, validation
+
+
+def _in_float32(model, recipe):
+    """The model as its preset is: of single precision, whatever it was trained in."""
+    if recipe["training"].get("precision", "float32") == "float32":
+        return model
+    keras.config.set_dtype_policy("float32")
+    plain = recipes.build(recipe)
+    plain.set_weights(model.get_weights())
+    return plain
 
 
 def rounded(values, bits=9):
@@ -211,15 +206,26 @@ def _watch(recipe, model, validation, every, out):
 
 def _fit(model, x, y, validation, training, folder, last=False, watch=()):
     """Fits a model as `training` says, from where an earlier run stopped."""
-    batch, epochs = training["batch_size"], training["epochs"]
-    steps = -(-len(x) // batch)
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(training["learning_rate"], steps * epochs),
-            use_ema=True,
-            ema_momentum=training["weight_average"],
-            global_clipnorm=training.get("clip"),
-        )
+    source = {"x": x, "y": y, "batch_size": training["batch_size"]}
+    if training.get("mirror"):
+        source = {"x": Mirrored(x, y, training["batch_size"])}
+
+    def fit(optimizer, **options):
+        model.compile(optimizer=optimizer)
+        model.fit(**source, **options)
+
+    return _kept(fit, len(x), validation, training, folder, last, watch)
+
+
+def _kept(fit, n, validation, training, folder, last=False, watch=()):
+    """Calls `fit` with the optimizer and callbacks that `training` says, and keeps its best."""
+    epochs = training["epochs"]
+    steps = -(-n // training["batch_size"])
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(training["learning_rate"], steps * epochs),
+        use_ema=True,
+        ema_momentum=training["weight_average"],
+        global_clipnorm=training.get("clip"),
     )
     if not (folder / "state" / callbacks.STATE).is_file():
         # Left by a run that had not done an epoch, or cannot be gone on with.
@@ -236,40 +242,53 @@ def _fit(model, x, y, validation, training, folder, last=False, watch=()):
         TimeLeft(),
         *watch,
     ]
-    source = {"x": x, "y": y, "batch_size": batch}
-    if training.get("mirror"):
-        source = {"x": Mirrored(x, y, batch)}
-    model.fit(
-        **source,
+    fit(
+        optimizer,
         epochs=epochs,
         validation_data=validation,
         validation_batch_size=500,
         callbacks=beside,
         verbose=training.get("verbose", 1 if os.isatty(1) else 2),
     )
-    keep.set_model(model)
     keep.restore()
     return keep
 
 
 def _fit_prior(model, x, y, validation, training, runs, limit):
-    """The second phase of a VQ-VAE: its prior alone, on codes that no longer move."""
+    """The second phase: the prior alone, on codes that no longer move."""
     settings = {**training, "mirror": False, **training["prior"]}
     if limit:
         settings["epochs"] = min(settings["epochs"], limit)
-    (runs / "prior").mkdir(exist_ok=True)
-    alone, codes = model.prior_alone(), model.encode(x)
-    held_out = (model.encode(validation[0]), validation[1])
-    if settings.pop("mirrored", False):
-        # Mirrored pictures have codes of their own, which are as likely.
-        codes = np.concatenate([codes, model.encode(x[:, :, ::-1])])
-        y = None if y is None else np.concatenate([y, y])
-    best = _fit(alone, codes, y, held_out, settings, runs / "prior").best
+    folder = runs / "prior"
+    folder.mkdir(exist_ok=True)
+    mirrored = settings.pop("mirrored", False)
+    if isinstance(model.prior, priors.FlowMatching):
+        best = _fit_flow(model, x, y, validation, settings, folder, mirrored).best
+    else:
+        alone, codes = model.prior_alone(), model.encode(x)
+        held_out = (model.encode(validation[0]), validation[1])
+        if mirrored:
+            # Mirrored pictures have codes of their own, which are as likely.
+            codes = np.concatenate([codes, model.encode(x[:, :, ::-1])])
+            y = None if y is None else np.concatenate([y, y])
+        best = _fit(alone, codes, y, held_out, settings, folder).best
     return {
         "epochs": settings["epochs"],
         "best_epoch": best["epoch"],
         "validation_loss": round(best["val_loss"], 3),
+        **({"unit": "squared error"} if isinstance(model.prior, priors.FlowMatching) else {}),
     }
+
+
+def _fit_flow(model, x, y, validation, settings, folder, mirrored):
+    if mirrored:
+        x = np.concatenate([x, x[:, :, ::-1]])
+        y = None if y is None else np.concatenate([y, y])
+
+    def fit(optimizer, **options):
+        model.fit_prior(x, y, settings["batch_size"], optimizer=optimizer, **options)
+
+    return _kept(fit, len(x), validation, settings, folder)
 
 
 def _versions():

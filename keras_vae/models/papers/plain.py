@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_vae import conditions, initializers, networks, objectives, posteriors, priors, schedules
 from keras_vae.models.papers.register import paper
+from keras_vae.models.spatial import SpatialVAE
 from keras_vae.models.vae import VAE
 
 
@@ -25,7 +26,8 @@ def vae(
     posterior: Callable[..., posteriors.Posterior] | None = None,
     prior: priors.Prior | None = None,
     condition: conditions.Condition | None = None,
-    model_class: Callable[..., VAE] = VAE,
+    maps: bool = False,
+    model_class: Callable[..., VAE] | None = None,
     **options,
 ) -> VAE:
     """Variational autoencoder: -log p(x|z) + β · KL(q(z|x) || N(0, I)).
@@ -49,7 +51,10 @@ def vae(
             default.
         prior: prior layer; N(0, I) by default.
         condition: see `conditions`; None for an unconditional model.
-        model_class: `VAE` or a subclass.
+        maps: whether a code is a map `(h, w, latent_dim)`, which keeps places and can hold a
+            photograph, in place of a vector: a `SpatialVAE`. Of pictures, with network "conv" or
+            "residual"; each of `units` halves height and width.
+        model_class: `VAE` or a subclass; by default `VAE`, or `SpatialVAE` with `maps`.
         **options: of the networks, such as `activation`; see `networks.build`.
 
     Returns:
@@ -67,11 +72,16 @@ def vae(
         )
     *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
     condition_dim = None if condition is None else condition.dim
+    if maps:
+        options["spatial"] = networks.FEATURES
     encoder, decoder = networks.build(
         network, input_shape, latent_dim, units, condition_dim, seed, **options
     )
     if posterior is None:
-        posterior = functools.partial(posteriors.DiagonalNormal, latent_dim)
+        kind = posteriors.SpatialNormal if maps else posteriors.DiagonalNormal
+        posterior = functools.partial(kind, latent_dim)
+    if model_class is None:
+        model_class = SpatialVAE if maps else VAE
     return model_class(
         encoder,
         decoder,
@@ -126,7 +136,8 @@ def cvae(
         condition_dim: y are vectors `(n, condition_dim)`.
         condition_names: a name for each class or attribute, optional.
         prior: None for N(0, I); "learned" for a normal p(z|y) whose mean and log-variance
-            a network of the condition gives, `priors.ConditionalNormal`; or a prior layer.
+            a network of the condition gives, `priors.ConditionalNormal`; or a prior layer, such
+            as a `priors.FlowMatching`, which `fit_prior` trains after `fit`.
 
     Raises:
         ValueError: an unknown prior; neither or both of `num_classes` and `condition_dim`.
@@ -145,6 +156,12 @@ def cvae(
         if prior != "learned":
             raise ValueError(
                 f"`prior` must be 'learned', a prior layer, or None. Received: prior={prior!r}"
+            )
+        if options.get("maps"):
+            raise ValueError(
+                "The learned normal prior is one of vectors. For maps give "
+                "`prior=priors.FlowMatching((h, w, latent_dim), condition_dim)`, and after `fit` "
+                "call `fit_prior`. Received: prior='learned', maps=True"
             )
         # The first three seeds are the networks' and the posterior's.
         *_, own = itertools.islice(initializers.seeds(seed), 4)

@@ -114,7 +114,7 @@ def _kl(model, x, condition, samples, rng):
     try:
         return np.asarray(q.kl(p), "float64")
     except NotImplementedError:
-        noise = rng.standard_normal((samples, len(x), model.latent_dim), dtype="float32")
+        noise = rng.standard_normal((samples, *q.center.shape), dtype="float32")
         z, log_qz = q.transform_and_log_prob(noise)
         log_pz = ops.convert_to_numpy(p.log_prob(ops.convert_to_tensor(z)))
         return (log_qz.astype("float64") - log_pz).mean(axis=0)

@@ -26,37 +26,46 @@ def parts_fit(model):
             "Posterior and prior must have the same number of latent dimensions. "
             f"Received: {posterior.latent_dim} and {prior.latent_dim}"
         )
+    _prior_takes_condition(model)
+    _inputs_fit(model, "encoder")
+    _inputs_fit(model, "decoder", (posterior.latent_dim,))
+    _same_data_shape(model)
+    _objective_fits(model)
+
+
+def _prior_takes_condition(model):
+    prior = model.prior
     dim = None if model.condition is None else model.condition.dim
     if getattr(prior, "condition_dim", dim) not in (None, dim):
         raise ValueError(
             "The prior must take the model's conditions. "
             f"Received: condition_dim={prior.condition_dim} and {dim}"
         )
-    for part, first in (("encoder", None), ("decoder", (posterior.latent_dim,))):
-        network = getattr(model, part)
-        shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
-        wanted = 1 if model.condition is None else 2
-        if len(shapes) != wanted:
-            hint = ""
-            if part == "encoder" and len(shapes) > wanted:
-                hint = (
-                    " Data of several parts is one array, which the encoder divides, such as "
-                    "by `x[:, :3]` and `x[:, 3:]`."
-                )
-            raise ValueError(
-                f"The {part} must have {wanted} input(s): "
-                f"{'one' if wanted == 1 else 'one and the condition'}.{hint} "
-                f"Received: {len(shapes)} inputs"
+
+
+def _inputs_fit(model, part, first=None):
+    """Whether a network takes data or codes of shape `first`, and the condition if there is one."""
+    shapes = [tuple(tensor.shape[1:]) for tensor in getattr(model, part).inputs]
+    wanted = 1 if model.condition is None else 2
+    if len(shapes) != wanted:
+        hint = ""
+        if part == "encoder" and len(shapes) > wanted:
+            hint = (
+                " Data of several parts is one array, which the encoder divides, such as "
+                "by `x[:, :3]` and `x[:, 3:]`."
             )
-        if first and shapes[0] != first:
-            raise ValueError(f"The {part} must take codes of shape {first}. Received: {shapes[0]}")
-        if wanted == 2 and shapes[1] != (model.condition.dim,):
-            raise ValueError(
-                f"The {part} must take conditions of shape ({model.condition.dim},). "
-                f"Received: {shapes[1]}"
-            )
-    _same_data_shape(model)
-    _objective_fits(model)
+        raise ValueError(
+            f"The {part} must have {wanted} input(s): "
+            f"{'one' if wanted == 1 else 'one and the condition'}.{hint} "
+            f"Received: {len(shapes)} inputs"
+        )
+    if first and shapes[0] != first:
+        raise ValueError(f"The {part} must take codes of shape {first}. Received: {shapes[0]}")
+    if wanted == 2 and shapes[1] != (model.condition.dim,):
+        raise ValueError(
+            f"The {part} must take conditions of shape ({model.condition.dim},). "
+            f"Received: {shapes[1]}"
+        )
 
 
 def quantized_parts_fit(model):
@@ -99,6 +108,9 @@ def spatial_parts_fit(model):
             "Posterior and prior must have the same number of channels. "
             f"Received: {posterior.latent_dim} and {prior.latent_dim}"
         )
+    _prior_takes_condition(model)
+    _inputs_fit(model, "encoder")
+    _inputs_fit(model, "decoder")
     own_shape = getattr(prior, "code_shape", None)
     if own_shape is not None and own_shape != model.code_shape:
         raise ValueError(

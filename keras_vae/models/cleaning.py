@@ -159,7 +159,8 @@ def _no_pair(model, y):
     if model.condition is None or not hasattr(y, "shape"):
         return
     shape = tuple(y.shape)[1:]
-    if shape == model.data_shape and shape not in ((1,), (model.condition.dim,)):
+    of_data = _checks.fits(shape, model.data_shape)
+    if of_data and shape not in ((1,), (model.condition.dim,)):
         raise ValueError(
             "y of a conditional model is its condition, so that it cannot be trained on pairs "
             "(noisy, clean): give `fit(x, condition)`, or train an unconditional model on pairs. "

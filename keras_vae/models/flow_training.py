@@ -156,7 +156,7 @@ class FlowTraining:
             raise
         return self
 
-    def _drawn_codes(self, n, rng, encoded, steps, guidance, batch_size):
+    def _drawn_codes(self, n, rng, encoded, steps, guidance, batch_size, **size):
         """Codes of the prior, NumPy."""
         if isinstance(self.prior, priors.FlowMatching):
             run = self._flow_run(batch_size)
@@ -168,7 +168,7 @@ class FlowTraining:
                 f"Received: steps={steps!r}, guidance={guidance!r}, "
                 f"prior={type(self.prior).__name__}"
             )
-        return self.prior.sample(n, rng, encoded)
+        return self.prior.sample(n, rng, encoded, **size)
 
     def _flow_run(self, batch_size):
         return lambda name, *arrays: self._batched(f"flow_{name}", batch_size, *arrays)

@@ -8,6 +8,7 @@ from keras_vae import posteriors, priors
 from keras_vae._registry import register
 from keras_vae.models import parts as parts_of_users
 from keras_vae.models.checks import spatial_parts_fit
+from keras_vae.models.maps import like_inputs
 from keras_vae.models.spatial_inference import SpatialCodeInference, SpatialInference
 from keras_vae.models.vae import VAE
 from keras_vae.models.vq import VQVAE
@@ -26,21 +27,25 @@ class _OfMaps:
         self.__dict__["_source"] = None if source is None else dict(source)
 
     def _networks(self, encoder, decoder, posterior, prior, condition, likelihood):
-        map_shape = getattr(prior, "map_shape", (None, None))
-        decoder = parts_of_users.decoder(decoder, (*map_shape, posterior.latent_dim))
+        # Of integer codes the prior alone sees a condition.
+        dim = None if condition is None or self.codes_are_integers else condition.dim
+        map_shape = getattr(prior, "map_shape", getattr(prior, "code_shape", (None, None))[:2])
+        decoder = parts_of_users.decoder(decoder, (*map_shape, posterior.latent_dim), dim)
         shape = likelihood.data_shape(tuple(decoder.output_shape[1:]))
-        return parts_of_users.encoder(encoder, shape, flat=False), decoder
+        return parts_of_users.encoder(encoder, shape, dim, flat=False), decoder
 
     def _resized(self, data_shape, map_shape):
         """Encoder and decoder for inputs of one size, of the same layers."""
-        inputs = (
-            keras.Input(data_shape, name="data"),
-            keras.Input((*map_shape, self.latent_dim), name="code"),
-        )
-        return tuple(
-            keras.models.clone_model(network, tensor, clone_function=lambda layer: layer)
-            for network, tensor in zip((self.encoder, self.decoder), inputs, strict=True)
-        )
+
+        def resized(network, shape, name):
+            inputs = [keras.Input(shape, name=name)]
+            # The condition, where the network sees one.
+            inputs += [keras.Input(i.shape[1:], name=i.name) for i in network.inputs[1:]]
+            inputs = like_inputs(network, inputs)
+            return keras.models.clone_model(network, inputs, clone_function=lambda layer: layer)
+
+        encoder = resized(self.encoder, data_shape, "data")
+        return encoder, resized(self.decoder, (*map_shape, self.latent_dim), "code")
 
 
 @register
@@ -53,10 +58,13 @@ class SpatialVAE(_OfMaps, SpatialInference, VAE):
     size; `latent_dim` is the number d of channels of a code.
 
     Args:
-        encoder: model from pictures to maps of features `(n, h, w, f)`.
-        decoder: model from maps of codes `(n, h, w, d)` to outputs in data shape.
+        encoder: model from pictures (or `[pictures, condition]`) to maps of features
+            `(n, h, w, f)`.
+        decoder: model from maps of codes `(n, h, w, d)` (or `[codes, condition]`) to outputs in
+            data shape.
         posterior: `posteriors.SpatialNormal(d)`, `posteriors.SpatialPoint(d)`; or d.
-        prior: a prior of maps; `priors.StandardNormalMap(d)` by default.
+        prior: a prior of maps; `priors.StandardNormalMap(d)` by default. Of a model of one size
+            it may be a `priors.FlowMatching((h, w, d), condition_dim)`.
         likelihood: a likelihood layer or its name; "optimal_normal" by default.
         objective: what is minimised; `objectives.ELBO()` by default.
         scaling_factor, shift_factor: diffusion models take (z - shift_factor) ·
@@ -65,7 +73,8 @@ class SpatialVAE(_OfMaps, SpatialInference, VAE):
             (z - latents_mean) / latents_std · scaling_factor. None for none.
         source: the `config.json` of diffusers that the networks are made of, a dict; None
             for other networks.
-        **parts: `seed` and `name` of `VAE`.
+        **parts: `condition`, `seed` and `name` of `VAE`. Both networks of a conditional model
+            take a second input, the condition as a vector `(n, c)`.
 
     Raises:
         ValueError: a part does not fit another; numbers of another length than d.
@@ -120,6 +129,8 @@ class SpatialVAE(_OfMaps, SpatialInference, VAE):
     def _outputs(self, z, condition=None, training=False):
         """Decoder outputs `(K, n, ...)` of K codes `(K, n, h, w, d)` of each example."""
         samples, _, height, width, channels = ops.shape(z)
+        if condition is not None:
+            condition = ops.tile(condition, (z.shape[0],) + (1,) * (len(condition.shape) - 1))
         flat = ops.reshape(z, (-1, height, width, channels))
         outputs = self.generate(flat, condition, training)
         return ops.reshape(outputs, (samples, -1, *ops.shape(outputs)[1:]))

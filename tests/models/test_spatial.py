@@ -201,7 +201,7 @@ def test_parts_that_do_not_fit_are_refused():
         models.SpatialVAE(encoder, decoder, posteriors.DiagonalNormal(2))
     with pytest.raises(ValueError, match="SpatialVAE"):
         models.VAE(*networks((8, 8)), posteriors.SpatialNormal(2), prior=priors.NoPrior(2))
-    with pytest.raises(ValueError, match="no condition"):
+    with pytest.raises(ValueError, match="encoder must have 2 input.*one and the condition"):
         models.SpatialVAE(encoder, decoder, 2, condition=conditions.Labels(3))
     with pytest.raises(ValueError, match="compares codes that are vectors"):
         models.SpatialVAE(encoder, decoder, 2, objective=objectives.MMD(10.0))

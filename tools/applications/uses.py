@@ -111,7 +111,8 @@ def _unlabelled(data):
     for name in zoo.list_models():
         info = zoo.info(name)
         # The labels of a VQ-VAE are its prior's alone.
-        free = (info["condition"] or "optional").startswith("optional") or "codes" in info
+        quantized = info.get("codes", {}).get("number") is not None
+        free = (info["condition"] or "optional").startswith("optional") or quantized
         if free and recipes.read(zoo.folder(name))["data"] == data:
             found.append(name)
     return found

@@ -23,7 +23,7 @@ def _draw(folder):
     """Pictures as `(file, caption)`, drawn anew."""
     model = zoo.load(folder)
     recipe = recipes.read(folder)
-    if "codes" in zoo.info(folder):
+    if model.codes_are_integers:
         return codes.draw(folder, model, recipe)
     drawn = []
 

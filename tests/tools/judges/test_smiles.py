@@ -21,7 +21,7 @@ def written(path, model, skip=(), transpose=()):
             group = archive.create_group(f"model_weights/{layer.name}")
             for weight in layer.weights:
                 if layer.name not in skip:
-                    value = np.asarray(weight.numpy() if hasattr(weight, "numpy") else weight)
+                    value = weight.numpy()
                     value = value.T if layer.name in transpose else value
                     group[f"{layer.name}_1/{weight.name}:0"] = value
     return path

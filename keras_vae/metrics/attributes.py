@@ -1,5 +1,6 @@
 """Attribute control: do edits change the attribute that they should, and nothing else?"""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,13 @@ class AttributeControl:
             differently in the edited and in the unedited decoding.
         change: `(k,)`, mean absolute change of a pixel.
         border_mse: `(k,)`, mean squared change at the picture's border.
+        effect: `(k,)`, ⟨c, d⟩ / ⟨d, d⟩, how far edits go along the difference d of the two
+            classes' mean pictures: d is the mean of the examples with the attribute minus
+            that of those without it, and c the mean over all examples of edited minus
+            unedited, with the sign turned where the attribute was switched off. 0 is no
+            change in that direction, 1 the whole difference; NaN where d is zero or a class
+            has no examples. It does not see changes that cancel over the examples, and what
+            goes along with an attribute in the data is part of d.
     """
 
     names: tuple
@@ -32,6 +40,7 @@ class AttributeControl:
     others_changed: np.ndarray
     change: np.ndarray
     border_mse: np.ndarray
+    effect: np.ndarray | None = None
 
     @property
     def asked_and_read(self):
@@ -53,7 +62,8 @@ class AttributeControl:
         return float("inf") if error == 0 else -10.0 * float(np.log10(error))
 
     def __str__(self):
-        lines = [f"{'attribute':<22}{'on':>7}{'off':>7}{'others':>8}{'change':>9}{'border dB':>11}"]
+        head = f"{'attribute':<22}{'on':>7}{'off':>7}{'others':>8}{'change':>9}{'border dB':>11}"
+        lines = [head if self.effect is None else head + f"{'effect':>8}"]
         with np.errstate(divide="ignore"):
             border = -10.0 * np.log10(self.border_mse)
         for i, name in enumerate(self.names):
@@ -61,6 +71,8 @@ class AttributeControl:
                 f"{name:<22}{self.on[i]:7.3f}{self.off[i]:7.3f}{self.others_changed[i]:8.3f}"
                 f"{self.change[i]:9.4f}{border[i]:11.1f}"
             )
+            if self.effect is not None:
+                lines[-1] += f"{self.effect[i]:8.2f}"
         share, which = self.worst
         lines.append(
             f"Asked and read {self.asked_and_read:.3f} (worst {share:.3f}, {which}); others "
@@ -76,11 +88,14 @@ def attribute_control(
     read: Callable[[Array], Array],
     names: Sequence[str] | None = None,
     border: int = 8,
+    strength: float = 1.0,
+    keep: str = "decoded",
 ) -> AttributeControl:
     """Switches each attribute of each example and reads the result with a judge.
 
     Examples are encoded with their own attributes and decoded with one changed
-    (`model.edit`, no amplification). The reference is the decoding without a change.
+    (`model.edit`). The reference is the example without a change: its decoding, or with
+    `keep="picture"` the example itself.
 
     Args:
         model: a `VAE` whose condition is `conditions.Attributes` with names.
@@ -90,12 +105,15 @@ def attribute_control(
             attribute is present. The model should not be trained with it.
         names: the attributes to change; all by default.
         border: width of the border in pixels.
+        strength: factor of each change, at least 0; see `model.edit`.
+        keep: "decoded" or "picture"; see `model.edit`.
 
     Returns:
         `AttributeControl`.
 
     Raises:
-        ValueError: unknown names, attributes other than 0 and 1, or too wide a border.
+        ValueError: unknown names, attributes other than 0 and 1, too wide a border, or a
+            `strength` or `keep` that `model.edit` refuses.
     """
     x, y = np.asarray(x), np.asarray(y, "float32")
     names = tuple(model.condition.names if names is None else names)
@@ -112,12 +130,13 @@ def attribute_control(
         )
     edge = np.ones((height, width), bool)
     edge[border:-border, border:-border] = False
-    plain = model.reconstruct(x, condition=y)
+    plain = x if keep == "picture" else model.reconstruct(x, condition=y)
     before = read(plain) > 0
     rows = []
     for name, column in zip(names, columns, strict=True):
         had = y[:, column] > 0.5
-        edited = model.edit(x, y, **{name: 1.0 - y[:, column]})
+        switched = {name: 1.0 - y[:, column]}
+        edited = model.edit(x, y, strength=strength, keep=keep, **switched)
         after = read(edited) > 0
         right = after[:, column] != had
         changed = np.delete(before != after, column, axis=1)
@@ -129,9 +148,23 @@ def attribute_control(
                 changed.mean(),
                 np.abs(edited - plain).mean(),
                 np.square(edited - plain)[:, edge].mean(dtype="float64"),
+                _effect(edited, plain, x, had),
             )
         )
     return AttributeControl(names, *(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def _effect(edited, plain, x, had):
+    """⟨c, d⟩ / ⟨d, d⟩ of `AttributeControl.effect`."""
+    if had.all() or not had.any():
+        return np.nan
+    mean = functools.partial(np.mean, axis=0, dtype="float64")
+    difference = mean(x[had]) - mean(x[~had])
+    on, off = mean((edited - plain)[~had]), mean((edited - plain)[had])
+    share = had.mean()
+    change = (1.0 - share) * on - share * off
+    length = np.square(difference).sum()
+    return (change * difference).sum() / length if length > 0 else np.nan
 
 
 def sampled_attributes(

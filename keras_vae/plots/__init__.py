@@ -9,8 +9,8 @@ suffix, a wrong shape, an empty array or values that are not finite.
 """
 
 from keras_vae.plots.charts import latent_kl, latent_scatter, training_curves
+from keras_vae.plots.editing import attributes, edits, strengths
 from keras_vae.plots.pictures import (
-    attributes,
     code_maps,
     image_grid,
     interpolation,
@@ -23,6 +23,7 @@ from keras_vae.plots.pictures import (
 __all__ = [
     "attributes",
     "code_maps",
+    "edits",
     "image_grid",
     "interpolation",
     "latent_kl",
@@ -30,6 +31,7 @@ __all__ = [
     "manifold",
     "reconstructions",
     "samples",
+    "strengths",
     "training_curves",
     "traversal",
 ]

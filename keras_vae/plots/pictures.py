@@ -287,47 +287,6 @@ def interpolation(
     )
 
 
-def attributes(
-    model: Model,
-    x: Array,
-    names: Sequence[str],
-    condition: Condition = None,
-    path: PathLike | None = None,
-) -> "Figure":
-    """Show what each attribute does: pictures, and the same with one attribute switched.
-
-    Args:
-        model: has `reconstruct` and `edit`.
-        x: images `(n, height, width, channels)`, one row each.
-        names: the attributes, one column each. With a condition of 0 and 1 each is
-            switched to what it is not; without one, 1 is added to it.
-        condition: the attributes that the images have, `(n, c)`, or None.
-        path: file to save to, or None.
-
-    Returns:
-        The figure; its first column holds the unchanged reconstructions.
-
-    Raises:
-        ValueError: for invalid images or conditions, or unknown names.
-    """
-    _figures.check_output(path)
-    x = _figures.check_images(x, "x")
-    y = _figures.check_conditions(model, condition, len(x))
-    columns = [model.reconstruct(x, condition=y)]
-    for name in names:
-        value = 1.0 if y is None else 1.0 - np.asarray(y)[:, model.condition.index(name)]
-        columns.append(model.edit(x, y, **{name: value}))
-    images = np.stack(columns, axis=1).reshape(-1, *x.shape[1:])
-    labels = ["as it is", *(name.replace("_", "\n") for name in names)]
-    return _figures.grid(
-        _figures.check_images(images, "decoded images"),
-        len(columns),
-        path,
-        column_labels=labels,
-        column_breaks=(1,),
-    )
-
-
 def traversal(
     model: Model,
     x: Array | None = None,

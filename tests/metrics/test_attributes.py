@@ -1,5 +1,7 @@
 """Attribute control of a model whose true score is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ class Painter:
     def reconstruct(self, x, condition):
         return self.paint(condition, condition)
 
-    def edit(self, x, condition, **changes):
+    def edit(self, x, condition, *, strength=1.0, keep="decoded", **changes):
         y = condition.copy()
         for name, value in changes.items():
             y[:, self.condition.index(name)] = value
@@ -77,6 +79,95 @@ def test_chosen_names_and_a_direction_without_examples(data):
     found = metrics.attribute_control(Painter(), x, y, read, names=["right"], border=2)
     assert found.names == ("right",) and np.isnan(found.on[0]) and found.off[0] == 1
     assert found.asked_and_read == 1.0 and found.worst == (1.0, "right off")
+
+
+class Linear:
+    """Pictures are shifted by strength · (y' - y) · what an attribute looks like."""
+
+    def __init__(self, looks):
+        self.looks = looks
+        self.condition = conditions.Attributes(len(looks), NAMES[: len(looks)])
+
+    def reconstruct(self, x, condition):
+        return x * 0.5 + 0.1
+
+    def edit(self, x, condition, *, strength=1.0, keep="decoded", **changes):
+        plain = x if keep == "picture" else self.reconstruct(x, condition)
+        for name, value in changes.items():
+            k = self.condition.index(name)
+            shift = strength * (value - condition[:, k])
+            plain = plain + shift[:, None, None, None] * self.looks[k]
+        return plain
+
+
+class TestEffect:
+    """⟨c, d⟩ / ⟨d, d⟩ where the change c and the difference d are known."""
+
+    @pytest.fixture
+    def faces(self, rng):
+        y = (rng.random((30, 2)) < [0.3, 0.6]).astype("float32")
+        return rng.random((30, 6, 6, 3), dtype="float32"), y
+
+    @staticmethod
+    def differences(x, y):
+        return [x[y[:, k] > 0].mean(0) - x[y[:, k] == 0].mean(0) for k in range(2)]
+
+    @staticmethod
+    def measured(looks, x, y, **options):
+        return metrics.attribute_control(
+            Linear(looks), x, y, lambda pictures: np.zeros((len(pictures), 2)), border=2, **options
+        )
+
+    @pytest.mark.parametrize("keep", ["decoded", "picture"])
+    @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0, 2.0])
+    def test_edits_along_the_whole_difference(self, faces, strength, keep):
+        x, y = faces
+        found = self.measured(self.differences(x, y), x, y, strength=strength, keep=keep)
+        np.testing.assert_allclose(found.effect, [strength, strength], atol=1e-5)
+        # What keeps the picture is compared with it: nothing else has changed.
+        expected = [strength * np.abs(d).mean() for d in self.differences(x, y)]
+        np.testing.assert_allclose(found.change, expected, rtol=1e-4, atol=1e-7)
+        assert f"{strength:8.2f}" in str(found).splitlines()[1]
+
+    def test_what_is_orthogonal_to_the_difference_or_against_it(self, faces):
+        x, y = faces
+        first, second = self.differences(x, y)
+        across = second - (second * first).sum() / (first * first).sum() * first
+        found = self.measured([across, -0.25 * second], x, y)
+        np.testing.assert_allclose(found.effect, [0, -0.25], atol=1e-5)
+
+    def test_both_directions_count_by_their_examples(self, faces):
+        x, y = faces
+        differences = self.differences(x, y)
+
+        class OnlyOn(Linear):
+            def edit(self, x, condition, **options):
+                for name in NAMES[:2]:
+                    if name in options:
+                        own = condition[:, self.condition.index(name)]
+                        options[name] = np.maximum(options[name], own)
+                return super().edit(x, condition, **options)
+
+        found = metrics.attribute_control(
+            OnlyOn(differences), x, y, lambda pictures: np.zeros((len(pictures), 2)), border=2
+        )
+        np.testing.assert_allclose(found.effect, 1 - y.mean(0), rtol=1e-5)
+
+    def test_without_a_difference_or_a_class_there_is_none(self, faces):
+        x, y = faces
+        y[:, 1] = 1.0
+        found = self.measured([x[0], x[1]], np.zeros_like(x), y)
+        assert np.isnan(found.effect).all()
+
+    def test_a_result_without_it_prints_as_before(self, faces):
+        x, y = faces
+        found = self.measured(self.differences(x, y), x, y)
+        fields = dataclasses.asdict(found)
+        del fields["effect"]
+        old = metrics.AttributeControl(**fields)
+        assert old.effect is None
+        new, plain = str(found).splitlines(), str(old).splitlines()
+        assert [line[:-8] for line in new[:-1]] == plain[:-1] and new[-1] == plain[-1]
 
 
 def test_sampled_attributes_of_a_known_model(data):

@@ -115,6 +115,8 @@ ALL = {
     ),
     "traversal": lambda **k: plots.traversal(FakeModel(), **k),
     "attributes": lambda **k: plots.attributes(FakeModel(), random_images(2), ["Smiling"], **k),
+    "edits": lambda **k: plots.edits(FakeModel(), random_images(2), ["Smiling"], **k),
+    "strengths": lambda **k: plots.strengths(FakeModel(), random_images(2), ["Smiling"], **k),
     "training_curves": lambda **k: plots.training_curves({"loss": [2, 1]}, **k),
     "latent_kl": lambda **k: plots.latent_kl([1, 2], **k),
 }
@@ -299,6 +301,18 @@ ERRORS = {
     "conditions": (
         lambda: plots.reconstructions(CONDITIONAL, X, condition=[1, 2]),
         "each of 3. Received: 2",
+    ),
+    "no names": (
+        lambda: plots.edits(FakeModel(), X, []),
+        r"`names` must list attributes.*Received: names=\[\]",
+    ),
+    "one name": (
+        lambda: plots.strengths(FakeModel(), X, "Smiling"),
+        "`names` must list attributes.*Received: names='Smiling'",
+    ),
+    "no strengths": (
+        lambda: plots.strengths(FakeModel(), X, ["Smiling"], values=[]),
+        r"`values`.*not be empty",
     ),
     "history": (
         lambda: plots.training_curves([1, 2]),

@@ -271,10 +271,3 @@ def test_traversal_defaults_to_ten_dimensions_and_shares_a_condition():
     figure = plots.traversal(model, values=[0, 1], condition=3)
     assert len(ticks(figure)[0]) == 10
     assert model.called("decode")[0][1].tolist() == [3] * 20
-
-
-def test_attributes_are_added_one_at_a_time():
-    model, x = FakeModel(), random_images(2)
-    figure = plots.attributes(model, x, ["Smiling", "Wearing_Hat"])
-    np.testing.assert_allclose(tile(figure, 1, 0), 1 - x[1, ..., 0], atol=1e-6)
-    assert model.called("edit") == [(None, {"Smiling": 1.0}), (None, {"Wearing_Hat": 1.0})]

@@ -50,9 +50,9 @@ class FakeModel:
         codes[:, :, dim] = values
         return np.stack([self.decode(z) for z in codes])
 
-    def edit(self, x, condition=None, **changes):
+    def edit(self, x, condition=None, *, strength=1.0, keep="decoded", **changes):
         self.calls.append(("edit", condition, changes))
-        return self.reconstruct(x) * 0.5
+        return self.reconstruct(x) * (1 - 0.5 * strength)
 
     def called(self, name):
         return [call[1:] for call in self.calls if call[0] == name]

@@ -66,6 +66,16 @@ def balanced_accuracy(scores, y):
         return 0.5 * ((read & y).sum(0) / y.sum(0) + (~read & ~y).sum(0) / (~y).sum(0))
 
 
+def best_thresholds(scores, y):
+    """The thresholds `(k,)` of scores `(n, k)` with the best balanced accuracy on y `(n, k)`."""
+    tried = np.quantile(scores, np.linspace(0.002, 0.998, 499), axis=0)
+    found = np.stack([balanced_accuracy(scores - t, y) for t in tried])
+    # The accuracy is ragged in the threshold: smoothed, its maximum is not a fluke.
+    kernel = np.ones(15) / 15
+    found = np.apply_along_axis(lambda a: np.convolve(a, kernel, "same"), 0, found)
+    return tried[found.argmax(0), np.arange(y.shape[1])]
+
+
 def _network(name, shape, attributes):
     keras.utils.set_random_seed(_SEEDS[name])
     layers = keras.layers
@@ -125,12 +135,6 @@ def _train(model, name, data, epochs):
 
 def _calibrate(model, x, y):
     """Moves the last bias so that 0 is the best threshold of each attribute."""
-    scores = logits(model, x)
-    tried = np.quantile(scores, np.linspace(0.002, 0.998, 499), axis=0)
-    found = np.stack([balanced_accuracy(scores - t, y) for t in tried])
-    # The accuracy is ragged in the threshold: smoothed, its maximum is not a fluke.
-    kernel = np.ones(15) / 15
-    found = np.apply_along_axis(lambda a: np.convolve(a, kernel, "same"), 0, found)
-    best = tried[found.argmax(0), np.arange(y.shape[1])]
+    best = best_thresholds(logits(model, x), y)
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel, bias - best])

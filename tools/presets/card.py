@@ -56,12 +56,23 @@ def _draw_faces(model, picture):
     if model.condition is not None or model.directions is not None:
         picture(
             "attributes.jpg",
-            "Samples (rows), and the same with one attribute switched (columns).",
-            plots.attributes,
+            "Samples, the same with one attribute switched (columns), and below what changed: "
+            "grey where nothing did.",
+            plots.edits,
             model,
-            x,
+            x[:4],
             faces.SWITCHED,
-            condition=y,
+            condition=None if y is None else y[:4],
+        )
+        picture(
+            "strengths.jpg",
+            "Two samples, edited with increasing strength: 0 changes nothing, 1 is what `edit` "
+            "does by default.",
+            plots.strengths,
+            model,
+            x[:2],
+            faces.SHOWN,
+            condition=None if y is None else y[:2],
         )
     picture(
         "interpolation.jpg",

@@ -17,9 +17,9 @@ from keras_vae import (
 )
 from keras_vae.zoo import description
 
-from ..judges import attributes, frechet
+from ..judges import frechet
 from ..judges.classifier import classifier, judged, probabilities
-from . import autoencoders, card, codes, faces, imputation, recipes, structure
+from . import autoencoders, card, codes, edits, imputation, recipes, structure
 from . import on_request as more
 
 
@@ -197,47 +197,6 @@ def _gaps(case):
     return imputation.measured(case.model, case.recipe, case.x, case.split, case.entry, case.seed)
 
 
-def _control(case):
-    """Metrics of attribute control, by a classifier that trained nothing."""
-    if not case.model.takes_attributes:
-        return []
-    model, x, y, seed, entry = case.model, case.x, case.y, case.seed, case.entry
-    judge = attributes.classifier(attributes.MEASURES)
-
-    def read(pictures):
-        return attributes.logits(judge, pictures)
-
-    columns = [model.condition.index(name) for name in faces.SWITCHED]
-    border = model.data_shape[0] // 8
-    control = metrics.attribute_control(model, x, y, read, faces.SWITCHED, border)
-    print(control)
-    real = attributes.balanced_accuracy(read(x), y)[columns]
-    shares, balanced = metrics.sampled_attributes(model, y, read, faces.SWITCHED, seed)
-    print("balanced accuracy of the judge on real faces, and of what samples show:")
-    for i, name in enumerate(faces.SWITCHED):
-        print(f"{name:<22}{real[i]:7.3f}{shares[i]:7.3f}{balanced[i]:7.3f}")
-    share, worst = control.worst
-    edits = f"one of {len(columns)} attributes switched, on and off; "
-    rows = [
-        ("asked attribute read, mean of both directions", 100 * control.asked_and_read, edits),
-        (f"asked attribute read, worst ({worst})", 100 * share, edits),
-        ("other attributes read differently", 100 * control.others_changed.mean(), edits),
-        ("samples read as asked", 100 * shares.mean(), "attributes of that split; "),
-        ("samples read as asked, balanced", 100 * balanced.mean(), "attributes of that split; "),
-        ("real faces read right by that judge, balanced", 100 * real.mean(), ""),
-    ]
-    found = [entry(t, value, unit="%", how=how, digits=1) for t, value, how in rows]
-    change = control.change.mean()
-    found.append(entry("mean absolute change by an edit", change, unit="", how=edits, digits=4))
-    psnr = f"{border} pixels at each edge, edited and unedited; "
-    found.append(entry("PSNR of the border", control.border_psnr, unit="dB", how=psnr, digits=1))
-    for i, name in enumerate(faces.SWITCHED):
-        on, off = 100 * control.on[i], 100 * control.off[i]
-        how = f"switched off: {off:.1f} %; judge on real faces {100 * real[i]:.1f} %; "
-        found.append(entry(f"{name} read when switched on", on, unit="%", how=how, digits=1))
-    return found
-
-
 def _looks(case):
     """How near reconstructions and samples come to the split's pictures."""
     model, x, y, entry = case.model, case.x, case.y, case.entry
@@ -254,6 +213,8 @@ def _looks(case):
         sets["samples"] = drawn
         if datasets.info(data).classes:
             found += judged(drawn, None, x, data, entry)
+    if model.takes_attributes:
+        sets["edits"] = edits.switched(model, x, y)
     return found + frechet.distances(data, x, sets, entry)
 
 
@@ -324,7 +285,7 @@ MEASURES = {
     "labels": _unless_quantized(_labels),
     "structure": _unless_quantized(_structure),
     "imputation": _unless_quantized(_gaps),
-    "attributes": _unless_quantized(_control),
+    "attributes": _unless_quantized(edits.control),
     "pictures": _unless_quantized(_looks),
     "baseline": _unless_quantized(_baseline),
 }
@@ -335,5 +296,6 @@ MORE = {
     "psnr": _unless_quantized(more.psnr),
     "kernel": more.kernel,
     "precision": more.precision,
+    "smiles": _unless_quantized(edits.smiles),
     "disentanglement": _unless_quantized(more.disentanglement),
 }

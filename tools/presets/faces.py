@@ -13,6 +13,8 @@ SWITCHED = (
     *("Smiling", "Male", "Eyeglasses", "Blond_Hair", "Young", "Bangs"),
     *("Mouth_Slightly_Open", "Wearing_Lipstick", "Heavy_Makeup", "Mustache"),
 )
+# Some of them, shown at several strengths.
+SHOWN = ("Smiling", "Male", "Eyeglasses", "Blond_Hair", "Bangs", "Wearing_Lipstick")
 
 _WOMAN = "No_Beard Attractive Wearing_Lipstick Heavy_Makeup Arched_Eyebrows"
 _LAUGHS = "Smiling Mouth_Slightly_Open High_Cheekbones"

@@ -8,7 +8,7 @@ import pytest
 
 from keras_vae import datasets, priors, zoo
 from tools.judges import attributes
-from tools.presets import evaluate, faces
+from tools.presets import edits, evaluate, faces
 from tools.presets import train as training
 
 # The backends agree on what this computes (test_backends.py), so each test runs on one.
@@ -125,12 +125,18 @@ def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tm
             distance = np.abs(golden["x"][:, None] - photographs(split, 120)[0]).mean((2, 3, 4))
             assert distance.min() > 0.05
     card = (path / "README.md").read_text()
-    assert "attributes.jpg" in card and "reconstructions" not in card
+    assert "attributes.jpg" in card and "strengths.jpg" in card and "reconstructions" not in card
     assert "prior_training.png" in card and "squared error a map" in card
     found = {m["title"]: m["value"] for m in evaluate.evaluate(path)}
     assert 0 <= found["asked attribute read, mean of both directions"] <= 100
     assert {f"{name} read when switched on" for name in faces.SWITCHED} <= set(found)
     assert found["PSNR of the border"] > 0
+    mean, least = (v for t, v in found.items() if t.startswith("effect size of edits"))
+    assert mean == found["effect size of edits, mean of attributes"] and least < mean
+    assert found["Fréchet distance of edits"] > found["Fréchet distance of the validation split"]
+    # Of half as many pictures it is further, as they are the same noise.
+    halves = found["Fréchet distance of two halves of the real faces"]
+    assert found["Fréchet distance of the validation split"] < halves
     # Both splits are the same noise; what was hardly trained draws something else.
     nearest = found["Fréchet distance of the validation split"]
     assert 0 <= nearest < found["Fréchet distance of samples"]
@@ -156,6 +162,68 @@ def test_the_twins_have_directions_and_the_autoencoder_no_bound(tmp_path, offlin
     assert model.sample(3, seed=0).shape == (3, *SHAPE)
     titles = [m["title"] for m in evaluate.evaluate(path)]
     assert "reconstruction MSE" in titles and not any("ELBO" in t for t in titles)
+
+
+class TestEdits:
+    """Measures of a model whose edits are known: pixel k holds attribute k."""
+
+    NAMES = (*faces.SWITCHED, "Bald")
+
+    @pytest.fixture
+    def model(self):
+        def edit(x, y, **changes):
+            edited = x.copy()
+            for name, value in changes.items():
+                edited[:, self.NAMES.index(name)] = value
+            return edited
+
+        return types.SimpleNamespace(
+            condition=types.SimpleNamespace(names=self.NAMES, index=self.NAMES.index),
+            edit=edit,
+            reconstruct=lambda x, y: x,
+            takes_attributes=True,
+        )
+
+    def test_each_face_has_one_attribute_switched_in_turn(self, model, rng):
+        y = (rng.random((23, 11)) < 0.5).astype("float32")
+        switched = edits.switched(model, y, y)
+        where = np.argwhere(switched != y)
+        np.testing.assert_array_equal(where, [(i, i % 10) for i in range(23)])
+
+    def test_smiles_are_counted_each_way(self, model, monkeypatch):
+        # The judge is right but for two faces, which smile for ever and never.
+        y = np.zeros((10, 11), "float32")
+        y[6:, 0] = 1.0
+
+        def read(pictures):
+            score = pictures[:, 0] - 0.5
+            score[0], score[9] = 1.0, -1.0
+            return score
+
+        monkeypatch.setattr(edits.detector, "detector", lambda data: read)
+        entries = {}
+
+        def entry(title, value, how, **kwargs):
+            entries[title] = value, how
+
+        case = types.SimpleNamespace(model=model, x=y, y=y, recipe={"data": "any"}, entry=entry)
+        edits.smiles(case)
+        on, off = (
+            entries[f"smile detector: asked {what}"] for what in ("to smile", "not to smile")
+        )
+        assert on[0] == 100 and off[0] == 100
+        # 5 of 6 and 3 of 4 are right as they are.
+        real = 100 * (5 / 6 + 3 / 4) / 2
+        assert f"{real:.1f} % right" in on[1] and "6 faces, 16.7 % read so unedited" in on[1]
+        assert "4 faces, 25.0 % read so unedited" in off[1]
+        model.edit = lambda x, y, **changes: x
+        edits.smiles(case)
+        assert entries["smile detector: asked to smile"][0] == pytest.approx(100 / 6)
+        assert entries["smile detector: asked not to smile"][0] == 25
+
+    def test_smiles_of_a_model_without_them(self, model):
+        model.condition.names = ("Bald",)
+        assert edits.smiles(types.SimpleNamespace(model=model, x=None, y=None)) == []
 
 
 def test_people_are_written_with_known_attributes():

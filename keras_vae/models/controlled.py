@@ -84,7 +84,8 @@ class ControlledVAE(SecondOptimizer, VAE):
                 f"`weights` must be numbers of at least 0 for {', '.join(WEIGHTS)}. "
                 f"Received: {weights}"
             )
-        self.__dict__["_plain"] = vae
+        # Behind a function: its parts are tracked, and saved, once.
+        self._plain = lambda: vae
         super().__init__(
             **{name: vae._part(name) for name in PARTS}, seed=seed, name="controlled_vae"
         )
@@ -113,14 +114,14 @@ class ControlledVAE(SecondOptimizer, VAE):
     @property
     def code_shape(self):
         """Shape of one code."""
-        return getattr(self._plain, "code_shape", (self.latent_dim,))
+        return getattr(self._plain(), "code_shape", (self.latent_dim,))
 
     def plain(self):
         """The model whose parts were trained."""
-        return self._plain
+        return self._plain()
 
     def _with(self, **changed):
-        return self._plain._with(**changed)
+        return self._plain()._with(**changed)
 
     def update(self, x, y=None, sample_weight=None):
         sample_weight = _one_each(sample_weight)

@@ -1,6 +1,7 @@
 """Recipes of face presets, in small: control, a prior that draws, and no photograph kept."""
 
 import json
+import types
 
 import keras
 import numpy as np

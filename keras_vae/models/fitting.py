@@ -17,7 +17,7 @@ from keras_vae.models import saving, sources
 from keras_vae.models.cleaning import Cleaning
 from keras_vae.models.compiled import Compiled
 from keras_vae.models.run import Run
-from keras_vae.training import keras_private, weights_kept
+from keras_vae.training import keras_private, kernels, weights_kept
 
 
 class Fitting(Cleaning, Compiled):
@@ -244,6 +244,7 @@ class Fitting(Cleaning, Compiled):
         self._check_compiled()
         keras_private.drop_compiled_loss(self)
         self._trains_what_it_was_compiled_for()
+        kernels.order_thin([*self.trainable_variables, *self.non_trainable_variables])
 
     def _trains_what_it_was_compiled_for(self):
         known = {id(v) for v in keras_private.optimized_variables(self.optimizer)}

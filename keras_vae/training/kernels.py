@@ -84,6 +84,23 @@ def lay_out(kernel, zeros=False):
         kernel.value.data = (ordered if zeros else ordered.copy_(weights)).permute(1, 2, 3, 0)
 
 
+def order_thin(variables):
+    """Makes the kernels of convolutions with one channel fit for PyTorch's gradient by them.
+
+    A batch of one small picture on one thread takes a convolution that looks at the strides of
+    axes of length 1 too: those of Keras' kernels, whose channels come last, it refuses by
+    "grad_weight must be contiguous". A larger stride of such an axis moves no number.
+    """
+    if keras.backend.backend() != "torch":
+        return
+    for variable in variables:
+        value = variable.value
+        if value.dim() > 2 and 1 in value.shape[-2:] and value.is_contiguous():
+            pairs = zip(value.shape, value.stride(), strict=True)
+            strides = [value.numel() if size == 1 else stride for size, stride in pairs]
+            value.data = value.data.as_strided(value.shape, strides)
+
+
 def has_group_norm():
     """Whether `group_norm` is faster than Keras' own here, which passes over x eight times."""
     return keras.backend.backend() == "torch"

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vae import (
     conditions,
+    export,
     initializers,
     metrics,
     models,
@@ -277,7 +278,6 @@ def test_a_model_of_one_size_and_files(model, x, y, tmp_path):
     assert fixed.data_shape == (8, 12, 3) and fixed.code_shape == (4, 6, 2)
     z, rebuilt = model.encode(x, y), model.reconstruct(x, y)
     np.testing.assert_array_equal(fixed.encode(x, y), z)
-    assert fixed.encoder.layers[1] is not None
     assert {id(v) for v in fixed.encoder.weights} == {id(v) for v in model.encoder.weights}
     np.testing.assert_allclose(fixed.sample(4, y, 3), fixed.sample(4, y, 3, map_shape=(4, 6)))
     for i, one in enumerate((model, fixed)):
@@ -352,3 +352,21 @@ def test_metrics_and_plots(model, x, y, tmp_path):
     plots.samples(fixed, 4, y, path=tmp_path / "s.png")
     plots.traversal(model, x, condition=y, path=tmp_path / "t.png")
     assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.turns
+@pytest.mark.parametrize("format", ["saved_model", "tflite"])
+def test_files_take_the_condition_too(model, x, y, format, tmp_path):
+    """Each signature of the file is compared with the model by `export` itself."""
+    write = getattr(export, format)
+    report = write(
+        model, tmp_path / "m", data=(x, y), input_shape=(8, 12, 3), batch_size=1, verbose=False
+    )
+    assert set(report["signatures"]) == {"encode", "decode", "reconstruct", "sample"}
+    for name, signature in report["signatures"].items():
+        assert signature["inputs"]["condition"]["shape"] == [1, 3], name
+    assert report["signatures"]["decode"]["inputs"]["z"]["shape"] == [1, 4, 6, 2]
+    assert report["condition"] == {"kind": "attributes", "size": 3, "names": list(NAMES)}
+    outputs = {(row["signature"], row["output"]) for row in report["parity"]["outputs"]}
+    assert ("sample", "image") in outputs and ("encode", "log_var") in outputs

@@ -1,8 +1,11 @@
 """Kernels of the training step against their formulas."""
 
+import keras
 import numpy as np
+import pytest
 from keras import ops
 
+from keras_vae import models
 from keras_vae.training import kernels
 from tests.support import array, autodiff
 
@@ -14,3 +17,46 @@ def test_softplus_and_its_slope_are_the_formulas():
     )
     slope = autodiff.gradient(lambda v: ops.sum(kernels.softplus(v)), x)
     np.testing.assert_allclose(slope, 1 / (1 + np.exp(-x.astype("float64"))), rtol=1e-5)
+
+
+@pytest.fixture
+def one_thread():
+    """One thread of PyTorch, which then convolves single small pictures in another way."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_one_small_picture_trains_convolutions_of_one_channel(one_thread, images):
+    """One output of `Conv2D`, one input of `Conv2DTranspose`: PyTorch refuses their strides."""
+    encoder = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, 2), keras.layers.Conv2D(1, 3)]
+    )
+    decoder = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(16),
+            keras.layers.Reshape((4, 4, 1)),
+            keras.layers.Conv2DTranspose(3, 3, strides=2, padding="same"),
+            keras.layers.Conv2D(1, 3, padding="same"),
+        ]
+    )
+    model = models.VAE(encoder, decoder, 2, seed=0)
+    model.compile(keras.optimizers.SGD(1e-3))
+    before = model.get_weights()
+    codes = model.encode(images[:1])
+    # In order, a weight is where it was.
+    kernels.order_thin(model.variables)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(model.encode(images[:1]), codes)
+    model.fit(images[:1], verbose=0)
+    pairs = zip(before, model.get_weights(), strict=True)
+    moved = [np.abs(old - new).max() for old, new in pairs if old.ndim == 4]
+    assert len(moved) == 4 and min(moved) > 0.0

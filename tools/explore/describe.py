@@ -43,6 +43,13 @@ def about(model, info, folder):
             "The page shows pictures: the model's data must have shape (height, width, 1 or 3). "
             f"Received: {shape}"
         )
+    if len(model.code_shape) > 1 and not model.codes_are_integers:
+        raise ValueError(
+            "The page has a slider for each dimension of a code, and a map has one for each "
+            "position and channel: explore a model whose codes are vectors, or look at "
+            "`plots.attributes` and `plots.traversal` of this one. "
+            f"Received: codes of shape ({_checks.listed(model.code_shape)})"
+        )
     draws = _is_of_digits(info, folder)
     starts = _digits(model) if draws else []
     samples = _samples(model, starts)

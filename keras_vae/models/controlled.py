@@ -183,9 +183,7 @@ class ControlledVAE(SecondOptimizer, VAE):
             p=self._prior_distribution(y, training),
             z=z,
             log_qz=log_qz,
-            log_px=self.likelihood.log_prob(
-                x, ops.expand_dims(outputs[:n], 0), training=training
-            ),
+            log_px=self.likelihood.log_prob(x, ops.expand_dims(outputs[:n], 0), training=training),
             step=self.step,
             training=training,
             normal=self._normal,
@@ -227,7 +225,9 @@ class ControlledVAE(SecondOptimizer, VAE):
 
     def _criticised(self, pictures, training=False):
         """Features, logits of being real and logits of attributes, float32."""
-        return [ops.cast(found, "float32") for found in self.discriminator(pictures, training=training)]
+        return [
+            ops.cast(found, "float32") for found in self.discriminator(pictures, training=training)
+        ]
 
     def critic_loss(self, real, decoded, y):
         """What the critic minimises: it tells pictures apart and reads those that are real."""

@@ -135,7 +135,9 @@ def draw(folder, model, recipe):
     ]
     if recipe["evaluation"].get("compressor"):
         size = math.ceil(np.prod(model.code_shape) * np.log2(model.num_codes) / 8)
-        caption = f"Test images, what {size} bytes of codes hold, and JPEG files of the lowest quality."
+        caption = (
+            f"Test images, what {size} bytes of codes hold, and JPEG files of the lowest quality."
+        )
         _draw_compressed(model, x, folder / f"compressed.{kind}")
         drawn.insert(0, (f"compressed.{kind}", caption))
     plots.samples(model, seed=0, path=folder / f"samples.{kind}")

@@ -16,7 +16,7 @@ FORMAT = 1
 SAMPLES = 240
 # Codes that the spread of each dimension is measured on.
 SPREAD = 4096
-# Maps of codes are drawn one code after the other.
+# Maps of codes are drawn one code after the other, and maps of numbers are large.
 MAPS, MOST_CODES = 80, 80 * 64
 # Codes that each dimension is moved in, to see how much the picture changes.
 BASES = 3
@@ -43,17 +43,16 @@ def about(model, info, folder):
             "The page shows pictures: the model's data must have shape (height, width, 1 or 3). "
             f"Received: {shape}"
         )
-    if len(model.code_shape) > 1 and not model.codes_are_integers:
+    if None in model.code_shape:
         raise ValueError(
-            "The page has a slider for each dimension of a code, and a map has one for each "
-            "position and channel: explore a model whose codes are vectors, or look at "
-            "`plots.attributes` and `plots.traversal` of this one. "
+            "The page shows pictures of one size, and this model takes any: explore "
+            "`model.with_input_shape((height, width, channels))`. "
             f"Received: codes of shape ({_checks.listed(model.code_shape)})"
         )
     draws = _is_of_digits(info, folder)
     starts = _digits(model) if draws else []
     samples = _samples(model, starts)
-    quantized = model.codes_are_integers
+    quantized, of_maps = model.codes_are_integers, len(model.code_shape) > 1
     told = {
         "format": FORMAT,
         "name": info["name"],
@@ -69,8 +68,10 @@ def about(model, info, folder):
         "conditional": model.condition is not None and not quantized,
         "starts": starts,
         "samples": samples,
-        "latent": None if quantized else _latent(model, starts or samples, samples),
+        # A slider for each number of a map would be hundreds, none of which means a thing alone.
+        "latent": None if of_maps else _latent(model, starts or samples, samples),
         "codes": {"shape": model.code_shape, "number": model.num_codes} if quantized else None,
+        "map": model.code_shape if of_maps and not quantized else None,
         "directions": None,
     }
     if model.directions is not None:
@@ -132,8 +133,9 @@ def _samples(model, starts):
             "The model has no prior to draw codes from: fit one to the codes of data, "
             "model.fit_sampler(x), and save it. Received: prior=NoPrior"
         )
-    condition = _some(model, SAMPLES)
-    return _rows(_drawn(model, condition, SAMPLES, seed=0), condition)
+    n = SAMPLES if len(model.code_shape) == 1 else MAPS
+    condition = _some(model, n)
+    return _rows(_drawn(model, condition, n, seed=0), condition)
 
 
 def _drawn(model, condition, n, seed):

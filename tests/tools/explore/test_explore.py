@@ -110,6 +110,21 @@ class TestWhatThePageIsTold:
         np.testing.assert_array_equal([row["code"] for row in about["samples"]], codes)
         assert about["condition"]["names"] == ["0", "1", "2"]
 
+    def test_maps_of_numbers_have_switches_and_no_sliders(self):
+        model = models.cvae(
+            (8, 8, 3), 2, network="conv", units=(2, 2), seed=0, condition_dim=3, maps=True
+        )
+        about, (x, y) = told(model)
+        assert about["map"] == (2, 2, 2) and about["latent"] is None and about["codes"] is None
+        assert about["kind"] == "continuous" and about["conditional"]
+        assert len(about["samples"]) == describe.MAPS
+        codes = np.stack([row["code"] for row in about["samples"]])
+        assert codes.shape == (describe.MAPS, 2, 2, 2)
+        np.testing.assert_allclose(x, model.decode(codes[:32], y), atol=1e-6)
+        model = models.autoencoder_kl(units=(4,), latent_dim=2, norm_num_groups=2, seed=0)
+        with pytest.raises(ValueError, match="with_input_shape.*Received: codes of shape"):
+            told(model)
+
     def test_it_is_json(self):
         about, _ = told(with_attributes())
         found = json.loads(describe.dump(about))

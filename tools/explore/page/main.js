@@ -24,8 +24,8 @@ async function start() {
   const answer = await fetch("explore.json");
   if (!answer.ok) throw new Error(`explore.json: ${answer.status}`);
   const about = await answer.json();
-  // Maps of codes come row by row.
-  for (const row of [...about.starts, ...about.samples]) row.code = row.code.flat();
+  // Maps come row by row.
+  for (const row of [...about.starts, ...about.samples]) row.code = row.code.flat(Infinity);
   const model = new Model(about);
   await model.load();
 

@@ -31,10 +31,10 @@ export class Model {
 
   /** Pixels, height × width × channels, of a code; `condition` where the decoder takes one. */
   async decode(code, condition = null) {
-    const { codes, latent } = this.about;
+    const { codes, latent, map } = this.about;
     const inputs = codes
       ? { codes: [Int32Array.from(code), [1, ...codes.shape]] }
-      : { z: [Float32Array.from(code), [1, latent.center.length]] };
+      : { z: [Float32Array.from(code), [1, ...(map ?? [latent.center.length])]] };
     const began = performance.now();
     const { image } = await this.#run("decode", { ...inputs, ...this.#given(condition) });
     this.#times = [...this.#times.slice(1 - REMEMBERED), performance.now() - began];

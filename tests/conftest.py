@@ -64,6 +64,24 @@ def images(rng):
     return make_images(rng, 64)
 
 
+@pytest.fixture(scope="session")
+def conversions():
+    from tests.support.conversions import Conversions
+
+    process = Conversions()
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def one_child(conversions, monkeypatch):
+    """Exports of this test share one child process, and are timed briefly."""
+    from keras_vae.export import report, route
+
+    monkeypatch.setattr(route, "_child", conversions)
+    monkeypatch.setattr(report, "_TIMED_SECONDS", 0.02)
+
+
 @pytest.fixture
 def offline(monkeypatch):
     """`datasets.load` from the packaged digits: splits of 800, 100, 100; and a judge of them

@@ -14,6 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The end-to-end tests run as users run them (tools/checks/testing.py).
 DEFAULTS = os.environ.get("KERAS_VAE_TEST_DEFAULTS") == "1"
 
+# PyTorch takes four turns of six: it compiles nothing, and most tests compile for longer than
+# they compute.
+SHARES = {"torch": 4}
+
 if keras.backend.backend() == "tensorflow" and not DEFAULTS:
     import tensorflow as tf
 
@@ -45,7 +49,8 @@ def pytest_collection_modifyitems(config, items):
 def turn(item, backends):
     """The backend whose turn a test is: the same for all tests of the same parameters."""
     key = item.callspec.id if hasattr(item, "callspec") else item.name
-    return backends[zlib.crc32(key.encode()) % len(backends)]
+    shares = [backend for backend in backends for _ in range(SHARES.get(backend, 1))]
+    return shares[zlib.crc32(key.encode()) % len(shares)]
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +67,24 @@ def rng():
 def images(rng):
     """Grey pictures with structure: blobs at random places."""
     return make_images(rng, 64)
+
+
+@pytest.fixture(scope="session")
+def conversions():
+    from tests.support.conversions import Conversions
+
+    process = Conversions()
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def one_child(conversions, monkeypatch):
+    """Exports of this test share one child process, and are timed briefly."""
+    from keras_vae.export import report, route
+
+    monkeypatch.setattr(route, "_child", conversions)
+    monkeypatch.setattr(report, "_TIMED_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Exports: the file answers as the model does, or there is no file."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -25,7 +26,9 @@ from tools.presets import recipes
 
 SIGNATURES = ["decode", "encode", "reconstruct", "sample"]
 
-pytest.importorskip("tensorflow")
+# Only the child process needs it, and importing it takes seconds.
+if importlib.util.find_spec("tensorflow") is None:
+    pytest.skip("needs TensorFlow", allow_module_level=True)
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
 
 
@@ -44,11 +47,13 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
+def exported(model, tmp_path_factory, conversions):
     """One real conversion that many tests look at: (path, report)."""
     path = tmp_path_factory.mktemp("export") / "m.tflite"
     x, y = digits()
-    return path, export.tflite(model, path, data=(x[:100], y[:100]), verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(route, "_child", conversions)
+        return path, export.tflite(model, path, data=(x[:100], y[:100]), verbose=False)
 
 
 def runner(path, name):
@@ -135,19 +140,27 @@ class TestTFLite:
         assert f"Keras ms ({keras.backend.backend()})" in text and "LiteRT ms" in text
 
 
-def real(name, model):
+@functools.lru_cache(1)
+def loaded(name):
+    """A preset, for all tests of its variants."""
+    return zoo.load(name, compile=False)
+
+
+def real(name):
     """(calibration, data) in the shape that the model takes."""
-    data = recipes.read(zoo.folder(name))["data"]
+    model, data = loaded(name), recipes.read(zoo.folder(name))["data"]
+    # The file is asked one by one, and ten thousand numbers take as long as many small pictures.
+    n = 2 * (200 if np.prod(model.data_shape) < 1000 else 64)
     try:
-        x, y = digits() if data == "mnist" else datasets.load(data, limit=400, download=False)
+        x, y = digits() if data == "mnist" else datasets.load(data, limit=n, download=False)
     except FileNotFoundError:
         if datasets.info(data).attributes:
             # What it drew itself it reconstructs too well: any rounding shows.
             pytest.skip(f"needs the data set {data}")
-        y = None if model.condition is None else route._some_conditions(model.condition, 400)
-        x = np.clip(model.sample(400, condition=y, seed=1), 0, 1)
+        y = None if model.condition is None else route._some_conditions(model.condition, n)
+        x = np.clip(model.sample(n, condition=y, seed=1), 0, 1)
     pair = (x, y) if model.condition else (x,)
-    halves = [tuple(part[rows] for part in pair) for rows in (slice(0, 200), slice(200, 400))]
+    halves = [tuple(p[rows] for p in pair) for rows in (slice(0, n // 2), slice(n // 2, n))]
     return halves if model.condition else [half[0] for half in halves]
 
 
@@ -178,43 +191,11 @@ def variants():
     return found
 
 
-# Starting takes longer than most conversions, and timing calls nearly as long; what is
-# done with a request is the same.
-KEPT = """
-import contextlib, sys
-from keras_vae.export import _child
-_child.TIMED_SECONDS = 0.02
-for line in sys.stdin:
-    with contextlib.redirect_stdout(sys.stderr):
-        _child.main(line.rstrip())
-    print("done", flush=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def kept_child():
-    """One child process for all presets: in the place of `route._child`."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(
-        [sys.executable, "-c", KEPT], env=route._environment(), text=True, **pipes
-    ) as process:
-
-        def child(work, verbose):
-            process.stdin.write(f"{work}\n")
-            process.stdin.flush()
-            done = process.stdout.readline() == "done\n"
-            return 0 if done else process.wait(), "converting", "see what it does alone"
-
-        yield child
-        process.stdin.close()
-
-
 @pytest.mark.turns
 @pytest.mark.slow
 @pytest.mark.parametrize("name, format, quantize", variants())
-def test_presets_pass_their_report(name, format, quantize, tmp_path, kept_child, monkeypatch):
-    monkeypatch.setattr(route, "_child", kept_child)
-    calibration, data = real(name, zoo.load(name))
+def test_presets_pass_their_report(name, format, quantize, tmp_path, one_child):
+    calibration, data = real(name)
     if format == "saved_model":
         report = export.saved_model(name, tmp_path / "m", data=data, verbose=False)
     else:
@@ -227,7 +208,7 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, kept_child,
     # Bytes a weight: 4, 2 or 1, and what the graph itself takes.
     width = {None: 4, "float16": 2, "dynamic": 1, "int8": 1}[quantize]
     if format == "tflite":
-        model = zoo.load(name, compile=False)
+        model = loaded(name)
         # A prior that draws code by code stays behind, and what only the bound takes.
         behind = [getattr(model, f"auxiliary_{part}", None) for part in ("decoder", "prior")]
         # A VampPrior leaves as the codes of its pseudo-inputs.
@@ -245,7 +226,7 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, kept_child,
     assert exported_db > keras_db - 0.5
     rows = [row for row in report["parity"]["outputs"] if not row["chooses"]]
     every = [(k, out) for k, s in report["signatures"].items() for out in s["outputs"]]
-    chosen = [k for k, s in signatures(zoo.load(name, compile=False)).items() if s.chooses]
+    chosen = [k for k, s in signatures(loaded(name)).items() if s.chooses]
     assert sorted((row["signature"], row["output"]) for row in rows) == sorted(
         (k, out) for k, out in every if k not in chosen
     )
@@ -271,6 +252,7 @@ def test_decode_alone_is_small(tmp_path):
 
 @pytest.mark.once
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_child")
 class TestOtherModels:
     def test_attributes_any_batch_and_data_without_a_range(self, tmp_path):
         model = models.cvae(
@@ -320,7 +302,7 @@ def quantized():
 @pytest.mark.turns
 @pytest.mark.slow
 class TestQuantized:
-    def test_pictures_become_codes_and_codes_pictures(self, quantized, tmp_path):
+    def test_pictures_become_codes_and_codes_pictures(self, quantized, tmp_path, one_child):
         x, y = digits()
         path = tmp_path / "m.tflite"
         report = export.tflite(quantized, path, data=(x[:50], y[:50]), verbose=False)
@@ -408,7 +390,7 @@ np.savez("out.npz", one=means[0], all=means[1], image=image)
 
 @pytest.mark.once
 @pytest.mark.slow
-def test_onnx_files_answer_as_the_model_does(tmp_path):
+def test_onnx_files_answer_as_the_model_does(tmp_path, one_child):
     pytest.importorskip("tf2onnx", reason="needs tf2onnx")
     runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
     model = small(activation="gelu")
@@ -630,6 +612,7 @@ def test_it_is_part_of_the_library():
 
 @pytest.mark.turns
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_child")
 class TestAutoencoders:
     def test_a_sparse_code_stays_sparse_in_the_file(self, tmp_path):
         """And nothing samples there: a mixture is drawn in Python."""
@@ -674,7 +657,7 @@ def of_maps(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kl", "vq", "tiny"])
 @pytest.mark.parametrize("format", ["tflite", "saved_model"])
-def test_models_of_maps_are_exported_at_one_size(kind, format, tmp_path):
+def test_models_of_maps_are_exported_at_one_size(kind, format, tmp_path, one_child):
     model = of_maps(kind)
     x = np.random.default_rng(0).random((8, 16, 12, 3), dtype="float32")
     report = getattr(export, format)(

@@ -1,21 +1,18 @@
 """Samples of priors that are trained after the model leave with it."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 from keras_vae import export, models, priors
-from keras_vae.export import report as reports
 from tests.support import SHAPE
 from tests.support.quantized import shaken, tiny
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("tensorflow")
+pytestmark = [pytest.mark.slow, pytest.mark.turns, pytest.mark.usefixtures("one_child")]
+if importlib.util.find_spec("tensorflow") is None:
+    pytest.skip("needs TensorFlow", allow_module_level=True)
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
-
-
-@pytest.fixture(autouse=True)
-def timed_briefly(monkeypatch):
-    monkeypatch.setattr(reports, "_TIMED_SECONDS", 0.02)
 
 
 def sampled(path, **inputs):

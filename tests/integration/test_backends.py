@@ -54,9 +54,18 @@ def child(backend, folder, *tasks, **settings):
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("backends")
     for backend in BACKENDS:
-        child(backend, folder, "save", "samples")
-        child(backend, folder, "terms", **testing.QUICK.get(backend, {}))
+        # What is compared to 1e-5 of presets is compiled as users compile it.
+        for tasks, settings in processes(backend):
+            child(backend, folder, *tasks, **settings)
     return folder
+
+
+def processes(backend):
+    """The tasks of one backend, and the settings of each process that does some of them."""
+    if backend in testing.QUICK:
+        return [(["save", "samples"], {}), (["terms"], testing.QUICK[backend])]
+    # What is switched off here can be switched off in between.
+    return [(["save", "samples", "terms"], {})]
 
 
 @pytest.fixture(scope="module")

@@ -132,6 +132,7 @@ def test_the_table_has_every_posterior():
     assert named - WITHOUT == set(POSTERIORS) - {"Stretched"}
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_dreg_is_unbiased_for_every_posterior(name):
     plain, dreg = objectives.IWAE(SAMPLES), objectives.IWAE(SAMPLES, "dreg")
@@ -194,6 +195,7 @@ class Probing(objectives.IWAE):
         return evidence
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(
     "decoder, likelihood",
     [

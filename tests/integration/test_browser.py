@@ -65,7 +65,7 @@ def page():
 
 
 @pytest.mark.parametrize("quantize, tolerance", [(None, 1e-5), ("dynamic", None)])
-def test_the_javascript_lines_run(served, page, quantize, tolerance):
+def test_the_javascript_lines_run(served, page, quantize, tolerance, one_child):
     folder, address = served
     model = zoo.load("mnist_conv")
     x, _ = digits()

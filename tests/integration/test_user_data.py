@@ -147,6 +147,7 @@ def forms_of_arrays(tmp_path):
         yield file.create_dataset("x", data=X), file.create_dataset("y", data=Y)
 
 
+@pytest.mark.turns
 def test_tables_and_files_are_arrays(tmp_path):
     for x, y in forms_of_arrays(tmp_path):
         known = np.asarray(x).astype("float32")
@@ -260,6 +261,7 @@ def test_refusals_of_sources_say_what_to_write():
         model.encode(rows)
 
 
+@pytest.mark.turns
 class TestPairs:
     NOISY = np.clip(X + 0.5 * np.random.default_rng(1).normal(size=X.shape), -1, 2).astype(
         "float32"

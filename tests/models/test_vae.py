@@ -230,6 +230,7 @@ class TestInference:
 
 
 class TestSaving:
+    @pytest.mark.turns
     @pytest.mark.parametrize("make", [models.vae, models.cvae])
     @pytest.mark.parametrize("network", ["dense", "conv", "residual"])
     def test_keras_file_and_weights_file(self, make, network, images, tmp_path):

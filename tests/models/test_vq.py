@@ -68,6 +68,7 @@ class TestModel:
         estimate = metrics.log_likelihood(model, images, samples=3)
         assert estimate.mean == pytest.approx(parts.mean(), rel=1e-5)
 
+    @pytest.mark.turns
     def test_the_likelihood_may_be_any(self, images):
         for likelihood in ("dynamic_bernoulli", likelihoods.Normal("optimal")):
             model = tiny(likelihood=likelihood)
@@ -111,6 +112,7 @@ class TestModel:
             labelled.predict(images, verbose=0), labelled.predict((images, LABELS), verbose=0)
         )
 
+    @pytest.mark.turns
     def test_a_conditional_prior_learns_what_labels_look_like(self):
         """Two kinds of pictures: asked for one, it draws that one."""
         x = np.zeros((64, *SHAPE), "float32")
@@ -247,6 +249,7 @@ class TestRefused:
 
 
 class TestSaving:
+    @pytest.mark.turns
     @pytest.mark.parametrize("codebook", quantizers.CODEBOOKS)
     def test_files_keep_everything(self, images, codebook, tmp_path):
         names = ("a", "b", "c")

@@ -61,7 +61,7 @@ EXPORTED = sorted(TINY.keys() - {"vector", "rotation", "learned", "residual_kmea
 @pytest.mark.slow
 @pytest.mark.turns
 @pytest.mark.parametrize("name", EXPORTED)
-def test_the_exported_file_agrees(name, tmp_path):
+def test_the_exported_file_agrees(name, tmp_path, one_child):
     """`tflite` itself compares codes and pictures of all data with the model's."""
     model = tiny(TINY[name]())
     x = make_images(np.random.default_rng(0), 32)
@@ -73,7 +73,7 @@ def test_the_exported_file_agrees(name, tmp_path):
 @pytest.mark.turns
 @pytest.mark.parametrize("format", ["saved_model", "onnx"])
 @pytest.mark.parametrize("name", ["finite_scalar", "spherical", "nested"])
-def test_the_other_formats_agree(name, format, tmp_path):
+def test_the_other_formats_agree(name, format, tmp_path, one_child):
     if format == "onnx":
         pytest.importorskip("tf2onnx")
         pytest.importorskip("onnxruntime")

@@ -12,6 +12,7 @@ from keras_vae import (
 from tests.support import array, make_images, tensor
 
 
+@pytest.mark.turns
 class TestNetworks:
     @pytest.mark.parametrize("network", networks.NETWORKS)
     @pytest.mark.parametrize("shape", [(8, 8, 1), (10, 7, 3)])

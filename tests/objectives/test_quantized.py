@@ -130,6 +130,7 @@ class TestLoss:
             array(large.commitment_loss), 4 * array(small.commitment_loss), rtol=1e-5
         )
 
+    @pytest.mark.turns
     def test_all_of_it_falls_in_training(self, images):
         model = tiny()
         history = model.fit(images, epochs=40, batch_size=16, verbose=0).history

@@ -160,6 +160,7 @@ class TestTraining:
         assert np.corrcoef(found, expected)[0, 1] > 0.95
 
     @pytest.mark.slow
+    @pytest.mark.turns
     def test_two_modes_of_maps_are_both_drawn(self, rng):
         """Maps that are all near 1 or all near -1: no normal draws them."""
         signs = rng.choice([-1.0, 1.0], (2000, 1, 1, 1))

@@ -40,16 +40,17 @@ def small_vq():
 
 
 def data_of(name, preset):
-    """256 inputs of a preset: real digits, or its own golden pictures, turned and dimmed."""
+    """256 digits, or the preset's own golden pictures, turned and dimmed: of large ones 64."""
+    n = 256 if np.prod(preset.data_shape) < 1000 else 64
     x, y = digits()
-    x, y = x[:256], y[:256]
+    x, y = x[:n], y[:n]
     if preset.data_shape != x.shape[1:]:
         with np.load(zoo.folder(name) / "golden.npz") as golden:
             x, y = golden["x"], golden.get("condition")
-        shade = np.linspace(0.3, 1.0, -(-256 // (2 * len(x))), dtype="float32")
+        shade = np.linspace(0.3, 1.0, -(-n // (2 * len(x))), dtype="float32")
         x = np.concatenate([np.concatenate([x, x[:, :, ::-1]]) * s for s in shade])
-        y = None if y is None else np.concatenate([y] * (len(x) // len(y)))[:256]
-        x = x[:256]
+        y = None if y is None else np.concatenate([y] * (len(x) // len(y)))[:n]
+        x = x[:n]
     return x, (None if preset.condition is None else y)
 
 
@@ -143,6 +144,7 @@ def load_vq(folder):
 
 
 def load(folder):
+    unoptimised()
     x, y = digits()
     x, y = x[:64], y[:64]
     for other in BACKENDS:
@@ -164,8 +166,17 @@ def load(folder):
             print(f"weights: {other} {HERE} {kind} {difference} {before} {after}", flush=True)
 
 
+def unoptimised():
+    """From here on TensorFlow runs each graph a few times: optimising it would take longer."""
+    if HERE == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 def terms(folder):
     """Every named term of every model, given weights and noise, and one step of training."""
+    unoptimised()
     found = {}
     ROWS.update(VARIANTS)
     # Of the choice of samples whose gradient is taken.

@@ -14,7 +14,9 @@ from keras_vae.zoo import diffusers as mapping
 from tests.support import ROOT, make_images
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
+# Imported where it is compared with: that takes seconds.
+if importlib.util.find_spec("diffusers") is None:
+    pytest.skip("needs diffusers", allow_module_level=True)
 KL = {
     "block_out_channels": (8, 16),
     "norm_num_groups": 4,

@@ -65,6 +65,7 @@ class TestRoundTrip:
         other.load_weights(path)
         same_weights(model.get_weights(), other.get_weights())
 
+    @pytest.mark.turns
     @pytest.mark.parametrize("kind, network", [("vae", "dense"), ("cvae", "conv")])
     def test_a_trained_model_leaves_its_optimizer_behind(self, kind, network, tmp_path):
         model = tiny(kind, network)
@@ -316,6 +317,7 @@ class TestGolden:
         with pytest.raises(AssertionError):
             check_golden(other, path / "golden.npz")
 
+    @pytest.mark.turns
     @pytest.mark.parametrize("likelihood", ["dynamic", "optimal"])
     @pytest.mark.parametrize("kind", ["vae", "cvae"])
     def test_a_preset_reproduces_its_golden_values(self, kind, likelihood, tmp_path):

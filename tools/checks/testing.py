@@ -59,12 +59,12 @@ def jobs(backends, tier):
     here = f"not {ONCE} and not {DEFAULTS}"
     if tier == "quick":
         return [Job(last, last, f"{here} and not slow"), Job(ONCE, last, f"{ONCE} and not slow")]
-    # In two parts, so that the cores end at about the same time, and that no process holds the
+    # In parts, so that the cores end at about the same time, and that no process holds the
     # compiled programs of all tests: those of TensorFlow took 10 GB.
-    parts = ("not slow", "slow")
-    found = [Job(name, name, f"{here} and {part}") for part in parts for name in backends[:-1]]
-    found += [Job(ONCE, last, f"{ONCE} and {part}") for part in reversed(parts)]
-    found += [Job(last, last, here)]
+    quick = [Job(name, name, f"{here} and not slow") for name in reversed(backends[:-1])]
+    slow = [Job(name, name, f"{here} and slow") for name in backends[:-1]]
+    once = [Job(ONCE, last, f"{ONCE} and {part}") for part in ("slow", "not slow")]
+    found = [*quick, once[0], Job(last, last, here), *slow, once[1]]
     return found + [Job(DEFAULTS, backend, DEFAULTS) for backend in backends]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_vae import zoo
+from keras_vae.export import route
 from tests.support.browser import CHROMIUM, LITERTJS
 from tests.support.explore import with_attributes
 from tools import explore
@@ -74,7 +75,7 @@ class Visit(types.SimpleNamespace):
 
 
 @pytest.fixture(scope="module")
-def visits(tmp_path_factory):
+def visits(tmp_path_factory, conversions):
     """Pages by the name of their model, each opened once, and changed by every test."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
@@ -91,7 +92,9 @@ def visits(tmp_path_factory):
                 source = name
                 if name == "small":
                     source = zoo.save(with_attributes(), root / "preset")
-                explore.write(source, root / name, verbose=False)
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(route, "_child", conversions)
+                    explore.write(source, root / name, verbose=False)
                 opened[name] = Visit(
                     name=name,
                     folder=root / name,

@@ -2,6 +2,7 @@
 
 from keras_vae.models import papers
 from keras_vae.models.adversarial import VAEGAN, AdversarialAutoencoder
+from keras_vae.models.attribute_gan import AttributeGAN
 from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.denoising import DenoisingAutoencoder
@@ -16,6 +17,7 @@ from keras_vae.models.vq import VQVAE
 __all__ = [
     "AdversarialAutoencoder",
     "AuxiliaryVAE",
+    "AttributeGAN",
     "ControlledVAE",
     "DenoisingAutoencoder",
     "FactorVAE",

@@ -1,74 +1,93 @@
 """Training a conditional VAE so that a changed condition changes the picture.
 
-A conditional VAE may hide in z what the condition says, and then ignore the condition; and what
-it decodes is blurred, as a pixel likelihood alone forgives that. Beside the ELBO stands a critic
-of real pictures here, which
+A conditional VAE may hide in z what the condition says, and then ignore the
+condition. Three things are added to the ELBO here:
 
-* tells them from decodings, with the condition of the data and with a wanted one;
-* learns their attributes, and must read the wanted ones in a decoding.
+* counterfactuals: examples are also decoded with another condition. Frozen
+  classifiers must read in it what was asked, and everything else as before;
+  pixels that have no reason to change must stay;
+* an adversary that reads the condition from z, and an encoder that leaves it
+  nothing to read;
+* a critic that tells decodings with another condition from plain ones, so that
+  a classifier cannot be pleased by a smear. It also learns to read attributes
+  from plain decodings, and so is one more classifier, never twice the same.
 
-What comes out is an ordinary conditional model (`plain`); the rest is scaffolding.
+What comes out is an ordinary `VAE` (`plain`); the rest is scaffolding.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, initializers, layers, objectives
-from keras_vae.models.checks import parts_fit, spatial_parts_fit
-from keras_vae.models.second_optimizer import SecondOptimizer
-from keras_vae.models.vae import PARTS, VAE, _mean, _one_each
+from keras_vae import layers, objectives
+from keras_vae.models.vae import PARTS, VAE, accumulation
 from keras_vae.networks import LAST
 
-TERMS = ("control_loss", "realism_loss", "similarity_loss", "asked_and_read", "told_apart")
-WEIGHTS = {"control": 400.0, "realism": 400.0, "similarity": 1.0}
+TERMS = (
+    "control_loss",
+    "others_loss",
+    "change_loss",
+    "hiding_loss",
+    "realism_loss",
+    "asked_and_read",
+)
+
+WEIGHTS = {"control": 1.0, "others": 1.0, "change": 1.0, "hiding": 1.0, "realism": 1.0}
 
 
-class ControlledVAE(SecondOptimizer, VAE):
+class ControlledVAE(VAE):
     """Trains the parts of a conditional VAE to obey their attributes.
 
-    He et al., "AttGAN: Facial Attribute Editing by Only Changing What You Want", 2019: a critic
-    with a second head that reads attributes, trained on real pictures. Half of the wanted
-    conditions differ from the example's own in one attribute, half are those of another
-    example, so that they occur together as in the data. The similarity of a picture and its
-    reconstruction in the critic's features is that of Larsen et al., "Autoencoding beyond
-    pixels using a learned similarity metric", 2016.
+    The idea of counterfactual decodings read by a classifier is that of
+    He et al., "AttGAN: Facial Attribute Editing by Only Changing What You
+    Want", 2019; the adversary on z that of Lample et al., "Fader Networks:
+    Manipulating Images by Sliding Attributes", 2017.
 
-    Logged besides the ELBO's terms, before their weights: `control_loss`, nats by which the
-    critic misses wanted attributes, summed over them; `realism_loss` in nats; `similarity_loss`;
-    `asked_and_read`, the part of changed attributes that the critic reads as wanted;
-    `told_apart`, the part of pictures that it rightly calls real or decoded.
+    Logged besides the ELBO's terms, before their weights: `control_loss`,
+    `change_loss`, `hiding_loss`, `realism_loss` in nats, `others_loss`, about how
+    many other attributes are read differently, and `asked_and_read`, the part of
+    changed attributes that the classifiers read as asked.
 
     Args:
-        vae: the `VAE` or `SpatialVAE` whose parts are trained; its condition are `Attributes`.
+        vae: the `VAE` whose parts are trained; its condition are `Attributes`.
+        classifiers: frozen models from pictures to logits `(n, c)`; each reads
+            its share of every batch.
         frequencies: `(c,)`, how often each attribute is present in the data.
-        focus: weights `(c,)` of how often an attribute is changed alone; both of its
+        scales: for each classifier `(c,)`, the standard deviation of its logits on
+            data: the unit in which others' moves are measured. A classifier is
+            never sure of a chin's shape, and yet reads it one way or the other.
+            All 4 by default, where moved probabilities are what is summed.
+        costs: `(c,)`, how much others' moves cost where that attribute is asked for,
+            beside `weights`; all 1 by default. Some take more of others with them.
+        focus: weights `(c,)` of how often an attribute is changed; both of its
             directions are changed equally often. All alike by default.
-        weights: of the terms, those of `WEIGHTS`.
-        critic: model from pictures `(n, h, w, 3)` to `[features (n, f), logits (n, p), attributes
-            (n, c)]`; by default one of `width`.
-        width: of the first stage of the critic.
-        augmentation: layer that pictures and decodings go through before the critic; by default
-            `layers.DifferentiableAugmentation("translation")`. False for none.
-        gradient_penalty: γ of γ/2 · ‖∂ logit / ∂x‖² at real pictures (R1, Mescheder, Geiger &
-            Nowozin 2018), which the critic minimises too.
-        critic_learning_rate: of its Adam, β₁ = 0.5, β₂ = 0.9.
+        weights: of the terms, those of `WEIGHTS`; all 1 by default.
+        border: pixels at the edge whose change costs `border_cost` times as much.
+        border_cost: see `border`.
+        colours: covariance `(channels, channels)` of the pixels of the data; a
+            change then costs the more, the rarer pixels differ in that way, as
+            from brown to green: by the ratio of the largest standard deviation to
+            that way's. Without it every change of colour costs alike.
+        rivals_learning_rate: of adversary and critic.
 
     Raises:
-        ValueError: no attributes, an unknown or negative weight, or frequencies that do not fit.
+        ValueError: no attributes, no classifier, an unknown or negative weight,
+            or frequencies that do not fit.
     """
 
     def __init__(
         self,
         vae,
+        classifiers,
         frequencies,
+        scales=None,
+        costs=None,
         focus=None,
         weights=None,
-        critic=None,
-        width=64,
-        augmentation=None,
-        gradient_penalty=1.0,
-        critic_learning_rate=2e-4,
+        border=8,
+        border_cost=10.0,
+        colours=None,
+        rivals_learning_rate=5e-4,
         seed=None,
     ):
         weights = {**WEIGHTS, **(weights or {})}
@@ -79,212 +98,264 @@ class ControlledVAE(SecondOptimizer, VAE):
                 f"`frequencies` must hold one number for each of {c} attributes. "
                 f"Received: shape {frequencies.shape}"
             )
+        if not classifiers:
+            raise ValueError("At least one classifier is needed. Received: classifiers=[]")
         if set(weights) != set(WEIGHTS) or min(weights.values()) < 0:
             raise ValueError(
                 f"`weights` must be numbers of at least 0 for {', '.join(WEIGHTS)}. "
                 f"Received: {weights}"
             )
-        # Behind a function: its parts are tracked, and saved, once.
-        self._plain = lambda: vae
-        super().__init__(
-            **{name: vae._part(name) for name in PARTS}, seed=seed, name="controlled_vae"
-        )
+        parts = {name: vae._part(name) for name in PARTS}
+        super().__init__(**parts, seed=seed, name="controlled_vae")
+        self.classifiers = list(classifiers)
+        for classifier in self.classifiers:
+            classifier.trainable = False
         self.frequencies = np.clip(frequencies, 0.01, 0.99)
+        self.costs = np.ones(c, "float32") if costs is None else np.asarray(costs, "float32")
+        self.slopes = _slopes(scales, len(self.classifiers), c)
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
-        self.discriminator = critic or picture_critic(self.data_shape, c, width, seed)
-        if augmentation is None:
-            augmentation = layers.DifferentiableAugmentation("translation", seed=seed)
-        self.augmentation = augmentation or None
-        self.gradient_penalty = _checks.at_least_0("gradient_penalty", gradient_penalty)
-        self.discriminator_learning_rate = critic_learning_rate
-        self.discriminator_optimizer = None
+        self.change_costs = _change_costs(self.data_shape, border, border_cost)
+        self.colour_costs = _colour_costs(self.data_shape[-1], colours)
+        # Decodings are soft already, and softening would cost most of a step.
+        self.augment = layers.Augment(blur=0.0, seed=seed)
+        self.adversary = _adversary(self.latent_dim, c)
+        self.critic = _critic(self.data_shape, c)
+        self.rivals_learning_rate = rivals_learning_rate
+        self.rivals_optimizer = None
+        self._make_optimizer()
         self.trackers += [keras.metrics.Mean(name=t) for t in TERMS]
 
-    def _networks(self, encoder, decoder, *parts):
-        return encoder, decoder
+    def _ready_to_train(self):
+        super()._ready_to_train()
+        self._make_optimizer(accumulation(self.optimizer))
 
-    def _check_parts(self):
-        (spatial_parts_fit if self._of_maps else parts_fit)(self)
+    def _make_optimizer(self, together=None):
+        """Makes the rivals' optimizer, which takes a step when the model's takes one."""
+        if self.rivals_optimizer is None or accumulation(self.rivals_optimizer) != together:
+            optimizer = keras.optimizers.Adam(
+                self.rivals_learning_rate, beta_1=0.5, gradient_accumulation_steps=together
+            )
+            optimizer.build(self.rivals)
+            self.rivals_optimizer = optimizer
 
     @property
-    def _of_maps(self):
-        return getattr(self.posterior_layer, "codes_are_maps", False)
+    def rivals(self):
+        """Variables of adversary and critic."""
+        return [*self.adversary.trainable_variables, *self.critic.trainable_variables]
 
     @property
-    def code_shape(self):
-        """Shape of one code."""
-        return getattr(self._plain(), "code_shape", (self.latent_dim,))
+    def trainable_variables(self):
+        # The optimizer of `compile` must not touch the rivals, which have their own.
+        rivals = {id(v) for v in self.rivals}
+        return [v for v in super().trainable_variables if id(v) not in rivals]
+
+    @property
+    def trainable_weights(self):
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self):
+        # What a step may change besides: JAX hands it over and takes it back.
+        mine = super().non_trainable_variables
+        return [*mine, *self.rivals, *self.rivals_optimizer.variables]
 
     def plain(self):
-        """The model whose parts were trained."""
-        return self._plain()
+        """A `VAE` of the same parts, with the same weights."""
+        return VAE(**{name: self._part(name) for name in PARTS}, seed=self.seed, name="cvae")
 
     def _with(self, **changed):
-        return self._plain()._with(**changed)
+        return self.plain()._with(**changed)
 
     def update(self, x, y=None, sample_weight=None):
-        sample_weight = _one_each(sample_weight)
         self._measure(x, y, sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
-        wanted = self.wanted(y)
+        asked = self.asked(y[::2])
         (loss, (terms, seen)) = self.minimize(
-            lambda: self._judged(x, y, wanted, sample_weight, training=True),
+            lambda: self._judged(x, y, asked, training=True),
             self.optimizer,
             self.trainable_variables,
         )
-        real, decoded = map(ops.stop_gradient, seen)
-        self.minimize(
-            lambda: (self.critic_loss(real, decoded, y), ()),
-            self.discriminator_optimizer,
-            self.discriminator.trainable_variables,
-        )
+        self.minimize(lambda: (self._rivalry(y, *seen), ()), self.rivals_optimizer, self.rivals)
         self.step.assign(self.step + self._stepped())
         return self._log(loss, terms, x, None)
 
     def assess(self, x, y=None, sample_weight=None):
-        sample_weight = _one_each(sample_weight)
         self._measure(x, y, sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
-        loss, (terms, _) = self._judged(x, y, self.wanted(y), sample_weight, training=False)
+        loss, (terms, _) = self._judged(x, y, self.asked(y[::2]), training=False)
         return self._log(loss, terms, x, None)
 
-    def wanted(self, y):
-        """Wanted conditions `(⌈n/2⌉, c)` of every second example of y `(n, c)`.
+    def asked(self, y):
+        """Conditions `(n, c)` that differ from y in one attribute each.
 
-        By turns y with one attribute changed, and the y of the example before. An attribute is
-        chosen the more often the rarer its present value is, so that taking glasses off is
-        trained as often as putting them on.
+        An attribute is chosen the more often the rarer its present value is, so
+        that taking glasses off is trained as often as putting them on.
         """
-        own = y[::2]
-        frequencies = ops.convert_to_tensor(self.frequencies)
-        rarity = own / frequencies + (1.0 - own) / (1.0 - frequencies)
-        logits = ops.log(ops.minimum(rarity, 30.0) * ops.convert_to_tensor(self.focus) + 1e-9)
+        rarity = ops.minimum(self._rarity(y), 30.0)
+        logits = ops.log(rarity * ops.convert_to_tensor(self.focus) + 1e-9)
         chosen = keras.random.categorical(logits, 1, seed=self.seed_generator)[:, 0]
-        changed = ops.abs(own - ops.one_hot(chosen, self.condition.dim, dtype="float32"))
-        other = ops.roll(y, 1, axis=0)[::2]
-        turn = ops.cast(ops.expand_dims(ops.arange(ops.shape(own)[0]) % 2, -1), "float32")
-        return turn * other + (1.0 - turn) * changed
+        return ops.abs(y - ops.one_hot(chosen, self.condition.dim, dtype="float32"))
 
-    def _judged(self, x, y, wanted, sample_weight, training):
-        """Loss, its terms, and what the critic is to see."""
+    def _rarity(self, y):
+        """One over the frequency of each attribute's present value, `(n, c)`."""
+        frequencies = ops.convert_to_tensor(self.frequencies)
+        return y / frequencies + (1.0 - y) / (1.0 - frequencies)
+
+    def _judged(self, x, y, asked, training):
+        """Loss, its terms, and what the rivals are to see."""
         q = self.posterior_layer.distribution(*self.infer(x, y, training))
         z, log_qz = q.sample_and_log_prob(1, self.seed_generator)
+        # Every second example is decoded twice: as it is and with what was asked.
         n, own = ops.shape(x)[0], y[::2]
-        # Every second example is decoded twice: as it is and with what is wanted.
-        outputs = self.generate(
-            ops.concatenate([z[0], z[0][::2]]), ops.concatenate([y, wanted]), training
+        decoded = self.generate(
+            ops.concatenate([z[0], z[0][::2]]), ops.concatenate([y, asked]), training
         )
+        plain, edited = decoded[:n], decoded[n:]
         evidence = objectives.Evidence(
             x=x,
             q=q,
-            p=self._prior_distribution(y, training),
+            p=self.prior.distribution(y),
             z=z,
             log_qz=log_qz,
-            log_px=self.likelihood.log_prob(x, ops.expand_dims(outputs[:n], 0), training=training),
+            log_px=self.likelihood.log_prob(x, ops.expand_dims(plain, 0), training=training),
             step=self.step,
             training=training,
             normal=self._normal,
         )
         losses, terms = self.objective(evidence)
-        loss = _mean(losses, sample_weight)
-        plain, edited = self.likelihood.mean(outputs[:n])[::2], self.likelihood.mean(outputs[n:])
-        real, plain, edited = self._augmented(x, plain, edited, training)
-        half = ops.shape(own)[0]
-        decoded = ops.concatenate([plain, edited])
-        target, told_real, _ = self._criticised(ops.stop_gradient(real[::2]), training)
-        features, told, read = self._criticised(decoded, training)
-        distance = ops.square(features[:half] - ops.stop_gradient(target))
-        missed = ops.softplus(read[half:]) - wanted * read[half:]
-        flipped = ops.abs(wanted - own)
-        right = flipped * ops.cast((read[half:] > 0) == (wanted > 0.5), "float32")
+        loss = ops.mean(losses)
+        plain = ops.stop_gradient(self.likelihood.mean(plain[::2]))
+        edited = self.likelihood.mean(edited)
+        # Both are turned, moved and softened alike: only what was edited differs.
+        pair = self.augment(ops.concatenate([plain, edited], axis=-1), training=training)
+        seen_plain, seen_edited = ops.split(pair, 2, axis=-1)
+        realism, learned = self._criticised(seen_edited)
+        control, others, read = self._obeyed(own, asked, seen_plain, seen_edited, learned)
+        changed = ops.matmul(edited - plain, ops.convert_to_tensor(self.colour_costs))
+        changed = ops.convert_to_tensor(self.change_costs) * ops.square(changed)
+        costs = ops.convert_to_tensor(self.costs)
+        others = others * ops.sum(ops.abs(asked - own) * costs, axis=-1)
         added = {
-            "control": ops.sum(missed, axis=-1),
-            "realism": ops.mean(ops.softplus(-told), axis=-1),
-            "similarity": 0.5 * ops.sum(distance, axis=-1),
+            "control": control,
+            "others": others,
+            "change": ops.sum(changed, axis=(1, 2, 3)),
+            "hiding": _undecided(self.adversary(q.mean)),
+            "realism": ops.sum(ops.softplus(-realism), axis=-1),
         }
         for name, value in added.items():
             loss = loss + self.term_weights[name] * ops.mean(value)
             terms[f"{name}_loss"] = value
-        terms["asked_and_read"] = ops.sum(right) / ops.maximum(ops.sum(flipped), 1.0)
-        apart = [ops.cast(each, "float32") for each in (told_real > 0, told < 0)]
-        terms["told_apart"] = 0.5 * (ops.mean(apart[0]) + ops.mean(apart[1]))
-        return loss, (terms, (real, decoded))
+        terms["asked_and_read"] = read
+        return loss, (terms, (q.mean, seen_plain, seen_edited))
 
-    def _augmented(self, x, plain, edited, training):
-        """Pictures and what was made of them, moved alike."""
-        if self.augmentation is None or not training:
-            return x, plain, edited
-        amounts = self.augmentation.draw(ops.shape(x)[0], self.seed_generator)
-        return (
-            self.augmentation.augmented(x, amounts),
-            *(self.augmentation.augmented(each, amounts[::2]) for each in (plain, edited)),
+    def _obeyed(self, y, asked, plain, edited, learned):
+        """Nats by which readings miss what was asked, how far others moved, and who obeyed."""
+        k = len(self.classifiers)
+        flipped = ops.abs(asked - y)
+        sign = 2.0 * asked - 1.0
+        # Every classifier reads its share; concatenated, rows are in another order.
+        rows = ops.concatenate([ops.arange(ops.shape(y)[0])[i::k] for i in range(k)])
+        moved, after = [], []
+        for i, (classifier, slopes) in enumerate(zip(self.classifiers, self.slopes, strict=True)):
+            slopes = ops.convert_to_tensor(slopes)
+            before = ops.stop_gradient(classifier(plain[i::k], training=False))
+            after.append(classifier(edited[i::k], training=False))
+            # Not a divergence, which forgives small moves: there are many of them, and
+            # near the threshold each is another reading.
+            moved.append(ops.abs(ops.sigmoid(slopes * after[-1]) - ops.sigmoid(slopes * before)))
+        order = ops.argsort(rows)
+        after = ops.take(ops.concatenate(after), order, axis=0)
+        moved = ops.take(ops.concatenate(moved), order, axis=0)
+        missed = ops.softplus(-sign * after) + 0.5 * ops.softplus(-sign * learned)
+        control = ops.sum(flipped * missed, axis=-1)
+        others = ops.sum((1.0 - flipped) * moved, axis=-1)
+        read = ops.sum(flipped * ops.cast(sign * after > 0, "float32"), axis=-1)
+        return control, others, read
+
+    def _criticised(self, pictures):
+        """The critic's logits: plain rather than edited `(n, p)`, a number for each
+        patch of a picture, and attributes `(n, c)`."""
+        outputs, c = self.critic(pictures), self.condition.dim
+        return outputs[:, :-c], outputs[:, -c:]
+
+    def _rivalry(self, y, codes, plain, edited):
+        """What adversary and critic minimise; nothing of it reaches the VAE."""
+        codes, plain, edited = map(ops.stop_gradient, (codes, plain, edited))
+        # As if present and absent were equally common.
+        balance = ops.minimum(0.5 * self._rarity(y), 10.0)
+
+        def missed(logits, y, balance):
+            each = ops.softplus(logits) - y * logits
+            return ops.mean(ops.sum(balance * each, axis=-1))
+
+        n = ops.shape(plain)[0]
+        real, read = self._criticised(ops.concatenate([plain, edited]))
+        told = ops.sum(ops.softplus(-real[:n]) + ops.softplus(real[n:]), axis=-1)
+        found = missed(self.adversary(codes), y, balance)
+        return found + missed(read[:n], y[::2], balance[::2]) + ops.mean(told)
+
+
+def _slopes(scales, k, c):
+    """What logits are multiplied by before others' moves are measured, `(k, c)`."""
+    if scales is None:
+        return np.ones((k, c), "float32")
+    scales = np.asarray(scales, "float32")
+    if scales.shape != (k, c) or not (scales > 0).all():
+        raise ValueError(
+            f"`scales` must hold {c} positive numbers for each of {k} classifiers. "
+            f"Received: shape {scales.shape}"
         )
-
-    def _criticised(self, pictures, training=False):
-        """Features, logits of being real and logits of attributes, float32."""
-        return [
-            ops.cast(found, "float32") for found in self.discriminator(pictures, training=training)
-        ]
-
-    def critic_loss(self, real, decoded, y):
-        """What the critic minimises: it tells pictures apart and reads those that are real."""
-        n = ops.shape(real)[0]
-        _, told, read = self._criticised(ops.concatenate([real, decoded]), training=True)
-        apart = ops.mean(ops.softplus(-told[:n])) + ops.mean(ops.softplus(told[n:]))
-        missed = ops.mean(ops.sum(ops.softplus(read[:n]) - y * read[:n], axis=-1))
-        loss = apart + missed
-        if self.gradient_penalty:
-            # Of a quarter of the pictures: its second derivative takes half of a step else.
-            few = real[::4]
-
-            def logit(x):
-                return ops.mean(self._criticised(x, training=True)[1], axis=-1)
-
-            slope = self.vector_jacobian(logit, few, ops.ones((ops.shape(few)[0],), "float32"))
-            squared = ops.sum(ops.square(slope), axis=tuple(range(1, len(slope.shape))))
-            loss = loss + 0.5 * self.gradient_penalty * ops.mean(squared)
-        return loss
+    # At a slope of 4 standard deviations half of the readings of one classifier are
+    # about as sharp as another classifier would tell them apart.
+    return 4.0 / scales
 
 
-def picture_critic(shape, attributes, width=64, seed=None):
-    """The critic of `ControlledVAE`: strided convolutions with three outputs.
+def _undecided(logits):
+    """Cross-entropy of a fair coin with what an adversary believes, summed."""
+    return ops.sum(ops.softplus(logits) - 0.5 * logits - np.float32(np.log(2.0)), axis=-1)
 
-    Args:
-        shape: of one picture.
-        attributes: number c of attributes.
-        width: channels of the first stage; each next one has twice as many, at most four times.
-        seed: int for the initial weights, or None.
 
-    Returns:
-        A model from pictures to features `(n, f)` of the third stage, logits `(n, p)` of its
-        positions, and `(n, c)` logits of attributes.
-    """
-    seeds = initializers.seeds(seed)
+def _change_costs(shape, border, border_cost):
+    """Nats for each squared change: those of a normal pixel with σ² = 0.005."""
+    costs = np.full(shape, 100.0 * border_cost, "float32")
+    if 2 * border < min(shape[:2]):
+        costs[border : shape[0] - border, border : shape[1] - border] = 100.0
+    return costs / border_cost
 
-    def convolution(channels, kernel=4, stride=2):
-        return keras.layers.Conv2D(
-            channels,
-            kernel,
-            stride,
-            padding="same",
-            kernel_initializer=initializers.HeUniform(next(seeds)),
-            **LAST,
+
+def _colour_costs(channels, colours):
+    """Matrix that takes changes to where rare ones are long and the commonest is kept."""
+    if colours is None:
+        return np.eye(channels, dtype="float32")
+    variances, directions = np.linalg.eigh(np.asarray(colours, "float64"))
+    if not variances[0] > 0:
+        raise ValueError(
+            "`colours` must be a covariance of full rank: give None for data of one colour. "
+            f"Received: variances {variances}"
         )
+    # Costs by the ratio of variances would be steeper than the likelihood, and diverge.
+    return (directions * (variances[-1] / variances) ** 0.25).astype("float32")
 
+
+def _adversary(latent_dim, attributes):
+    inputs = keras.Input((latent_dim,))
+    x = keras.layers.Dense(256, activation="relu")(inputs)
+    x = keras.layers.Dense(256, activation="relu")(x)
+    return keras.Model(inputs, keras.layers.Dense(attributes)(x), name="adversary")
+
+
+def _critic(shape, attributes):
     inputs = keras.Input(shape)
-    x = 4.0 * (inputs - 0.5)
-    for factor in (1, 2, 4):
-        x = keras.layers.LeakyReLU(0.2)(convolution(factor * width)(x))
-    features = keras.layers.Flatten(**LAST)(x)
-    # Judged position by position: a smear is small, and a mean over the picture hides it.
-    told = keras.layers.LeakyReLU(0.2)(convolution(4 * width, 3, 1)(x))
-    told = keras.layers.Flatten(**LAST)(convolution(1, 1, 1)(told))
-    x = keras.layers.LeakyReLU(0.2)(convolution(4 * width)(x))
-    x = keras.layers.Dropout(0.3, seed=seed)(keras.layers.Flatten(**LAST)(x))
-    x = keras.layers.Dense(4 * width, kernel_initializer=initializers.HeUniform(next(seeds)))(x)
-    x = keras.layers.LeakyReLU(0.2)(x)
-    read = keras.layers.Dense(attributes, kernel_initializer=initializers.HeUniform(next(seeds)))(x)
-    return keras.Model(inputs, [features, told, read], name="critic")
+    x = inputs - 0.5
+    for width in (24, 48, 96):
+        x = keras.layers.Conv2D(width, 4, 2, padding="same", **LAST)(x)
+        x = keras.layers.LeakyReLU(0.2)(x)
+    # Judged patch by patch: a smear is small, and a mean over the picture hides it.
+    real = keras.layers.Flatten(**LAST)(keras.layers.Conv2D(1, 1, **LAST)(x))
+    x = keras.layers.Conv2D(128, 4, 2, padding="same", **LAST)(x)
+    x = keras.layers.Flatten(**LAST)(keras.layers.LeakyReLU(0.2)(x))
+    read = keras.layers.Dense(attributes)(x)
+    return keras.Model(inputs, keras.layers.Concatenate()([real, read]), name="critic")

@@ -54,6 +54,7 @@ def build(
         **options: `activation`, and for images `hidden` (width of a dense
             layer beside the code; 0 for none), `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all),
+            `decoder_blocks` (those of the decoder, where they differ),
             `stages` ("blocks": 3 × 3 convolutions beside space-to-depth;
             "compact": 2 × 2 there, which see 4 × 4 pixels for less than half of
             the arithmetic; or "strided": 4 × 4 convolutions of stride 2 and
@@ -104,6 +105,9 @@ def build(
                 "Received: film=True, condition_dim=None"
             )
     seeds = initializers.seeds(seed)
+    decoder_blocks = options.get("blocks")
+    if network != "dense":
+        decoder_blocks = options.pop("decoder_blocks", decoder_blocks)
     if spatial:
         if network == "dense":
             raise ValueError(
@@ -113,11 +117,13 @@ def build(
         options.pop("hidden", None)
         width = None if spatial == FEATURES else latent_dim
         options |= {"condition_dim": condition_dim, "identity": spatial == FEATURES}
-        return (
-            spatial_encoder(input_shape, width, units, seed=next(seeds), **options),
-            spatial_decoder(input_shape, latent_dim, units, seed=next(seeds), **options),
-        )
+        encoder = spatial_encoder(input_shape, width, units, seed=next(seeds), **options)
+        options["blocks"] = decoder_blocks
+        decoder = spatial_decoder(input_shape, latent_dim, units, seed=next(seeds), **options)
+        return encoder, decoder
     encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
+    if network != "dense":
+        options["blocks"] = decoder_blocks
     decoder = pair[1](input_shape, latent_dim, units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.turns
 
 SHAPE = (16, 16, 3)
 NAMES = tuple("abcde")
-ZERO = dict.fromkeys(("control", "realism", "similarity"), 0.0)
+ZERO = dict.fromkeys(("control", "others", "change", "hiding", "realism"), 0.0)
 
 
 def small(**options):
@@ -30,28 +30,21 @@ def small(**options):
     )
 
 
-def of_maps():
-    return models.cvae(
-        SHAPE,
-        2,
-        network="residual",
-        units=(4, 8),
-        likelihood="normal",
-        seed=0,
-        beta=2.0,
-        condition_dim=5,
-        condition_names=NAMES,
-        maps=True,
-        stages="strided",
-        film=True,
+def classifier(seed):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Conv2D(4, 3, 2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(5, kernel_initializer=keras.initializers.RandomNormal(0, 0.3, seed)),
+        ]
     )
 
 
-KINDS = pytest.mark.parametrize("build", [small, of_maps], ids=["vectors", "maps"])
-
-
-def controlled(build=small, frequencies=(0.4,) * 5, **options):
-    return models.ControlledVAE(build(), frequencies, **{"seed": 0, "width": 4, **options})
+def controlled(**options):
+    options = {"classifiers": [classifier(1), classifier(2)], "seed": 0, **options}
+    return models.ControlledVAE(small(), frequencies=np.full(5, 0.4), **options)
 
 
 @pytest.fixture
@@ -155,16 +148,15 @@ class TestAugment:
 
 
 class TestControlled:
-    @KINDS
-    def test_without_weights_it_is_the_plain_step(self, build, faces):
+    def test_without_weights_it_is_the_plain_step(self, faces):
         """The same gradients reach the VAE, and the same loss is logged."""
         x, y = faces
-        plain, scaffold = build(), controlled(build, weights=ZERO)
+        scaffold = controlled(weights=ZERO)
+        plain = small()
         # Both draw their noise: without variance both take the mean.
         for model in (plain, scaffold):
             kernel, offset = (array(w) for w in model.posterior_layer.get_weights())
-            half = kernel.shape[-1] // 2
-            kernel[..., half:], offset[half:] = 0, -25.0
+            kernel[:, 4:], offset[4:] = 0, -50.0
             model.posterior_layer.set_weights([kernel, offset])
         assert plain.posterior(x, y).variance.max() < 1e-4
         expected = plain.evaluate(x, y, verbose=0, return_dict=True)
@@ -177,155 +169,157 @@ class TestControlled:
             model.fit(x, y, batch_size=13, verbose=0)
         for a, b in zip(plain.decoder.get_weights(), scaffold.decoder.get_weights(), strict=True):
             np.testing.assert_allclose(array(a), array(b), atol=1e-4)
-        after = plain.decoder.get_weights()
-        moved = [np.abs(a - b).max() for a, b in zip(before, after, strict=True)]
+        moved = [np.abs(a - b).max() for a, b in zip(before, plain.decoder.get_weights())]
         assert max(moved) > 1e-3
 
-    def test_wanted_is_one_change_and_the_next_time_anothers_whole(self, faces):
+    def test_the_asked_conditions_differ_in_one_attribute_each(self, faces):
         y = faces[1]
-        wanted = array(controlled().wanted(ops.convert_to_tensor(y)))
-        assert wanted.shape == (7, 5)
-        own, others = y[::2], np.roll(y, 1, axis=0)[::2]
-        assert (np.abs(wanted - own)[::2].sum(axis=1) == 1).all()
-        np.testing.assert_array_equal(wanted[1::2], others[1::2])
+        asked = array(controlled().asked(ops.convert_to_tensor(y)))
+        assert (np.abs(asked - y).sum(axis=1) == 1).all()
+        assert np.isin(asked, (0, 1)).all()
 
     def test_rare_values_and_the_focus_are_changed_more_often(self):
-        n = 16000
+        n = 4000
         y = np.zeros((n, 5), "float32")
         y[: n // 2, 0] = 1
-        model = controlled(frequencies=[0.1, 0.5, 0.5, 0.5, 0.5], focus=[1, 1, 1, 1, 0])
-        changed = np.abs(array(model.wanted(ops.convert_to_tensor(y))) - y[::2])[::2]
+        model = models.ControlledVAE(
+            small(),
+            [classifier(1)],
+            frequencies=[0.1, 0.5, 0.5, 0.5, 0.5],
+            focus=[1, 1, 1, 1, 0],
+            seed=0,
+        )
+        changed = np.abs(array(model.asked(ops.convert_to_tensor(y))) - y)
         # One over the frequency: 10 against 2 + 2 + 2, and 1.11 against 6.
-        assert changed[: n // 8, 0].mean() == pytest.approx(10 / 16, abs=0.04)
-        assert changed[n // 8 :, 0].mean() == pytest.approx(1.11 / 7.11, abs=0.04)
+        assert changed[: n // 2, 0].mean() == pytest.approx(10 / 16, abs=0.04)
+        assert changed[n // 2 :, 0].mean() == pytest.approx(1.11 / 7.11, abs=0.04)
         assert changed[:, 4].sum() == 0
 
-    @KINDS
-    def test_the_terms_are_their_formulas(self, build, faces):
-        """By a critic that is known in full: three linear layers of the pixels."""
-        x, y = faces[0][:8], faces[1][:8]
-        inputs = keras.Input(SHAPE)
-        flat = keras.layers.Flatten()(inputs)
+    def test_rare_changes_of_colour_cost_more(self, rng):
+        """The squared change Δᵀ C^{-1/2} Δ times the largest standard deviation."""
+        factor = np.array([[0.3, 0.0, 0.0], [0.25, 0.1, 0.0], [0.2, 0.1, 0.02]])
+        covariance = factor @ factor.T
+        matrix = array(controlled(colours=covariance).colour_costs)
+        change = rng.standard_normal((50, 3))
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors @ np.diag(values**0.5) @ vectors.T
+        expected = np.einsum("ni,ij,nj->n", change, np.linalg.inv(root), change)
+        found = np.square(change @ matrix).sum(-1)
+        np.testing.assert_allclose(found, expected * values[-1] ** 0.5, rtol=1e-4)
+        np.testing.assert_array_equal(array(controlled().colour_costs), np.eye(3))
+        with pytest.raises(ValueError, match="covariance of full rank.*Received"):
+            controlled(colours=np.ones((3, 3)))
 
-        def linear(width, seed):
-            made = keras.initializers.RandomNormal(0, 0.1, seed)
-            return keras.layers.Dense(width, kernel_initializer=made)(flat)
+    @pytest.mark.parametrize("scales", [None, np.linspace(0.2, 3.0, 10).reshape(2, 5)])
+    def test_other_readings_that_move_are_counted(self, faces, scales):
+        """Σ |p after - p before| of what was not asked, by a classifier known in full;
+        with scales, p is the sigmoid of four times the logit in their unit."""
+        y = faces[1][:4]
+        asked = y.copy()
+        asked[:, 0] = 1 - y[:, 0]
+        scaffold = controlled(scales=scales)
+        before, after = faces[0][:4], faces[0][4:8]
+        k, n = len(scaffold.classifiers), len(y)
+        reading = np.zeros((2, *y.shape))
+        slopes = np.ones(y.shape)
+        for i, read in enumerate(scaffold.classifiers):
+            if scales is not None:
+                slopes[i::k] = 4 / scales[i]
+            for j, pictures in enumerate((before, after)):
+                reading[j, i::k] = array(read(pictures))[i::k]
+        p = 1 / (1 + np.exp(-slopes * reading))
+        expected = np.abs(p[1] - p[0])[:, 1:].sum(-1)
+        tensors = map(ops.convert_to_tensor, (y, asked, before, after, np.zeros_like(y)))
+        control, others, read = scaffold._obeyed(*tensors)
+        np.testing.assert_allclose(array(others), expected, rtol=1e-4)
+        sign = 2 * asked[:, 0] - 1
+        missed = np.log1p(np.exp(-sign * reading[1][:, 0])) + 0.5 * np.log(2)
+        np.testing.assert_allclose(array(control), missed, rtol=1e-4)
+        np.testing.assert_array_equal(array(read), sign * reading[1][:, 0] > 0)
+        assert n % k == 0
 
-        critic = keras.Model(inputs, [linear(6, 1), linear(3, 2), linear(5, 3)])
-        weights = {"control": 2.0, "realism": 3.0, "similarity": 5.0}
-        scaffold = controlled(build, critic=critic, weights=weights)
-        seen = {}
-        keep = scaffold.generate
-
-        def generate(z, condition=None, training=False):
-            seen["outputs"], seen["condition"] = keep(z, condition, training), condition
-            return seen["outputs"]
-
-        scaffold.generate = generate
-        tensors = [ops.convert_to_tensor(v) for v in (x, y)]
-        wanted = scaffold.wanted(tensors[1])
-        loss, (terms, (real, decoded)) = scaffold._judged(*tensors, wanted, None, False)
-        wanted = array(wanted)
-        pictures = array(scaffold.likelihood.mean(seen["outputs"]))
-        np.testing.assert_array_equal(array(seen["condition"]), np.concatenate([y, wanted]))
-        np.testing.assert_array_equal(array(real), x)
-        judged = np.concatenate([pictures[:8][::2], pictures[8:]])
-        np.testing.assert_allclose(array(decoded), judged, atol=1e-6)
-        features, told, read = (array(found) for found in critic(judged))
-        target = array(critic(x[::2])[0])
-        sign = 2 * wanted - 1
-        expected = {
-            "control": np.log1p(np.exp(-sign * read[4:])).sum(-1),
-            "realism": np.log1p(np.exp(-told)).mean(-1),
-            "similarity": 0.5 * np.square(features[:4] - target).sum(-1),
+    def test_only_what_should_learn_learns(self, faces):
+        scaffold = controlled()
+        scaffold.compile(keras.optimizers.Adam(1e-3))
+        parts = {
+            "vae": scaffold.plain(),
+            "adversary": scaffold.adversary,
+            "critic": scaffold.critic,
+            **{f"classifier {i}": c for i, c in enumerate(scaffold.classifiers)},
         }
-        for name, value in expected.items():
-            np.testing.assert_allclose(array(terms[f"{name}_loss"]), value, rtol=1e-3)
-        parts = [array(terms[f"{n}_loss"]).mean() for n in ("reconstruction", "kl")]
-        total = parts[0] + 2.0 * parts[1]
-        total += sum(weights[name] * value.mean() for name, value in expected.items())
-        assert float(array(loss)) == pytest.approx(total, rel=1e-3)
-        flipped = wanted != y[::2]
-        right = (sign * read[4:] > 0)[flipped].mean()
-        assert float(array(terms["asked_and_read"])) == pytest.approx(right, abs=1e-6)
+        before = {k: [array(w) for w in p.trainable_variables] for k, p in parts.items()}
+        frozen = {k: [array(w) for w in p.weights] for k, p in parts.items()}
+        scaffold.fit(*faces, batch_size=4, verbose=0)
+        for name, part in parts.items():
+            if name.startswith("classifier"):
+                for old, new in zip(frozen[name], part.weights, strict=True):
+                    np.testing.assert_array_equal(old, array(new))
+            else:
+                moved = [
+                    np.abs(o - array(n)).max() > 0
+                    for o, n in zip(before[name], part.trainable_variables, strict=True)
+                ]
+                assert all(moved), name
 
-    def test_the_critics_loss_is_its_formula(self, faces, rng):
-        x, y = faces[0][:8], faces[1][:8]
-        decoded = rng.random(x.shape, dtype="float32")
-        inputs = keras.Input(SHAPE)
-        flat = keras.layers.Flatten()(inputs)
-        layer = keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(0, 0.1, 1))
-        read = keras.layers.Dense(5, kernel_initializer=keras.initializers.RandomNormal(0, 0.1, 2))
-        critic = keras.Model(inputs, [flat, layer(flat), read(flat)])
-        scaffold = controlled(critic=critic, gradient_penalty=4.0)
-        tensors = [ops.convert_to_tensor(v) for v in (x, decoded, y)]
-        _, told, attributes = (array(found) for found in critic(np.concatenate([x, decoded])))
-        sign = 2 * y - 1
-        expected = (
-            np.log1p(np.exp(-told[:8])).mean()
-            + np.log1p(np.exp(told[8:])).mean()
-            + np.log1p(np.exp(-sign * attributes[:8])).sum(-1).mean()
-            # The slope of a linear logit is its kernel, averaged over positions.
-            + 2.0 * np.square(array(layer.kernel).mean(-1)).sum()
-        )
-        assert float(array(scaffold.critic_loss(*tensors))) == pytest.approx(expected, rel=1e-4)
-
-    @KINDS
-    def test_only_what_should_learn_learns(self, build, faces):
-        """Each of the two optimizers moves its own weights, all of them, and no others."""
-        for rate, critic_rate in ((1e-3, 0.0), (0.0, 1e-3)):
-            scaffold = controlled(build, critic_learning_rate=critic_rate)
-            scaffold.compile(keras.optimizers.Adam(rate))
-            sides = scaffold.trainable_variables, scaffold.discriminator.trainable_variables
-            before = [[array(v) for v in side] for side in sides]
-            scaffold.fit(*faces, batch_size=4, epochs=2, verbose=0)
-            for old, side, moves in zip(before, sides, (rate, critic_rate), strict=True):
-                for value, variable in zip(old, side, strict=True):
-                    moved = np.abs(value - array(variable)).max() > 0
-                    assert moved == bool(moves), variable.path
-        assert not {id(v) for v in sides[0]} & {id(v) for v in sides[1]}
-        assert scaffold.plain().encoder is scaffold.encoder
-
-    @KINDS
-    def test_a_batch_of_one_and_what_comes_out(self, build, faces, tmp_path):
-        scaffold = controlled(build)
-        scaffold.fit(faces[0][:1], faces[1][:1], verbose=0)
-        model = scaffold.plain()
-        assert type(model) is type(build()) and len(model.weights) == len(build().weights)
-        edited = model.edit(*faces, b=1)
-        model.save(tmp_path / "m.keras")
-        loaded = keras.saving.load_model(tmp_path / "m.keras")
-        np.testing.assert_allclose(loaded.edit(*faces, b=1), edited, atol=1e-6)
+    def test_gradients_of_the_rivals_do_not_reach_the_vae_nor_the_other_way(self, faces):
+        """With a learning rate of 0 on one side, that side stays as it is."""
+        scaffold = controlled(rivals_learning_rate=0.0)
+        scaffold.compile(keras.optimizers.Adam(1e-3))
+        before = [array(v) for v in scaffold.rivals]
+        scaffold.fit(*faces, verbose=0)
+        for old, new in zip(before, scaffold.rivals, strict=True):
+            np.testing.assert_array_equal(old, array(new))
+        scaffold = controlled()
+        scaffold.compile(keras.optimizers.SGD(0.0))
+        before = [array(v) for v in scaffold.trainable_variables]
+        scaffold.fit(*faces, verbose=0)
+        for old, new in zip(before, scaffold.trainable_variables, strict=True):
+            np.testing.assert_array_equal(old, array(new))
 
     @pytest.mark.once
     @pytest.mark.slow
-    def test_it_learns_to_obey_an_attribute_that_is_seen(self, rng):
-        """Pictures are grey; with attribute a they are red, and edits learn that."""
-        y = (rng.random((256, 5)) < 0.4).astype("float32")
-        x = np.repeat(rng.uniform(0.3, 0.5, (256, 1, 1, 1)), 3, axis=-1) * np.ones((*SHAPE[:2], 3))
-        x[..., 0] += 0.4 * y[:, :1, None]
-        x = (x + 0.02 * rng.standard_normal(x.shape)).clip(0, 1).astype("float32")
-        scaffold = controlled(
-            of_maps,
-            focus=[1, 0.1, 0.1, 0.1, 0.1],
-            weights={"control": 30.0, "realism": 10.0, "similarity": 0.1},
-            critic_learning_rate=2e-3,
-        )
-        scaffold.compile(keras.optimizers.Adam(3e-3))
-        scaffold.fit(x, y, epochs=25, batch_size=32, verbose=0)
-        model = scaffold.plain()
-        red = [model.edit(x, y, a=value)[..., 0].mean() for value in (0, 1)]
-        assert 0.25 < red[1] - red[0] < 0.6, red
+    def test_each_weight_lowers_its_own_term(self, rng):
+        """Learning with one weight alone lowers what it weighs."""
+        x = rng.random((32, *SHAPE), dtype="float32")
+        y = (rng.random((32, 5)) < 0.4).astype("float32")
+        for name, weight in (("control", 300.0), ("hiding", 300.0), ("change", 0.02)):
+            scaffold = controlled(
+                weights={**ZERO, name: weight}, focus=[1, 0, 0, 0, 0], rivals_learning_rate=0.0
+            )
+            scaffold.augment = layers.Augment(0, 0.0, 0.0, 0.0, seed=0)
+            scaffold.compile(keras.optimizers.Adam(1e-3 if name == "change" else 1e-2))
+            if name == "hiding":
+                # An adversary that knows something gives the encoder something to hide.
+                adversary = scaffold.adversary.get_weights()
+                adversary[-1][:] = 2.0
+                scaffold.adversary.set_weights([10 * a for a in adversary])
+            if name == "change":
+                for layer in scaffold.decoder.layers:
+                    if isinstance(layer, layers.FeatureModulation):
+                        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.weights])
+            log = scaffold.fit(x, y, epochs=80, batch_size=32, verbose=0).history[f"{name}_loss"]
+            assert np.mean(log[-8:]) < 0.85 * np.mean(log[:8]), (name, log)
+
+    def test_hiding_is_nothing_for_an_adversary_that_knows_nothing(self):
+        from keras_vae.models.controlled import _undecided
+
+        found = array(_undecided(ops.convert_to_tensor([[0.0, 0.0], [2.0, -3.0]])))
+        each = [np.logaddexp(0, v) - 0.5 * v - np.log(2) for v in (2.0, -3.0)]
+        np.testing.assert_allclose(found, [0.0, sum(each)], atol=1e-6)
 
     def test_what_it_refuses(self):
+        for scales in (np.ones(5), np.zeros((2, 5))):
+            with pytest.raises(ValueError, match="5 positive numbers for each of 2 classifiers"):
+                controlled(scales=scales)
+        with pytest.raises(ValueError, match="At least one classifier"):
+            controlled(classifiers=[])
         with pytest.raises(ValueError, match="must be numbers of at least 0"):
             controlled(weights={"smear": 1.0})
         with pytest.raises(ValueError, match="one number for each of 5"):
-            controlled(frequencies=[0.5])
+            models.ControlledVAE(small(), [classifier(1)], frequencies=[0.5])
+        plain = models.vae(SHAPE, 4, "conv", (4, 8), seed=0)
         with pytest.raises(ValueError, match="one number for each of 0"):
-            controlled(lambda: models.vae(SHAPE, 4, "conv", (4, 8), seed=0), frequencies=[0.5])
-        with pytest.raises(ValueError, match="gradient_penalty"):
-            controlled(gradient_penalty=-1.0)
+            models.ControlledVAE(plain, [classifier(1)], frequencies=[0.5])
 
 
 class TestInitialWeights:

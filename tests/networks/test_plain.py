@@ -45,11 +45,49 @@ class TestNetworks:
         again, _ = networks.build(network, shape, 3, (4, 6), **options)
         for a, b in zip(encoder.get_weights(), again.get_weights()):
             np.testing.assert_array_equal(a, b)
-        for bad in ({"network": "dense"}, {"condition_dim": 3}):
-            with pytest.raises(ValueError, match="Maps of codes need"):
-                networks.build(
-                    **{"network": network, **bad}, input_shape=shape, latent_dim=3, spatial=True
-                )
+        with pytest.raises(ValueError, match="Maps of codes need pictures"):
+            networks.build("dense", input_shape=shape, latent_dim=3, spatial=True)
+
+    @pytest.mark.parametrize("film", [False, True])
+    def test_maps_of_features_and_a_condition(self, film, rng):
+        encoder, decoder = networks.build(
+            "residual",
+            (8, 8, 3),
+            2,
+            (4, 6),
+            5,
+            seed=0,
+            spatial=networks.FEATURES,
+            film=film,
+            blocks=(0, 1),
+            decoder_blocks=(1, 2),
+            stages="strided",
+        )
+        # The posterior makes codes of the features.
+        assert encoder.output_shape == (None, 2, 2, 6)
+        assert [tuple(t.shape) for t in decoder.inputs] == [(None, 2, 2, 2), (None, 5)]
+        blocks = [sum(type(n) is keras.layers.Add for n in m.layers) for m in (encoder, decoder)]
+        assert blocks == [1, 3]
+        for network, given in ((encoder, (3, 8, 8, 3)), (decoder, (3, 2, 2, 2))):
+            x = rng.random(given, dtype="float32")
+            y = np.zeros((3, 5), "float32")
+            before = array(network([x, y]))
+            # Blocks start as the identity: whatever their first convolution is.
+            for layer in network.layers:
+                if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (3, 3):
+                    kernel, *bias = layer.get_weights()
+                    if kernel.shape[2] == kernel.shape[3] and np.abs(kernel).max() > 0:
+                        layer.set_weights([2 * kernel, *bias])
+            np.testing.assert_array_equal(array(network([x, y])), before)
+            for layer in network.layers:
+                if type(layer).__name__ == "FeatureModulation":
+                    layer.set_weights([0.1 * rng.normal(size=w.shape) for w in layer.weights])
+            moved = np.abs(array(network([x, y + 1])) - array(network([x, y]))).max(axis=(1, 2, 3))
+            assert (moved > 1e-4).all()
+
+    def test_the_dense_network_has_no_blocks(self):
+        with pytest.raises(TypeError, match="decoder_blocks"):
+            networks.build("dense", (8, 8, 1), 2, decoder_blocks=1)
 
     def test_compact_stages_are_strided_and_transposed_convolutions(self, rng):
         """Of 4 × 4 kernels: two pixels further down and right, and back again."""

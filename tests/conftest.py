@@ -1,5 +1,6 @@
 """What the tests share: small models, a NumPy reference, seeds."""
 
+import gc
 import os
 import zlib
 
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(config, items):
         (others if other else mine).append(item)
     config.hook.pytest_deselected(items=others)
     items[:] = mine
+
+
+def pytest_collection_finish():
+    """What is imported stays, so the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def turn(item, backends):

@@ -28,15 +28,20 @@ def autoencoder(
     `model.fit_sampler(x)`.
 
     Args: as `vae`, without `beta`, and
-        code_activation: Keras' name of what the code goes through, or None.
+        code_activation: Keras' name of what the code goes through, or None; None with `maps`.
 
     Raises:
-        ValueError: as `vae`; an unknown activation.
+        ValueError: as `vae`; an unknown activation, or one with `maps`.
     """
-    parts = {
-        "objective": objectives.Reconstruction(),
-        "posterior": functools.partial(posteriors.Point, latent_dim, code_activation),
-    }
+    posterior = functools.partial(posteriors.Point, latent_dim, code_activation)
+    if options.get("maps"):
+        if code_activation is not None:
+            raise ValueError(
+                "A code that is a map goes through no activation: leave it out, or end the encoder "
+                f"with it. Received: code_activation={code_activation!r}, maps=True"
+            )
+        posterior = functools.partial(posteriors.SpatialPoint, latent_dim)
+    parts = {"objective": objectives.Reconstruction(), "posterior": posterior}
     return vae(input_shape, latent_dim, prior=priors.NoPrior(latent_dim), **{**parts, **options})
 
 

@@ -73,6 +73,12 @@ def vae(
     *_, posterior_seed = itertools.islice(initializers.seeds(seed), 3)
     condition_dim = None if condition is None else condition.dim
     if maps:
+        if model_class is not None and model_class is not SpatialVAE:
+            raise ValueError(
+                "`maps=True` makes a `models.SpatialVAE`, and codes of this model are vectors: "
+                "leave `maps` out, or use `vae`, `cvae`, `autoencoder` or another loss of pictures. "
+                f"Received: maps=True, model_class={_name_of(model_class)}"
+            )
         options["spatial"] = networks.FEATURES
     encoder, decoder = networks.build(
         network, input_shape, latent_dim, units, condition_dim, seed, **options
@@ -167,3 +173,7 @@ def cvae(
         *_, own = itertools.islice(initializers.seeds(seed), 4)
         prior = priors.ConditionalNormal(latent_dim, condition.dim, seed=own)
     return vae(input_shape, latent_dim, condition=condition, prior=prior, seed=seed, **options)
+
+
+def _name_of(model_class):
+    return getattr(model_class, "func", model_class).__name__

@@ -174,3 +174,45 @@ def test_convolutions_and_mixed_precision(name, policy):
     finally:
         keras.config.set_dtype_policy(before)
     assert np.isfinite(history["loss"]).all()
+
+
+OF_MAPS = ("vae", "beta_vae", "annealed_vae", "cvae", "autoencoder", "iwae", "logcosh_vae")
+NOT_OF_MAPS = {
+    "maps=True.*Received: maps=True, model_class=FactorVAE": "factor_vae",
+    "Received: maps=True, model_class=VAEGAN": "vae_gan",
+    "compares codes that are vectors": "info_vae",
+    "The prior must be one of maps": "vamp_vae",
+    "The posterior must give maps": "flow_vae",
+}
+
+
+@pytest.mark.turns
+class TestMaps:
+    @pytest.mark.parametrize("name", OF_MAPS)
+    def test_codes_keep_places(self, name, rng):
+        given = {"num_classes": 3} if name == "cvae" else {}
+        model = getattr(models, name)(
+            (16, 12, 3), 2, network="conv", units=(4, 4), maps=True, likelihood="normal", **given
+        )
+        assert isinstance(model, models.SpatialVAE)
+        x, y = rng.random((5, 16, 12, 3), dtype="float32"), np.arange(5) % 3
+        condition = y if given else None
+        assert np.isfinite(model.fit(x, condition, verbose=0).history["loss"]).all()
+        z = model.encode(x, condition)
+        assert z.shape == (5, 4, 3, 2)
+        np.testing.assert_allclose(
+            model.decode(z, condition), model.reconstruct(x, condition), atol=1e-5
+        )
+
+    @pytest.mark.parametrize("message", NOT_OF_MAPS)
+    def test_models_of_vectors_refuse_them(self, message):
+        with pytest.raises(ValueError, match=message):
+            getattr(models, NOT_OF_MAPS[message])((16, 16, 3), 2, network="conv", maps=True)
+
+    def test_what_it_refuses(self):
+        with pytest.raises(ValueError, match="no activation.*code_activation='tanh'"):
+            models.autoencoder((8, 8, 3), 2, network="conv", maps=True, code_activation="tanh")
+        with pytest.raises(ValueError, match="need pictures.*network='dense'"):
+            models.vae((8, 8, 3), 2, maps=True)
+        with pytest.raises(ValueError, match="FlowMatching.*prior='learned', maps=True"):
+            models.cvae((8, 8, 3), 2, network="conv", maps=True, num_classes=2, prior="learned")

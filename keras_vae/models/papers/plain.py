@@ -76,7 +76,7 @@ def vae(
         if model_class is not None and model_class is not SpatialVAE:
             raise ValueError(
                 "`maps=True` makes a `models.SpatialVAE`, and codes of this model are vectors: "
-                "leave `maps` out, or use `vae`, `cvae`, `autoencoder` or another loss of pictures. "
+                "leave `maps` out, or use `vae`, `cvae` or `autoencoder`. "
                 f"Received: maps=True, model_class={_name_of(model_class)}"
             )
         options["spatial"] = networks.FEATURES

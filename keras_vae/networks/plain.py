@@ -111,7 +111,7 @@ def build(
     if spatial:
         if network == "dense":
             raise ValueError(
-                "Maps of codes need pictures: use network='conv' or 'residual'. "
+                "Maps of codes need network='conv' or 'residual', and pictures. "
                 f"Received: network={network!r}"
             )
         options.pop("hidden", None)

@@ -45,7 +45,7 @@ class TestNetworks:
         again, _ = networks.build(network, shape, 3, (4, 6), **options)
         for a, b in zip(encoder.get_weights(), again.get_weights()):
             np.testing.assert_array_equal(a, b)
-        with pytest.raises(ValueError, match="Maps of codes need pictures"):
+        with pytest.raises(ValueError, match="need network='conv' or 'residual'"):
             networks.build("dense", input_shape=shape, latent_dim=3, spatial=True)
 
     @pytest.mark.parametrize("film", [False, True])

@@ -59,22 +59,22 @@ def measured(model, x, y, data, entry, seed=0, samples=None):
     drawn = model.sample(n, condition=asked, seed=seed)
     if datasets.info(data).classes:
         found += judged(drawn, asked, x, data, entry)
-    found += compared(model, x, ratios, bits, entry)
     sets = {"samples": drawn, "reconstructions": rebuilt}
     return found + frechet.distances(data, x, sets, entry)
 
 
-def compared(model, x, ratios, bits, entry, limit=1000):
+def compared(model, x, y, entry, limit=1000):
     """Bytes of the codes, and of files of the same PSNR, as entries.
 
     Args:
         model: a `VQVAE`.
-        x: pictures of a split in [0, 1].
-        ratios: PSNR of their reconstructions, decibels, `(n,)`.
-        bits: of their codes under the prior, `(n,)`.
+        x, y: pictures of a split in [0, 1] and their conditions, or None.
         entry: see `measured`.
         limit: pictures of which files are written.
     """
+    codes = model.encode(x)
+    ratios = metrics.psnr(x, model.decode(codes))
+    bits = -model.code_log_prob(codes, y).astype("float64") / np.log(2)
     places = np.prod(model.code_shape)
     fixed = math.ceil(places * np.log2(model.num_codes) / 8)
     found = [

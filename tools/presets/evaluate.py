@@ -133,6 +133,13 @@ def _of_codes(case):
     return codes.measured(case.model, case.x, case.y, case.recipe["data"], case.entry, case.seed)
 
 
+def _bytes(case):
+    """What a picture takes as codes, where that is what the preset is for."""
+    if not case.recipe["evaluation"].get("compressor"):
+        return []
+    return codes.compared(case.model, case.x, case.y, case.entry)
+
+
 def _unless_quantized(measure):
     """What of a VQ-VAE is among the measures of its codes, or has no meaning."""
     return lambda case: [] if _quantized(case) else measure(case)
@@ -279,6 +286,7 @@ def write_metadata(folder, metadata):
 
 MEASURES = {
     "codes": _of_codes,
+    "bytes": _bytes,
     "bound": _unless_quantized(_bounds),
     "reconstruction": _unless_quantized(_reconstruction),
     "autoencoder": _unless_quantized(_of_autoencoder),

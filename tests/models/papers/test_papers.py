@@ -212,7 +212,7 @@ class TestMaps:
     def test_what_it_refuses(self):
         with pytest.raises(ValueError, match="no activation.*code_activation='tanh'"):
             models.autoencoder((8, 8, 3), 2, network="conv", maps=True, code_activation="tanh")
-        with pytest.raises(ValueError, match="need pictures.*network='dense'"):
+        with pytest.raises(ValueError, match="need network='conv'.*network='dense'"):
             models.vae((8, 8, 3), 2, maps=True)
         with pytest.raises(ValueError, match="FlowMatching.*prior='learned', maps=True"):
             models.cvae((8, 8, 3), 2, network="conv", maps=True, num_classes=2, prior="learned")

@@ -18,9 +18,12 @@ class Conv2D(keras.layers.Conv2D):
     sizes; other cases use Keras' kernel.
     """
 
+    # Weights in the order of the kernel, which training with PyTorch's own Adam does not take.
+    lays_out = True
+
     def build(self, input_shape):
         super().build(input_shape)
-        if kernels.has_convolution():
+        if self.lays_out and kernels.has_convolution():
             kernels.lay_out(self.kernel, initializers.are_skipped(self.kernel_initializer))
 
     def call(self, inputs):

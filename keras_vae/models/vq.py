@@ -35,7 +35,8 @@ class VQVAE(CodeInference, VAE):
         decoder: model from such features to outputs in data shape.
         posterior: one of `quantizers`. Where it gives q codes per position, they lie beside
             each other: features `(h, w, d)` have codes `(h, w * q)`.
-        prior: a `priors.GatedPixelCNN` of the maps of codes.
+        prior: of the maps of codes: a `priors.GatedPixelCNN`, `priors.CodeTransformer` or
+            `priors.MaskedTransformer`.
         likelihood: a likelihood layer or its name; "optimal_normal" by default.
         objective: `objectives.Quantized()` by default.
         condition: `conditions.Labels` or `conditions.Attributes` that the prior is

@@ -1,24 +1,20 @@
 """A transformer over maps of codes: log p(c) = Σ_i log p(c_i | c_<i), with attention."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, initializers
 from keras_vae._registry import register
-from keras_vae.priors.blocks import AttentionBlock
-from keras_vae.priors.codes import CodePrior
+from keras_vae.priors.attention import AttentionPrior
 
 # Added to the scores of positions that are not seen.
 _NEVER = -1e9
 
 
 @register
-class CodeTransformer(CodePrior):
+class CodeTransformer(AttentionPrior):
     """Transformer prior over maps of integer codes.
 
     Esser, Rombach & Ommer, "Taming Transformers for High-Resolution Image Synthesis", 2021: a
@@ -42,6 +38,8 @@ class CodeTransformer(CodePrior):
         ValueError: a size that is out of range.
     """
 
+    other_rows = {"start": 1}
+
     def __init__(
         self,
         num_codes: int,
@@ -54,38 +52,17 @@ class CodeTransformer(CodePrior):
         condition_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_codes, map_shape, condition_dim, condition_dropout, **kwargs)
-        width, depth = _checks.count(width, "width"), _checks.count(depth, "depth")
-        if width % _checks.count(heads, "heads"):
-            raise ValueError(
-                f"`width` must be a multiple of `heads`. Received: width={width}, heads={heads}"
-            )
-        self.width, self.depth, self.heads, self.seed = width, depth, heads, seed
-        seeds = initializers.seeds(seed)
-        self.length = math.prod(self.map_shape)
-
-        def weight(name, shape):
-            initializer = initializers.GlorotUniform(next(seeds))
-            return self.add_weight(shape=shape, initializer=initializer, name=name)
-
-        self.embedding = weight("embedding", (num_codes, width))
-        self.positions = weight("positions", (self.length, width))
-        self.start = weight("start", (1, width))
-        dim, policy = self.seen_condition_dim, self.dtype_policy
-        self.blocks = [
-            AttentionBlock(width, heads, dim, seeds, dtype=policy, name=f"block_{i}")
-            for i in range(depth)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy, name="norm")
-        self.norm.build((None, None, width))
-        self.head = keras.layers.Dense(
+        super().__init__(
             num_codes,
-            kernel_initializer=initializers.GlorotUniform(next(seeds)),
-            dtype=policy,
-            name="logits",
+            map_shape,
+            condition_dim,
+            condition_dropout,
+            width,
+            depth,
+            heads,
+            seed,
+            **kwargs,
         )
-        self.head.build((None, width))
-        self.built = True
 
     def call(self, codes, condition=None):
         """Logits of p(c_i | c_<i) at each position.
@@ -115,7 +92,7 @@ class CodeTransformer(CodePrior):
             parts = block.parts(condition)
             x = block.attended(x, *block.projected(x, parts), ops.convert_to_tensor(mask), parts)
         shape = (-1, *self.map_shape, self.num_codes)
-        return ops.reshape(ops.cast(self.head(self.norm(x)), "float32"), shape)
+        return ops.reshape(self.read(x), shape)
 
     def next_logits(self, position, previous, kept, condition=None):
         """Logits `(n, num_codes)` of one position, and what the next one needs.
@@ -146,8 +123,7 @@ class CodeTransformer(CodePrior):
             both = [kept[:, i, j] + here * ops.cast(own[j], "float32") for j in range(2)]
             stored.append(ops.stack(both, axis=1))
             x = block.attended(x, query, *both, mask, parts)
-        logits = ops.cast(self.head(self.norm(x)), "float32")[:, 0]
-        return logits, ops.stack(stored, axis=1)
+        return self.read(x)[:, 0], ops.stack(stored, axis=1)
 
     def _walk(self, codes, conditions, compiled):
         next_logits = compiled(self, "next_logits")
@@ -159,12 +135,3 @@ class CodeTransformer(CodePrior):
             logits, kept = next_logits(np.int32(position), previous, kept, *conditions)
             yield i, j, ops.convert_to_numpy(logits)
             previous = codes[:, i, j].copy()
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "width": self.width,
-            "depth": self.depth,
-            "heads": self.heads,
-            "seed": self.seed,
-        }

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_vae import _checks
 from keras_vae.priors import guidance as guiding
+from keras_vae.training import kernels
 
 
 class CodePrior(keras.layers.Layer):
@@ -55,7 +56,7 @@ class CodePrior(keras.layers.Layer):
             codes: `(n, h, w)` integers.
             condition: encoded conditions `(n, condition_dim)`, or None.
         """
-        each = ops.sparse_categorical_crossentropy(codes, self(codes, condition), from_logits=True)
+        each = kernels.cross_entropy(codes, self(codes, condition))
         return -ops.sum(each, axis=(1, 2))
 
     def attach(self, model):

@@ -5,15 +5,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, initializers
+from keras_vae import _checks
 from keras_vae._registry import register
 from keras_vae.priors import guidance as guiding
-from keras_vae.priors.blocks import AttentionBlock
-from keras_vae.priors.codes import CodePrior, check_choice, choose
+from keras_vae.priors.attention import AttentionPrior
+from keras_vae.priors.codes import check_choice, choose
+from keras_vae.training import kernels
 from keras_vae.training import noise as noises
 
 # Masks of the bound outside training: all of them, where there are no more.
@@ -21,7 +21,7 @@ MASKS = 32
 
 
 @register
-class MaskedTransformer(CodePrior):
+class MaskedTransformer(AttentionPrior):
     """Masked transformer prior over maps of integer codes, which draws in a few parallel steps.
 
     Chang et al., "MaskGIT: Masked Generative Image Transformer", 2022: attention in both
@@ -55,6 +55,8 @@ class MaskedTransformer(CodePrior):
     """
 
     from_noise = True
+    # The last embedding is that of a masked position.
+    other_embeddings = 1
 
     def __init__(
         self,
@@ -70,40 +72,19 @@ class MaskedTransformer(CodePrior):
         condition_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_codes, map_shape, condition_dim, condition_dropout, **kwargs)
-        width, depth = _checks.count(width, "width"), _checks.count(depth, "depth")
-        if width % _checks.count(heads, "heads"):
-            raise ValueError(
-                f"`width` must be a multiple of `heads`. Received: width={width}, heads={heads}"
-            )
-        self.width, self.depth, self.heads, self.seed = width, depth, heads, seed
-        self.length = math.prod(self.map_shape)
+        super().__init__(
+            num_codes,
+            map_shape,
+            condition_dim,
+            condition_dropout,
+            width,
+            depth,
+            heads,
+            seed,
+            **kwargs,
+        )
         self.steps = self._number(steps)
         self.choice_temperature = _checks.at_least_0("choice_temperature", choice_temperature)
-        seeds = initializers.seeds(seed)
-
-        def weight(name, shape):
-            initializer = initializers.GlorotUniform(next(seeds))
-            return self.add_weight(shape=shape, initializer=initializer, name=name)
-
-        # The last one is that of a masked position.
-        self.embedding = weight("embedding", (num_codes + 1, width))
-        self.positions = weight("positions", (self.length, width))
-        dim, policy = self.seen_condition_dim, self.dtype_policy
-        self.blocks = [
-            AttentionBlock(width, heads, dim, seeds, dtype=policy, name=f"block_{i}")
-            for i in range(depth)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy, name="norm")
-        self.norm.build((None, None, width))
-        self.head = keras.layers.Dense(
-            num_codes,
-            kernel_initializer=initializers.GlorotUniform(next(seeds)),
-            dtype=policy,
-            name="logits",
-        )
-        self.head.build((None, width))
-        self.built = True
 
     @property
     def noise_shape(self):
@@ -132,7 +113,7 @@ class MaskedTransformer(CodePrior):
         for block in self.blocks:
             parts = block.parts(condition)
             x = block.attended(x, *block.projected(x, parts), 0.0, parts)
-        return ops.cast(self.head(self.norm(x)), "float32")
+        return self.read(x)
 
     def log_prob(self, codes, condition=None):
         """A lower bound on log p(c) in nats, `(n,)`, float32: the mean over masks; see above."""
@@ -159,7 +140,7 @@ class MaskedTransformer(CodePrior):
     def _log_prob_of(self, codes, mask, condition):
         """Σ log p(c_i | the rest) over the masked positions, `(n,)`."""
         logits = self.masked_logits(codes * (1 - mask) + self.num_codes * mask, condition)
-        each = ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)
+        each = kernels.cross_entropy(codes, logits)
         return -ops.sum(each * ops.cast(mask, "float32"), axis=-1)
 
     def _masks(self):
@@ -280,5 +261,5 @@ class MaskedTransformer(CodePrior):
         return min(_checks.count(steps, "steps"), self.length)
 
     def get_config(self):
-        own = ("width", "depth", "heads", "steps", "choice_temperature", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        own = {"steps": self.steps, "choice_temperature": self.choice_temperature}
+        return {**super().get_config(), **own}

@@ -10,15 +10,27 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, initializers
+from keras_vae import _checks, initializers, layers
 from keras_vae._registry import register
 from keras_vae.priors.codes import CodePrior
+from keras_vae.training import kernels
 
 
 def _gate(x):
     """tanh(a) · σ(b) of features split in two."""
     a, b = ops.split(x, 2, axis=-1)
     return ops.tanh(a) * ops.sigmoid(b)
+
+
+class _Convolution(layers.Conv2D):
+    """A convolution of small maps, of stride 1."""
+
+    lays_out = False
+
+    def call(self, inputs):
+        if self.kernel_size == (1, 1) and kernels.has_convolution():
+            return kernels.pointwise(inputs, self.kernel, self.bias)
+        return super().call(inputs)
 
 
 class _Block(keras.layers.Layer):
@@ -35,7 +47,7 @@ class _Block(keras.layers.Layer):
         self.side = kernel_size // 2
 
         def convolution(width, size, name):
-            return keras.layers.Conv2D(
+            return _Convolution(
                 width,
                 size,
                 data_format="channels_last",

@@ -111,3 +111,18 @@ class TestPrior:
     def test_sizes_out_of_range_are_refused(self, options, match):
         with pytest.raises(ValueError, match=match):
             priors.GatedPixelCNN(**{"num_codes": 7, "map_shape": (4, 5), **options})
+
+
+def test_its_convolutions_are_sums_of_products(rng):
+    block = priors.GatedPixelCNN(7, (4, 5), channels=3, depth=1, seed=0).blocks[0]
+    for layer in (block.vertical, block.horizontal, block.across, block.out):
+        kernel, bias = (rng.normal(size=w.shape).astype("float32") for w in layer.get_weights())
+        layer.set_weights([kernel, bias])
+        height, width, depth, _ = kernel.shape
+        x = rng.normal(size=(2, 5, 6, depth)).astype("float32")
+        expected = bias + sum(
+            x[:, i : 6 - height + i, j : 7 - width + j] @ kernel[i, j]
+            for i in range(height)
+            for j in range(width)
+        )
+        np.testing.assert_allclose(array(layer(x)), expected, rtol=1e-4, atol=1e-5)

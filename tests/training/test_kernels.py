@@ -60,3 +60,20 @@ def test_one_small_picture_trains_convolutions_of_one_channel(one_thread, images
     pairs = zip(before, model.get_weights(), strict=True)
     moved = [np.abs(old - new).max() for old, new in pairs if old.ndim == 4]
     assert len(moved) == 4 and min(moved) > 0.0
+
+
+def test_cross_entropy_and_its_slope_are_the_formulas(rng):
+    logits = rng.normal(0, 3, (2, 3, 4, 5)).astype("float32")
+    codes = rng.integers(0, 5, (2, 3, 4)).astype("int32")
+    chosen = np.eye(5)[codes]
+    shares = logits.astype("float64") - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    found = kernels.cross_entropy(ops.convert_to_tensor(codes), ops.convert_to_tensor(logits))
+    np.testing.assert_allclose(array(found), -(shares * chosen).sum(-1), rtol=1e-5, atol=1e-6)
+    slope = autodiff.gradient(lambda v: ops.sum(kernels.cross_entropy(codes, v)), logits)
+    np.testing.assert_allclose(slope, np.exp(shares) - chosen, atol=1e-6)
+
+
+def test_argmax_is_the_first_of_the_largest():
+    x = np.array([[1.0, 3.0, 3.0, 2.0], [0.0, -0.0, 0.0, 0.0], [-2.0, -1.0, -3.0, -1.0]], "float32")
+    found = ops.convert_to_numpy(kernels.argmax(ops.convert_to_tensor(x)))
+    assert found.dtype == "int32" and found.tolist() == [1, 0, 1]

@@ -43,6 +43,7 @@ def vq_vae(
     commitment: float = 0.25,
     decay: float = 0.99,
     revive_after: int | None = 100,
+    prior: str | keras.layers.Layer = "pixelcnn",
     prior_channels: int = 64,
     prior_depth: int = 8,
     prior_kernel_size: int = 3,
@@ -55,7 +56,8 @@ def vq_vae(
     """VQ-VAE: -log p(x|c) + β ‖z_e - sg(e)‖² - log p(c), the codes c nearest to z_e.
 
     van den Oord, Vinyals & Kavukcuoglu, "Neural Discrete Representation Learning",
-    2017, with a gated PixelCNN (van den Oord et al. 2016) as the prior of the codes.
+    2017, with a gated PixelCNN (van den Oord et al. 2016) as the prior of the codes, or one of
+    two transformers.
 
     Args:
         input_shape: shape `(height, width, channels)` of one image.
@@ -78,8 +80,12 @@ def vq_vae(
         decay: γ of the running averages.
         revive_after: training steps without use after which a code is moved to where
             features are, or None; see `quantizers.VectorQuantizer`.
-        prior_channels, prior_depth, prior_kernel_size: of the prior; see
-            `priors.GatedPixelCNN`.
+        prior: "pixelcnn" (`priors.GatedPixelCNN`), "transformer" (`priors.CodeTransformer`, which
+            sees all positions before) or "masked" (`priors.MaskedTransformer`, which draws a map
+            in a few steps); or such a layer, for the codes and maps of this model.
+        prior_channels: channels of the PixelCNN, or width of a transformer, then a multiple of 4.
+        prior_depth: number of layers of the PixelCNN, or of blocks of a transformer.
+        prior_kernel_size: of the PixelCNN; see `priors.GatedPixelCNN`.
         num_classes: the prior is conditional on integer labels `(n,)` below this.
         condition_dim: the prior is conditional on vectors `(n, condition_dim)`.
         condition_names: a name for each class or attribute, optional.
@@ -120,26 +126,76 @@ def vq_vae(
     encoder, decoder = networks.build(
         network, input_shape, quantizer.latent_dim, units, seed=seed, spatial=True, **options
     )
+    codes = {
+        "num_codes": quantizer.num_codes,
+        "map_shape": quantizer.code_map_shape(encoder.output_shape[1:3]),
+        "condition_dim": None if condition is None else condition.dim,
+    }
+    sizes = {
+        "prior_channels": prior_channels,
+        "prior_depth": prior_depth,
+        "prior_kernel_size": prior_kernel_size,
+        "condition_dropout": condition_dropout,
+    }
     return VQVAE(
         encoder,
         decoder,
         quantizer,
-        priors.GatedPixelCNN(
-            quantizer.num_codes,
-            quantizer.code_map_shape(encoder.output_shape[1:3]),
-            None if condition is None else condition.dim,
-            prior_channels,
-            prior_depth,
-            prior_kernel_size,
-            prior_seed,
-            condition_dropout,
-        ),
+        _code_prior(prior, codes, sizes, prior_seed),
         likelihood=likelihood,
         objective=objectives.Quantized(commitment),
         condition=condition,
         seed=seed,
         name=name or "vq_vae",
     )
+
+
+def _code_prior(prior, codes, sizes, seed):
+    """The prior of `vq_vae`, by its name; a layer as it is, if it is for such codes."""
+    kinds = ("pixelcnn", "transformer", "masked")
+    named = isinstance(prior, str) and prior in kinds
+    if not named and not (isinstance(prior, keras.layers.Layer) and hasattr(prior, "map_shape")):
+        raise ValueError(
+            f"`prior` must be one of {kinds}, or a prior of maps of codes, such as "
+            f"`priors.CodeTransformer({codes['num_codes']}, {codes['map_shape']})`. "
+            f"Received: prior={prior!r}"
+        )
+    channels, depth, kernel_size, dropout = sizes.values()
+    if prior == "pixelcnn":
+        return priors.GatedPixelCNN(
+            **codes,
+            channels=channels,
+            depth=depth,
+            kernel_size=kernel_size,
+            seed=seed,
+            condition_dropout=dropout,
+        )
+    # What this prior does not read must be left at its default.
+    default = {"prior_kernel_size": 3}
+    if not named:
+        default |= {"prior_channels": 64, "prior_depth": 8, "condition_dropout": 0.0}
+    unread = {name: sizes[name] for name in default if sizes[name] != default[name]}
+    if unread:
+        owner = "the PixelCNN's" if named else "the prior's own"
+        way = "leave them out" if named else f"give them to `{type(prior).__name__}`"
+        raise ValueError(
+            f"{', '.join(unread)}: {owner}, so {way}. Received: prior={prior!r}, {unread}"
+        )
+    if not named:
+        found = {name: getattr(prior, name, None) for name in codes}
+        if found != codes:
+            raise ValueError(
+                f"`prior` must be for the codes of this model: {codes}. Received: {found}"
+            )
+        return prior
+    if not _checks.is_integer(channels, 1) or channels % 4:
+        raise ValueError(
+            "`prior_channels`, the width of a transformer of 4 heads, must be a multiple of 4; for "
+            "other heads give `prior` a layer, such as `priors.CodeTransformer`. "
+            f"Received: prior_channels={channels!r}"
+        )
+    kind = priors.CodeTransformer if prior == "transformer" else priors.MaskedTransformer
+    return kind(**codes, width=channels, depth=depth, heads=4, seed=seed, condition_dropout=dropout)
 
 
 def _check_quantizer(quantizer, own):

@@ -45,6 +45,9 @@ class AttributeGAN(SecondOptimizer, VAE):
         focus: weights `(c,)` of how often an attribute is changed alone; both of its
             directions are changed equally often. All alike by default.
         weights: of the terms, those of `WEIGHTS`.
+        readers: frozen models from pictures to logits of attributes `(n, c)`, which must read the
+            wanted ones too, each as much as the critic. Readers that were trained as
+            `robustness` says teach from the first step.
         critic: model from pictures `(n, h, w, 3)` to `[features (n, f), logits (n, p), attributes
             (n, c)]`; by default one of `width`.
         width: of the first stage of the critic.
@@ -70,6 +73,7 @@ class AttributeGAN(SecondOptimizer, VAE):
         frequencies,
         focus=None,
         weights=None,
+        readers=(),
         critic=None,
         width=64,
         augmentation=None,
@@ -99,6 +103,9 @@ class AttributeGAN(SecondOptimizer, VAE):
         self.frequencies = np.clip(frequencies, 0.01, 0.99)
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
+        self.readers = list(readers)
+        for reader in self.readers:
+            reader.trainable = False
         self.discriminator = critic or picture_critic(self.data_shape, c, width, seed)
         if augmentation is None:
             augmentation = layers.DifferentiableAugmentation("translation", seed=seed)
@@ -208,7 +215,7 @@ class AttributeGAN(SecondOptimizer, VAE):
         flipped = ops.abs(wanted - own)
         right = flipped * ops.cast((read[half:] > 0) == (wanted > 0.5), "float32")
         added = {
-            "control": _missed(read[half:], wanted),
+            "control": self._disobeyed(read[half:], decoded[half:], wanted),
             "realism": ops.mean(ops.softplus(-told), axis=-1),
             "similarity": 0.5 * ops.sum(distance, axis=-1),
         }
@@ -219,6 +226,14 @@ class AttributeGAN(SecondOptimizer, VAE):
         apart = [ops.cast(each, "float32") for each in (told_real > 0, told < 0)]
         terms["told_apart"] = 0.5 * (ops.mean(apart[0]) + ops.mean(apart[1]))
         return loss, (terms, (real, decoded))
+
+    def _disobeyed(self, read, edited, wanted):
+        """Nats by which critic and readers miss what is wanted, their mean `(n,)`."""
+        found = [_missed(read, wanted)]
+        for reader in self.readers:
+            logits = ops.cast(reader(edited, training=False), "float32")
+            found.append(_missed(logits, wanted))
+        return sum(found) / len(found)
 
     def _augmented(self, x, plain, edited, training):
         """Pictures and what was made of them, moved alike."""

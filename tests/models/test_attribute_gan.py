@@ -116,13 +116,18 @@ class TestAttributeGAN:
         inputs = keras.Input(SHAPE)
         flat = keras.layers.Flatten()(inputs)
 
-        def linear(width, seed):
+        def linear_of(width, seed):
             made = keras.initializers.RandomNormal(0, 0.1, seed)
-            return keras.layers.Dense(width, kernel_initializer=made)(flat)
+            return keras.layers.Dense(width, kernel_initializer=made)
+
+        def linear(width, seed):
+            return linear_of(width, seed)(flat)
 
         critic = keras.Model(inputs, [linear(6, 1), linear(3, 2), linear(5, 3)])
         weights = {"control": 2.0, "realism": 3.0, "similarity": 5.0}
-        scaffold = taught(build, critic=critic, weights=weights)
+        reader = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), linear_of(5, 4)])
+        scaffold = taught(build, critic=critic, weights=weights, readers=[reader])
+        assert not reader.trainable_variables
         seen = {}
         keep = scaffold.generate
 
@@ -143,8 +148,9 @@ class TestAttributeGAN:
         features, told, read = (array(found) for found in critic(judged))
         target = array(critic(x[::2])[0])
         sign = 2 * wanted - 1
+        both = [np.log1p(np.exp(-sign * found)) for found in (read[4:], array(reader(judged[4:])))]
         expected = {
-            "control": np.log1p(np.exp(-sign * read[4:])).sum(-1),
+            "control": np.mean(both, axis=0).sum(-1),
             "realism": np.log1p(np.exp(-told)).mean(-1),
             "similarity": 0.5 * np.square(features[:4] - target).sum(-1),
         }

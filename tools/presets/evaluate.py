@@ -286,12 +286,12 @@ def write_metadata(folder, metadata):
 
 MEASURES = {
     "codes": _of_codes,
-    "bytes": _bytes,
     "bound": _unless_quantized(_bounds),
     "reconstruction": _unless_quantized(_reconstruction),
     "autoencoder": _unless_quantized(_of_autoencoder),
     "labels": _unless_quantized(_labels),
     "structure": _unless_quantized(_structure),
+    "bytes": _bytes,
     "imputation": _unless_quantized(_gaps),
     "attributes": _unless_quantized(edits.control),
     "pictures": _unless_quantized(_looks),

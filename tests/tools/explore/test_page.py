@@ -12,13 +12,15 @@ import pytest
 from keras_vae import zoo
 from keras_vae.export import route
 from tests.support.browser import CHROMIUM, LITERTJS
-from tests.support.explore import with_attributes
+from tests.support.explore import of_maps, with_attributes
 from tools import explore
 
 SETTLED = """async () => {
     await explorer.draw();
     return [Array.from(explorer.code), explorer.condition, Array.from(explorer.pixels)];
 }"""
+# Models made here, by the name of their page.
+OWN = {"small": with_attributes, "maps": of_maps}
 # What can be focused and is to be seen.
 CONTROLS = """() => [...document.querySelectorAll('button, input, a[href], [tabindex="0"]')]
     .filter((e) => e.checkVisibility()).length"""
@@ -40,7 +42,7 @@ class Visit(types.SimpleNamespace):
             right = model.decode(code.astype("int32").reshape(1, *model.code_shape))
         else:
             given = None if model.condition is None else np.array([condition])
-            right = model.decode(code[None].astype("float32"), given)
+            right = model.decode(code.reshape(1, *model.code_shape).astype("float32"), given)
         np.testing.assert_allclose(pixels.reshape(right.shape), right, atol=1e-4)
         dots = self.page.evaluate(
             "() => { const c = document.getElementById('picture'); "
@@ -90,8 +92,8 @@ def visits(tmp_path_factory, conversions):
         def visit(name):
             if name not in opened:
                 source = name
-                if name == "small":
-                    source = zoo.save(with_attributes(), root / "preset")
+                if name in OWN:
+                    source = zoo.save(OWN[name](), root / f"preset_{name}")
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr(route, "_child", conversions)
                     explore.write(source, root / name, verbose=False)
@@ -133,7 +135,7 @@ def open_page(visit):
         raise AssertionError(f"{visit.page.inner_text('#status')} {visit.errors}") from None
 
 
-NAMES = ["mnist_2d", "mnist_cvae", "mnist_vq", "small"]
+NAMES = ["mnist_2d", "mnist_cvae", "mnist_vq", *OWN]
 
 
 @pytest.mark.once
@@ -262,7 +264,7 @@ class TestInTheBrowser:
         right = visit.model.decode(place.astype("float32"))[0, ..., 0]
         np.testing.assert_allclose(np.array(dots).reshape(28, 28, 4)[..., 0], 255 * right, atol=1)
 
-    @pytest.mark.parametrize("name", ["mnist_2d", "small"])
+    @pytest.mark.parametrize("name", ["mnist_2d", *OWN])
     def test_between_two_samples(self, visits, name):
         visit = visits(name)
         visit.page.click("#panel-interpolation .picture >> nth=1")
@@ -275,7 +277,7 @@ class TestInTheBrowser:
         visit.value("#way", 0.25)
         found = visit.assert_shows_keras()
         # The code, and attributes too.
-        for i in (0, 1) if name == "small" else (0,):
+        for i in (0, 1) if name in OWN else (0,):
             first, second = np.array(ends[0][i]), np.array(ends[1][i])
             np.testing.assert_allclose(found[i], 0.75 * first + 0.25 * second, atol=1e-6)
 
@@ -306,8 +308,9 @@ class TestInTheBrowser:
         visit.page.click("#random")
         assert visit.assert_shows_keras()[1] == 2
 
-    def test_attributes(self, visits):
-        visit = visits("small")
+    @pytest.mark.parametrize("name", OWN)
+    def test_attributes(self, visits, name):
+        visit = visits(name)
         before, given, old = visit.settled()
         switch = visit.page.locator("#panel-attributes input").first
         i = int(switch.get_attribute("data-attribute"))

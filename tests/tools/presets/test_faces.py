@@ -13,7 +13,7 @@ from tools.presets import edits, evaluate, faces, recipes
 from tools.presets import train as training
 
 # The backends agree on what this computes (test_backends.py), so each test runs on one.
-pytestmark = pytest.mark.turns
+pytestmark = pytest.mark.once
 
 NAMES = datasets.CELEBA_ATTRIBUTES
 SHAPE = (16, 16, 3)

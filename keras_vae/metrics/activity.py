@@ -24,11 +24,17 @@ def active_share(
         `(n,)` float64, from 0 to 1.
 
     Raises:
-        ValueError: a threshold out of range, or data that `encode` does not accept.
+        ValueError: a threshold out of range, integer codes, or data that `encode` does not accept.
     """
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"`threshold` must be from 0 to 1. Received: threshold={threshold!r}")
-    sizes = np.abs(model.encode(x, condition))
+    if model.codes_are_integers:
+        raise ValueError(
+            "Codes that are integers are all active: see `metrics.codebook_usage(model.encode(x), "
+            f"model.num_codes)`. Received: a {type(model).__name__} of {model.num_codes} codes"
+        )
+    codes = model.encode(x, condition)
+    sizes = np.abs(codes).reshape(len(codes), -1)
     return (sizes > threshold * sizes.max(axis=-1, keepdims=True)).mean(axis=-1)
 
 
@@ -44,7 +50,7 @@ def squared_jacobian(
         model: a `VAE`.
         x: data `(n, ...)`.
         condition: conditions of a conditional model, held fixed.
-        batch_size: rows per compiled call; each is encoded once per latent dimension.
+        batch_size: rows per compiled call; each is encoded once per number of its code.
 
     Returns:
         `(n,)` float64.

@@ -116,7 +116,7 @@ def attribute_control(
             `strength` or `keep` that `model.edit` refuses.
     """
     x, y = np.asarray(x), np.asarray(y, "float32")
-    names = tuple(model.condition.names if names is None else names)
+    names = _names(model, names)
     columns = [model.condition.index(name) for name in names]
     if not np.isin(y, (0, 1)).all():
         raise ValueError(
@@ -189,7 +189,7 @@ def sampled_attributes(
         as in y, and the mean of this share over y = 1 and that over y = 0.
     """
     y = np.asarray(y, "float32")
-    names = tuple(model.condition.names if names is None else names)
+    names = _names(model, names)
     columns = [model.condition.index(name) for name in names]
     asked = y[:, columns] > 0.5
     right = (read(model.sample(len(y), condition=y, seed=seed)) > 0)[:, columns] == asked
@@ -198,3 +198,20 @@ def sampled_attributes(
             (right & asked).sum(0) / asked.sum(0) + (right & ~asked).sum(0) / (~asked).sum(0)
         )
     return right.mean(axis=0), balanced
+
+
+def _names(model: Model, names: Sequence[str] | None) -> tuple:
+    """The attributes to judge.
+
+    Raises:
+        ValueError: the model is not asked for attributes by name.
+    """
+    known = getattr(model.condition, "names", None)
+    if known is None or getattr(model, "takes_labels", False):
+        condition = type(model.condition).__name__ if model.condition is not None else None
+        raise ValueError(
+            "The model must be conditional on attributes that have names: "
+            "`models.cvae(condition_dim=..., condition_names=[...])`. "
+            f"Received: condition={condition}"
+        )
+    return tuple(known if names is None else names)

@@ -1,5 +1,7 @@
 """Bits per dimension, and the mutual information of data and codes."""
 
+import math
+
 import numpy as np
 
 from keras_vae import _checks
@@ -104,20 +106,20 @@ def mutual_information(
         _refuse(model)
     values = np.zeros(n)
     for _ in range(samples):
-        noise = rng.standard_normal((1, n, model.latent_dim), dtype="float32")
+        noise = rng.standard_normal((1, *q.center.shape), dtype="float32")
         z, own = q.transform_and_log_prob(noise)
         values += (own[0].astype("float64") - _log_mixture(model, q, z[0])) / samples
     return _estimate(values, samples)
 
 
 def _log_mixture(model, q, z, numbers=2**22):
-    """log 1/n Σ_j q(z_i|x_j) of codes `(m, d)`: `(m,)`."""
-    n, d = len(q.center), z.shape[1]
+    """log 1/n Σ_j q(z_i|x_j) of codes `(m, d)`, or of maps: `(m,)`."""
+    n, d = len(q.center), math.prod(z.shape[1:])
     step = max(1, numbers // (n * d))
     parts = []
     for start in range(0, len(z), step):
         part = z[start : start + step, None]
-        each = np.ascontiguousarray(np.broadcast_to(part, (len(part), n, d)))
+        each = np.ascontiguousarray(np.broadcast_to(part, (len(part), n, *z.shape[1:])))
         try:
             log_q = q.log_prob(each).astype("float64")
         except NotImplementedError:

@@ -1,6 +1,7 @@
 """What an objective may ask of a model: hidden activations, the squared Jacobian of the code."""
 
 import contextlib
+import math
 
 import keras
 from keras import layers, ops
@@ -69,7 +70,8 @@ def squared_jacobian(model, x, condition=None, vectors=None):
     """‖∂code/∂x‖²_F of each example, tensors in and out.
 
     Exact without `vectors`: in closed form where one dense layer makes the code
-    (Rifai et al. 2011), else with d products eᵢᵀ ∂code/∂x, in one pass over d · n rows.
+    (Rifai et al. 2011), else with d products eᵢᵀ ∂code/∂x, in one pass over d · n rows, d the
+    numbers of a code.
     With vectors v of which E[v vᵀ] = I it is the mean of ‖vᵀ ∂code/∂x‖², whose mean is
     the same (Hutchinson 1989).
 
@@ -84,8 +86,10 @@ def squared_jacobian(model, x, condition=None, vectors=None):
     """
     if vectors is None and has_closed_form(model):
         return model.posterior_layer.squared_jacobian(model.encoder(x, training=False))
-    d = model.latent_dim
-    weight = 1.0
+    shape = model.code_shape
+    if None in shape:
+        shape = (*model._code_size(*x.shape[1:3]), model.latent_dim)
+    d, weight = math.prod(shape), 1.0
     if vectors is None:
         ones = ops.ones((1, ops.shape(x)[0], 1), "float32")
         vectors = ops.expand_dims(ops.eye(d, dtype="float32"), 1) * ones
@@ -100,7 +104,7 @@ def squared_jacobian(model, x, condition=None, vectors=None):
 
     def code(rows):
         parameters = model.infer(rows, seen, False)
-        return model.posterior_layer.distribution(*parameters).center
+        return ops.reshape(model.posterior_layer.distribution(*parameters).center, (-1, d))
 
     products = model.vector_jacobian(code, repeated(x), ops.reshape(vectors, (-1, d)))
     squares = ops.sum(ops.square(products), axis=tuple(range(1, len(products.shape))))

@@ -164,6 +164,13 @@ def samples(
     """
     _figures.check_output(path)
     _figures.check_count("n", n)
+    if None in getattr(model, "code_shape", ()):
+        raise ValueError(
+            "Samples of this model may have any size: draw them, "
+            "`plots.image_grid(model.sample(n, map_shape=(8, 8)))`, or fix the size, "
+            "`model.with_input_shape((height, width, channels))`. "
+            f"Received: codes of shape {tuple(model.code_shape)}"
+        )
     classes = _figures.num_classes(model)
     if condition is None and classes:
         columns = math.ceil(n / classes)
@@ -203,6 +210,7 @@ def manifold(
     """
     _figures.check_output(path)
     _figures.check_count("n", n)
+    _check_vectors(model, "two numbers")
     if model.latent_dim != 2:
         raise ValueError(
             "`manifold` needs a model with 2 latent dimensions; use `traversal` for "
@@ -234,6 +242,17 @@ def manifold(
         column_labels=labels,
         axis_labels=("$z_1$", "$z_2$"),
     )
+
+
+def _check_vectors(model, needed):
+    """Refuses codes that are maps, in which no number means a thing without its place."""
+    shape = getattr(model, "code_shape", (model.latent_dim,))
+    if len(shape) > 1:
+        raise ValueError(
+            f"A code of this model is a map, and the plot would need {needed}: see "
+            "`plots.samples`, `plots.interpolation` and `plots.reconstructions`, or use a model "
+            f"whose codes are vectors. Received: codes of shape {tuple(shape)}"
+        )
 
 
 def interpolation(
@@ -324,6 +343,7 @@ def traversal(
         np.linspace(-3, 3, 9) if values is None else values, "values", ("v",)
     )
     if x is None:
+        _check_vectors(model, "`x`, a picture to start from")
         codes = np.zeros((len(chosen), len(values), model.latent_dim), "float32")
         for row, dim in enumerate(chosen):
             codes[row, :, dim] = values

@@ -187,6 +187,7 @@ def test_the_model_is_left_as_it_is():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_attributes_and_integer_codes():
     conditional = models.cvae(SHAPE, 2, units=(8,), condition_dim=2, seed=0)
     testing.check_model(conditional)

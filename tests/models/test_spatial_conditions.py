@@ -292,6 +292,7 @@ def test_a_model_of_one_size_and_files(model, x, y, tmp_path):
         np.testing.assert_allclose(array(decode([tensor(z), tensor(y)])), rebuilt, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.turns
 def test_a_conditional_prior_by_flow_matching(rng):
     """Codes of each class have a mean of their own, which the prior learns."""

@@ -130,6 +130,7 @@ class TestLoss:
             array(large.commitment_loss), 4 * array(small.commitment_loss), rtol=1e-5
         )
 
+    @pytest.mark.slow
     @pytest.mark.turns
     def test_all_of_it_falls_in_training(self, images):
         model = tiny()

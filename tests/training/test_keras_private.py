@@ -487,6 +487,7 @@ def keras_names():
     return {name for name in names if name.startswith("_") and not name.startswith("__")}
 
 
+@pytest.mark.once
 def test_no_other_file_has_a_private_name_of_keras():
     """An attribute or a string of that name, unless a class here has a method of that name."""
     files = [p for part in ("keras_vae", "tools") for p in (ROOT / part).rglob("*.py")]

@@ -339,6 +339,7 @@ def test_taef2_reconstructs_faces():
     assert -10 * np.log10(np.mean((x - rebuilt) ** 2)) > 27.0
 
 
+@pytest.mark.slow
 @pytest.mark.turns
 @pytest.mark.parametrize("kind", ["AutoencoderKL", "VQModel", "AutoencoderTiny"])
 def test_a_loaded_model_learns_and_becomes_a_preset(kind, rng, tmp_path):

@@ -151,7 +151,7 @@ class AttributeGAN(SecondOptimizer, VAE):
         )
         real, decoded = map(ops.stop_gradient, seen)
         self.minimize(
-            lambda: (self.critic_loss(real, decoded, y), ()),
+            lambda: (self.critic_loss(real, decoded, y, sample_weight), ()),
             self.discriminator_optimizer,
             self.discriminator.trainable_variables,
         )
@@ -204,7 +204,7 @@ class AttributeGAN(SecondOptimizer, VAE):
             normal=self._normal,
         )
         losses, terms = self.objective(evidence)
-        loss = _mean(losses, sample_weight)
+        loss = _mean(losses, sample_weight) + sum(self.losses)
         plain, edited = self.likelihood.mean(outputs[:n])[::2], self.likelihood.mean(outputs[n:])
         real, plain, edited = self._augmented(x, plain, edited, training)
         half = ops.shape(own)[0]
@@ -219,8 +219,11 @@ class AttributeGAN(SecondOptimizer, VAE):
             "realism": ops.mean(ops.softplus(-told), axis=-1),
             "similarity": 0.5 * ops.sum(distance, axis=-1),
         }
+        few = None if sample_weight is None else sample_weight[::2]
+        # Every second example is told apart twice: plain and edited.
+        weights = {"realism": None if few is None else ops.concatenate([few, few])}
         for name, value in added.items():
-            loss = loss + self.term_weights[name] * ops.mean(value)
+            loss = loss + self.term_weights[name] * _mean(value, weights.get(name, few))
             terms[f"{name}_loss"] = value
         terms["asked_and_read"] = ops.sum(right) / ops.maximum(ops.sum(flipped), 1.0)
         apart = [ops.cast(each, "float32") for each in (told_real > 0, told < 0)]
@@ -251,15 +254,19 @@ class AttributeGAN(SecondOptimizer, VAE):
             ops.cast(found, "float32") for found in self.discriminator(pictures, training=training)
         ]
 
-    def critic_loss(self, real, decoded, y):
+    def critic_loss(self, real, decoded, y, sample_weight=None):
         """What the critic minimises: it tells pictures apart and reads those that are real."""
         n = ops.shape(real)[0]
         _, told, read = self._criticised(ops.concatenate([real, decoded]), training=True)
-        apart = ops.mean(ops.softplus(-told[:n])) + ops.mean(ops.softplus(told[n:]))
+        twice = sample_weight
+        if sample_weight is not None:
+            twice = ops.concatenate([sample_weight[::2], sample_weight[::2]])
+        apart = _mean(ops.mean(ops.softplus(-told[:n]), axis=-1), sample_weight)
+        apart = apart + _mean(ops.mean(ops.softplus(told[n:]), axis=-1), twice)
         read = read[:n]
         if self.robustness:
             _, _, read = self._criticised(self._attacked(real, y), training=True)
-        loss = apart + ops.mean(_missed(read, y))
+        loss = apart + _mean(_missed(read, y), sample_weight)
         if self.gradient_penalty:
             # Of a quarter of the pictures: its second derivative takes half of a step else.
             few = real[::4]
@@ -269,7 +276,8 @@ class AttributeGAN(SecondOptimizer, VAE):
 
             slope = self.vector_jacobian(logit, few, ops.ones((ops.shape(few)[0],), "float32"))
             squared = ops.sum(ops.square(slope), axis=tuple(range(1, len(slope.shape))))
-            loss = loss + 0.5 * self.gradient_penalty * ops.mean(squared)
+            few = None if sample_weight is None else sample_weight[::4]
+            loss = loss + 0.5 * self.gradient_penalty * _mean(squared, few)
         return loss
 
     def _attacked(self, real, y):

@@ -185,6 +185,30 @@ class TestAttributeGAN:
         )
         assert float(array(scaffold.critic_loss(*tensors))) == pytest.approx(expected, rel=1e-4)
 
+    def test_weights_of_examples_count_in_every_term(self, faces):
+        """The losses of single examples add up to that of all, and are linear in the weights."""
+        x, y = faces[0][:8], faces[1][:8]
+        inputs = keras.Input(SHAPE)
+        flat = keras.layers.Flatten()(inputs)
+        outputs = [keras.layers.Dense(width)(flat) for width in (6, 3, 5)]
+        scaffold = taught(critic=keras.Model(inputs, outputs))
+        tensors = [ops.convert_to_tensor(v) for v in (x, y)]
+        wanted = scaffold.wanted(tensors[1])
+        noise = scaffold.seed_generator.state
+        start = array(noise)
+
+        def found(weight):
+            noise.assign(start)
+            weight = None if weight is None else ops.convert_to_tensor(np.float32(weight))
+            loss, (_, (real, decoded)) = scaffold._judged(*tensors, wanted, weight, False)
+            critic = scaffold.critic_loss(real, decoded, tensors[1], weight)
+            return np.array([float(array(loss)), float(array(critic))])
+
+        one_each = sum(found(np.eye(8)[i]) for i in range(8))
+        np.testing.assert_allclose(one_each, found(None), rtol=1e-4)
+        np.testing.assert_allclose(found(np.full(8, 3.0)), 3 * found(None), rtol=1e-4)
+        assert np.abs(found(np.eye(8)[0]) - found(np.eye(8)[2])).min() > 1e-6
+
     def test_the_attack_goes_uphill_by_its_length(self, faces):
         """Of a linear reader the worst step is known: Σ (p - y) kernel, to length ε."""
         x, y = faces[0][:4], faces[1][:4]

@@ -75,10 +75,10 @@ def compared(model, x, y, entry, limit=1000):
     codes = model.encode(x)
     ratios = metrics.psnr(x, model.decode(codes))
     bits = -model.code_log_prob(codes, y).astype("float64") / np.log(2)
-    places = np.prod(model.code_shape)
-    fixed = math.ceil(places * np.log2(model.num_codes) / 8)
     found = [
-        entry("bytes of the codes", fixed, unit="", digits=0, how="as many bits for each, "),
+        entry(
+            "bytes of the codes", _bytes(model), unit="", digits=0, how="as many bits for each, "
+        ),
         entry(
             "bytes of the codes under the prior",
             bits.mean() / 8,
@@ -103,9 +103,15 @@ def compared(model, x, y, entry, limit=1000):
     return found
 
 
+def _bytes(model):
+    """Bytes of a picture's codes, as many bits for each."""
+    return math.ceil(np.prod(model.code_shape) * np.log2(model.num_codes) / 8)
+
+
 def _files(x, kind, quality):
     """Bytes and PSNR of each picture as a file."""
-    for picture, (size, read) in zip(x, (file(p, kind, quality) for p in x), strict=True):
+    for picture in x:
+        size, read = file(picture, kind, quality)
         yield size, float(metrics.psnr(picture[None], read[None])[0])
 
 
@@ -134,9 +140,9 @@ def draw(folder, model, recipe):
         (f"codes.{kind}", f"{what}, their maps of codes (a colour is a code), the codes decoded."),
     ]
     if recipe["evaluation"].get("compressor"):
-        size = math.ceil(np.prod(model.code_shape) * np.log2(model.num_codes) / 8)
         caption = (
-            f"Test images, what {size} bytes of codes hold, and JPEG files of the lowest quality."
+            f"Test images, what {_bytes(model)} bytes of codes hold, and JPEG files of the lowest "
+            "quality."
         )
         _draw_compressed(model, x, folder / f"compressed.{kind}")
         drawn.insert(0, (f"compressed.{kind}", caption))

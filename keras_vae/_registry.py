@@ -13,4 +13,17 @@ def serialize_parts(parts):
 
 def deserialize_parts(configs):
     """Inverse of `serialize_parts`."""
-    return [keras.saving.deserialize_keras_object(config) for config in configs]
+    return [deserialize(config) for config in configs]
+
+
+def deserialize(config):
+    """A layer from its configuration, frozen all through where it was frozen.
+
+    Keras gives a layer its own `trainable`, and not the layers that its constructor makes.
+    """
+    part = keras.saving.deserialize_keras_object(config)
+    if isinstance(part, keras.layers.Layer) and not part.trainable:
+        # Set twice: on TensorFlow an attribute that is set to what it is already is not set.
+        part.trainable = True
+        part.trainable = False
+    return part

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae import _registry
 from keras_vae._registry import register
 
 
@@ -24,7 +25,7 @@ class _Wrapped(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        part = keras.saving.deserialize_keras_object(config["part"])
+        part = _registry.deserialize(config["part"])
         return cls(**{**config, "part": part})
 
 

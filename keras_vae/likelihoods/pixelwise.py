@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions, layers
+from keras_vae import _registry, distributions, layers
 from keras_vae._registry import register
 from keras_vae.distributions.base import LOG_2PI
 from keras_vae.likelihoods.base import Likelihood
@@ -325,7 +325,7 @@ class Observed(Likelihood):
 
     @classmethod
     def from_config(cls, config):
-        inner = keras.saving.deserialize_keras_object(config["likelihood"])
+        inner = _registry.deserialize(config["likelihood"])
         return cls(**{**config, "likelihood": inner})
 
 

@@ -44,7 +44,9 @@ class AttributeGAN(SecondOptimizer, VAE):
         frequencies: `(c,)`, how often each attribute is present in the data.
         focus: weights `(c,)` of how often an attribute is changed alone; both of its
             directions are changed equally often. All alike by default.
-        weights: of the terms, those of `WEIGHTS`.
+        weights: of the terms, those of `WEIGHTS`. Without `control` nothing is edited: what is
+            left is a VAE-GAN whose critic reads attributes too, for a model that is edited by
+            its prior.
         readers: frozen models from pictures to logits of attributes `(n, c)`, which must read the
             wanted ones too, each as much as the critic. Readers that were trained as
             `robustness` says teach from the first step.
@@ -103,6 +105,9 @@ class AttributeGAN(SecondOptimizer, VAE):
         self.frequencies = np.clip(frequencies, 0.01, 0.99)
         self.focus = np.ones(c, "float32") if focus is None else np.asarray(focus, "float32")
         self.term_weights = weights
+        # Without control nothing is edited, and each example is judged as it is.
+        self.edits = weights["control"] > 0
+        self.stride = 2 if self.edits else 1
         self.readers = list(readers)
         for reader in self.readers:
             reader.trainable = False
@@ -114,7 +119,8 @@ class AttributeGAN(SecondOptimizer, VAE):
         self.robustness = _checks.at_least_0("robustness", robustness)
         self.discriminator_learning_rate = critic_learning_rate
         self.discriminator_optimizer = None
-        self.trackers += [keras.metrics.Mean(name=t) for t in TERMS]
+        shown = [t for t in TERMS if self.edits or t not in ("control_loss", "asked_and_read")]
+        self.trackers += [keras.metrics.Mean(name=t) for t in shown]
 
     def _networks(self, encoder, decoder, *parts):
         return encoder, decoder
@@ -187,15 +193,17 @@ class AttributeGAN(SecondOptimizer, VAE):
         """Loss, its terms, and what the critic is to see."""
         q = self.posterior_layer.distribution(*self.infer(x, y, training))
         z, log_qz = q.sample_and_log_prob(1, self.seed_generator)
-        n, own = ops.shape(x)[0], y[::2]
-        # Every second example is decoded twice: as it is and with what is wanted.
-        outputs = self.generate(
-            ops.concatenate([z[0], z[0][::2]]), ops.concatenate([y, wanted]), training
-        )
+        n = ops.shape(x)[0]
+        codes, known = z[0], y
+        if self.edits:
+            # Every second example is decoded twice: as it is and with what is wanted.
+            codes = ops.concatenate([codes, codes[::2]])
+            known = ops.concatenate([known, wanted])
+        outputs = self.generate(codes, known, training)
         evidence = objectives.Evidence(
             x=x,
             q=q,
-            p=self._prior_distribution(y, training),
+            p=self._prior_distribution(y, True) if training else self._assessed_prior(y),
             z=z,
             log_qz=log_qz,
             log_px=self.likelihood.log_prob(x, ops.expand_dims(outputs[:n], 0), training=training),
@@ -205,27 +213,29 @@ class AttributeGAN(SecondOptimizer, VAE):
         )
         losses, terms = self.objective(evidence)
         loss = _mean(losses, sample_weight) + sum(self.losses)
-        plain, edited = self.likelihood.mean(outputs[:n])[::2], self.likelihood.mean(outputs[n:])
-        real, plain, edited = self._augmented(x, plain, edited, training)
-        half = ops.shape(own)[0]
-        decoded = ops.concatenate([plain, edited])
-        target, told_real, _ = self._criticised(ops.stop_gradient(real[::2]), training)
+        pictures = self.likelihood.mean(outputs)
+        plain = pictures[:n][:: self.stride]
+        made = [plain, pictures[n:]] if self.edits else [plain]
+        real, *decoded = self._augmented(x, made, training)
+        decoded, count = ops.concatenate(decoded), ops.shape(plain)[0]
+        target, told_real, _ = self._criticised(ops.stop_gradient(real[:: self.stride]), training)
         features, told, read = self._criticised(decoded, training)
-        distance = ops.square(features[:half] - ops.stop_gradient(target))
-        flipped = ops.abs(wanted - own)
-        right = flipped * ops.cast((read[half:] > 0) == (wanted > 0.5), "float32")
+        distance = ops.square(features[:count] - ops.stop_gradient(target))
         added = {
-            "control": self._disobeyed(read[half:], decoded[half:], wanted),
             "realism": ops.mean(ops.softplus(-told), axis=-1),
             "similarity": 0.5 * ops.sum(distance, axis=-1),
         }
-        few = None if sample_weight is None else sample_weight[::2]
-        # Every second example is told apart twice: plain and edited.
-        weights = {"realism": None if few is None else ops.concatenate([few, few])}
+        if self.edits:
+            read = read[count:]
+            flipped = ops.abs(wanted - y[::2])
+            right = flipped * ops.cast((read > 0) == (wanted > 0.5), "float32")
+            added["control"] = self._disobeyed(read, decoded[count:], wanted)
+            terms["asked_and_read"] = ops.sum(right) / ops.maximum(ops.sum(flipped), 1.0)
+        weights = {"realism": self._of_decoded(sample_weight)}
+        few = None if sample_weight is None else sample_weight[:: self.stride]
         for name, value in added.items():
             loss = loss + self.term_weights[name] * _mean(value, weights.get(name, few))
             terms[f"{name}_loss"] = value
-        terms["asked_and_read"] = ops.sum(right) / ops.maximum(ops.sum(flipped), 1.0)
         apart = [ops.cast(each, "float32") for each in (told_real > 0, told < 0)]
         terms["told_apart"] = 0.5 * (ops.mean(apart[0]) + ops.mean(apart[1]))
         return loss, (terms, (real, decoded))
@@ -238,15 +248,22 @@ class AttributeGAN(SecondOptimizer, VAE):
             found.append(_missed(logits, wanted))
         return sum(found) / len(found)
 
-    def _augmented(self, x, plain, edited, training):
-        """Pictures and what was made of them, moved alike."""
+    def _augmented(self, x, made, training):
+        """Pictures and the lists of what was made of them, moved alike."""
         if self.augmentation is None or not training:
-            return x, plain, edited
+            return x, *made
         amounts = self.augmentation.draw(ops.shape(x)[0], self.seed_generator)
+        few = amounts[:: self.stride]
         return (
             self.augmentation.augmented(x, amounts),
-            *(self.augmentation.augmented(each, amounts[::2]) for each in (plain, edited)),
+            *(self.augmentation.augmented(each, few) for each in made),
         )
+
+    def _of_decoded(self, sample_weight):
+        """Weights of what is decoded: with edits every second example, plain and edited."""
+        if sample_weight is None or not self.edits:
+            return sample_weight
+        return ops.concatenate([sample_weight[::2], sample_weight[::2]])
 
     def _criticised(self, pictures, training=False):
         """Features, logits of being real and logits of attributes, float32."""
@@ -258,11 +275,9 @@ class AttributeGAN(SecondOptimizer, VAE):
         """What the critic minimises: it tells pictures apart and reads those that are real."""
         n = ops.shape(real)[0]
         _, told, read = self._criticised(ops.concatenate([real, decoded]), training=True)
-        twice = sample_weight
-        if sample_weight is not None:
-            twice = ops.concatenate([sample_weight[::2], sample_weight[::2]])
         apart = _mean(ops.mean(ops.softplus(-told[:n]), axis=-1), sample_weight)
-        apart = apart + _mean(ops.mean(ops.softplus(told[n:]), axis=-1), twice)
+        of_decoded = self._of_decoded(sample_weight)
+        apart = apart + _mean(ops.mean(ops.softplus(told[n:]), axis=-1), of_decoded)
         read = read[:n]
         if self.robustness:
             _, _, read = self._criticised(self._attacked(real, y), training=True)

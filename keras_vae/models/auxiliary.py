@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, distributions, objectives
+from keras_vae import _checks, _registry, distributions, objectives
 from keras_vae._registry import register
 from keras_vae.models import sources
 from keras_vae.models.checks import auxiliary_parts_fit
@@ -329,8 +329,8 @@ class AuxiliaryVAE(VAE):
 
     @classmethod
     def from_config(cls, config):
-        deserialize = keras.saving.deserialize_keras_object
-        return super().from_config({**config, **{n: deserialize(config[n]) for n in OTHERS}})
+        others = {name: _registry.deserialize(config[name]) for name in OTHERS}
+        return super().from_config({**config, **others})
 
 
 def _beside(first, second):

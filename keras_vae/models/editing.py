@@ -26,8 +26,11 @@ class Editing:
         """x as it would be with other attributes.
 
         Encodes x with its own condition y and decodes with y + strength · (y' - y), where y'
-        has the changes. An unconditional model that knows the directions of attributes moves
-        the code along them instead: 1 adds an attribute, -1 takes it away, times `strength`.
+        has the changes. Where the prior is a conditional flow, the code is carried from y to y'
+        too (`transport`), by the prior's `transport_guidance` times `strength`, and the decoder
+        is told y' where `strength` is more than 1. An unconditional model that knows the
+        directions of attributes moves the code along them instead: 1 adds an attribute, -1 takes
+        it away, times `strength`.
 
         Args:
             x: data `(n, ...)`.
@@ -69,22 +72,36 @@ class Editing:
                 f"Received: changes={sorted(changes)}"
             )
         z = self.encode(x, attributes, batch_size)
-        moved = z
-        changed: Any = None if attributes is None else attributes.copy()
+        moved, asked = z, None if attributes is None else attributes.copy()
         for name, value in changes.items():
             value = _checks.value(name, value, len(x))
-            if attributes is None:
+            if asked is None:
                 step = strength * np.reshape(value, (-1,) + (1,) * (z.ndim - 1))
                 moved = moved + step * self.directions.vector(name)
             else:
-                column = self.condition.index(name)
-                own = attributes[:, column]
-                # At 1 exactly what is asked, without rounding.
-                changed[:, column] = value if strength == 1.0 else own + strength * (value - own)
-        edited = self.decode(moved, changed, batch_size)
+                asked[:, self.condition.index(name)] = value
+        told = asked
+        if asked is not None:
+            moved, told = self._led(z, attributes, asked, strength, batch_size)
+        edited = self.decode(moved, told, batch_size)
         if keep == "decoded":
             return edited
         added = x + (edited - self.decode(z, attributes, batch_size))
         if self.likelihood.data_range is not None:
             added = np.clip(added, *self.likelihood.data_range)
         return np.where(np.isnan(x), edited, added).astype("float32")
+
+    def _led(self, z: Array, own: Array, asked: Array, strength: float, batch_size: int) -> Any:
+        """Codes and what the decoder is told, on the way from attributes to those asked for."""
+        if self.can_transport:
+            rows = (own != asked).any(axis=1)
+            if strength and rows.any():
+                guidance = strength * self.prior.transport_guidance
+                z = z.copy()
+                z[rows] = self.transport(
+                    z[rows], own[rows], asked[rows], guidance=guidance, batch_size=batch_size
+                )
+            # A decoder has seen no more than attributes that are there: the code alone goes on.
+            strength = min(strength, 1.0)
+        # At 1 exactly what is asked, without rounding.
+        return z, asked if strength == 1.0 else own + strength * (asked - own)

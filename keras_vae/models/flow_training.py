@@ -82,27 +82,34 @@ class FlowTraining:
         finally:
             self.prior.trainable = False
 
+    @property
+    def can_transport(self) -> bool:
+        """Whether the prior is a conditional flow, so that codes go from condition to condition."""
+        return isinstance(self.prior, priors.FlowMatching) and self.prior.condition_dim is not None
+
     def transport(
         self,
         z: Array,
         condition: Condition,
         new_condition: Condition,
         steps: int | None = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         batch_size: int = 256,
     ) -> Array:
         """Codes of condition y as codes of y': back to noise under y, forward under y'.
 
         What a conditional `priors.FlowMatching` knows to depend on the condition changes, and
         what the noise stands for stays. `decode(transport(encode(x, y), y, y_new), y_new)`
-        edits x.
+        is what `edit` does.
 
         Args:
             z: codes `(n, d)`.
             condition: y, labels or attributes.
             new_condition: y'.
             steps: of the integration, in each direction.
-            guidance: how closely the new codes follow y'; the way back has none.
+            guidance: g, how far the new codes go from y to y': the velocity on the way forward is
+                v(y) + g · (v(y') - v(y)). 0 stays where it was, 1 is the prior under y', more
+                goes beyond it. The prior's `transport_guidance` by default.
             batch_size: rows per compiled call.
 
         Returns:
@@ -111,7 +118,7 @@ class FlowTraining:
         Raises:
             ValueError: another prior, or wrong codes, conditions or numbers.
         """
-        if not isinstance(self.prior, priors.FlowMatching) or self.prior.condition_dim is None:
+        if not self.can_transport:
             raise ValueError(
                 "Codes are transported from one condition to another by a "
                 "`priors.FlowMatching` with `condition_dim`. "
@@ -123,8 +130,10 @@ class FlowTraining:
             for y, name in ((condition, "condition"), (new_condition, "new_condition"))
         )
         run = self._flow_run(batch_size)
+        if guidance is None:
+            guidance = self.prior.transport_guidance
         noise = self.prior.invert(z, own, steps, run=run)
-        return self.prior.carry(noise, new, steps, guidance, run)
+        return self.prior.carry(noise, new, steps, guidance, run, other=own)
 
     def _codes_to_learn(self, x, y=None):
         x, y = sources.arrays(self, x, y)

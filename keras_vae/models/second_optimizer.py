@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_vae import _registry
 from keras_vae.models.vae import accumulation
 
 
@@ -65,5 +66,5 @@ class SecondOptimizer:
 
     @classmethod
     def from_config(cls, config):
-        found = keras.saving.deserialize_keras_object(config["discriminator"])
+        found = _registry.deserialize(config["discriminator"])
         return super().from_config({**config, "discriminator": found})

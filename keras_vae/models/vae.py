@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_vae import _checks, objectives, priors
+from keras_vae import _checks, _registry, objectives, priors
 from keras_vae._registry import register
 from keras_vae.directions import Directions
 from keras_vae.models import parts, probes
@@ -242,6 +242,10 @@ class VAE(
         prior = self.prior.training_distribution if training else self.prior.distribution
         return prior(self._encoded(condition))
 
+    def _assessed_prior(self, condition):
+        """p(z) of losses that are reported: a prior that is fitted alone is not in them."""
+        return self._prior_distribution(condition, training=self.prior.fitted_alone)
+
     def prior_of(self, condition=None, n=1):
         """p(z), or p(z|y) of `n` conditions: a distribution of tensors.
 
@@ -317,7 +321,9 @@ class VAE(
         sample_weight = _one_each(sample_weight)
         self._measure(x, y, sample_weight)
         x, target = self._observed(x, y)
-        evidence = self.evidence(x, self._condition_of(y), training=False, **target)
+        condition = self._condition_of(y)
+        evidence = self.evidence(x, condition, training=False, **target)
+        evidence = evidence._replace(p=self._assessed_prior(condition))
         losses, terms = self.objective(evidence)
         loss = _mean(losses, sample_weight) + sum(self.losses)
         return self._log(loss, terms, x, sample_weight)
@@ -461,9 +467,8 @@ class VAE(
 
     @classmethod
     def from_config(cls, config):
-        deserialize = keras.saving.deserialize_keras_object
         config = dict(config)
-        own = {n: deserialize(config.pop(n)) for n in PARTS if n in config}
+        own = {n: _registry.deserialize(config.pop(n)) for n in PARTS if n in config}
         return cls(**own, **config)
 
 

@@ -23,6 +23,8 @@ class Prior(keras.layers.Layer):
             `responsibilities` and `joint_kl`.
         chooses: whether the noise chooses (a class, a component), so that rounding
             may choose another.
+        fitted_alone: whether it is trained after the model (`fit_prior`): losses of the model,
+            in training and out of it, are then those of `training_distribution`.
         samples_have_gradient: whether samples have a gradient by all trainable weights.
     """
 
@@ -30,6 +32,7 @@ class Prior(keras.layers.Layer):
     can_sample = True
     is_mixture = False
     chooses = False
+    fitted_alone = False
     samples_have_gradient = True
 
     def __init__(self, latent_dim: int, **kwargs: Any) -> None:

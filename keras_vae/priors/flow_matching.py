@@ -93,8 +93,8 @@ class FlowMatching(Prior):
 
     It is trained after the model, on its codes: `model.fit_prior(x, y)`, or in one go
     `model.fit_sampler(x, "flow", y)`. While the model itself is trained, its prior is N(0, I), as
-    in latent diffusion: `fit` does not see this prior, and does not train it. Before
-    `fit_prior` it is N(0, I).
+    in latent diffusion: `fit` and `evaluate` do not see this prior, and `log_likelihood` does.
+    Before `fit_prior` it is N(0, I).
 
     Args:
         code_shape: number of latent dimensions d, or the shape `(d,)`, or `(h, w, c)` of maps.
@@ -106,6 +106,8 @@ class FlowMatching(Prior):
         method: "heun" or "midpoint", two evaluations a step; or "euler", one.
         condition_dropout: part of the conditions that training drops, so that samples can be
             guided; see `priors.guidance`.
+        transport_guidance: how far `transport` and `edit` go from one condition to another where
+            they are not told; see there.
         probes: random vectors by which the divergence of `log_prob` is estimated, always the
             same; None for the exact one, at the cost of as many gradients as a code has numbers.
             "auto" is exact up to 32 numbers, and 8 vectors for more.
@@ -114,6 +116,8 @@ class FlowMatching(Prior):
     Raises:
         ValueError: a number that is out of range, or an unknown method.
     """
+
+    fitted_alone = True
 
     def __init__(
         self,
@@ -125,6 +129,7 @@ class FlowMatching(Prior):
         steps: int = 16,
         method: str = "heun",
         condition_dropout: float = 0.0,
+        transport_guidance: float = 1.0,
         probes: int | str | None = "auto",
         seed: int | None = None,
         **kwargs: Any,
@@ -137,6 +142,9 @@ class FlowMatching(Prior):
                 f"Received: code_shape={code_shape!r}"
             )
         kwargs.pop("latent_dim", None)
+        # On TensorFlow an attribute that is set to what it is already is not set: a config's
+        # False would keep the False below from the layers inside.
+        kwargs.pop("trainable", None)
         super().__init__(shape[-1], **kwargs)
         self.code_shape = tuple(int(size) for size in shape)
         width, depth = _checks.count(width, "width"), _checks.count(depth, "depth")
@@ -151,6 +159,7 @@ class FlowMatching(Prior):
         self.condition_dim, self.width, self.depth, self.heads = condition_dim, width, depth, heads
         self.steps, self.method = _checks.count(steps, "steps"), method
         self.condition_dropout = guiding.checked_dropout(condition_dropout, condition_dim)
+        self.transport_guidance = _checks.at_least_0("transport_guidance", transport_guidance)
         self.probes, self.seed = probes, seed
 
         def moment(name, initializer):
@@ -197,7 +206,7 @@ class FlowMatching(Prior):
         each = math.prod(self.code_shape[:-1])
         return float(each) * ops.sum(ops.log(ops.convert_to_tensor(self.deviation)))
 
-    def velocity(self, u, times, condition=None, guidance=None):
+    def velocity(self, u, times, condition=None, guidance=None, other=None):
         """v of standardised codes `(n, *code_shape)` at times `(n,)`.
 
         Args:
@@ -205,7 +214,9 @@ class FlowMatching(Prior):
             times: 0 at the noise, 1 at the codes.
             condition: encoded conditions `(n, condition_dim)`, or such with a flag; see
                 `priors.guidance`.
-            guidance: `(n,)`, g in (1 - g) · v without condition + g · v with it; None for 1.
+            guidance: `(n,)`, g in (1 - g) · v of the other condition + g · v of this one; None
+                for 1.
+            other: encoded conditions `(n, condition_dim)`; None for no condition.
         """
         if self.condition_dim is None:
             return self.field(u, times)
@@ -214,17 +225,21 @@ class FlowMatching(Prior):
                 "This prior is conditional: give the encoded conditions "
                 f"(n, {self.condition_dim}). Received: condition=None"
             )
-        if not self.condition_dropout:
-            return self.field(u, times, ops.cast(condition, "float32"))
-        plain = condition.shape[-1] == self.condition_dim
-        known = guiding.flagged(condition) if plain else condition
+        known = self._seen(condition)
         if guidance is None:
             return self.field(u, times, known)
-        both = ops.concatenate([known, guiding.flagged(condition, 1.0)])
+        other = guiding.flagged(condition, 1.0) if other is None else self._seen(other)
+        both = ops.concatenate([known, other])
         found = self.field(ops.concatenate([u, u]), ops.concatenate([times, times]), both)
         with_it, without = ops.split(found, 2)
         guidance = ops.reshape(ops.cast(guidance, "float32"), (-1,) + (1,) * (len(u.shape) - 1))
         return without + guidance * (with_it - without)
+
+    def _seen(self, condition):
+        """Conditions as the network sees them; with a flag already they stay as they are."""
+        condition = ops.cast(condition, "float32")
+        plain = condition.shape[-1] == self.condition_dim
+        return guiding.flagged(condition) if self.condition_dropout and plain else condition
 
     def matching_loss(self, codes, condition, noise, times):
         """‖v(x_t, t, y) - (u - noise)‖² of each example, `(n,)`, u the standardised codes."""
@@ -233,11 +248,21 @@ class FlowMatching(Prior):
         moved = self.velocity((1.0 - t) * noise + t * u, times, condition)
         return ops.sum(ops.square(moved - (u - noise)), axis=tuple(range(1, len(u.shape))))
 
-    def step(self, u, start, stop, condition=None, guidance=None):
+    def step(self, u, start, stop, condition=None, guidance=None, other=None):
         """One step of the integration, from times `start` `(n,)` to `stop`: `(n, *code_shape)`."""
-        return self._stepped((u,), start, stop, self._motion(condition, guidance))[0]
+        return self._stepped((u,), start, stop, self._motion(condition, guidance, other))[0]
 
-    def integrate(self, u, start, stop, condition=None, steps=None, guidance=1.0, density=False):
+    def integrate(
+        self,
+        u,
+        start,
+        stop,
+        condition=None,
+        steps=None,
+        guidance=1.0,
+        density=False,
+        other=None,
+    ):
         """Standardised codes carried from one time to another, all steps in one program.
 
         Returns:
@@ -245,19 +270,22 @@ class FlowMatching(Prior):
         """
         guided = guidance != 1.0
         zeros = ops.zeros_like(ops.reshape(u, (-1, math.prod(self.code_shape)))[:, 0])
-        motion = self._motion(condition, zeros + guidance if guided else None, density)
+        motion = self._motion(condition, zeros + guidance if guided else None, other, density)
         state = (u, zeros) if density else (u,)
-        times = np.linspace(start, stop, 1 + self._number(steps)).astype("float32")
-        for a, b in zip(times[:-1], times[1:], strict=True):
-            state = self._stepped(state, zeros + a, zeros + b, motion)
-        return state
+        times = ops.convert_to_tensor(_times(start, stop, self._number(steps)))
 
-    def _motion(self, condition, guidance, density=False):
+        def stepped(i, state):
+            return self._stepped(state, zeros + times[i], zeros + times[i + 1], motion)
+
+        # A loop of the backend: the program is as large as one step.
+        return ops.fori_loop(0, self._number(steps), stepped, state)
+
+    def _motion(self, condition, guidance, other=None, density=False):
         """Function from a state and times to its derivative by time."""
 
         def motion(state, times):
             def velocity(u, times, condition=condition, guidance=guidance):
-                return self.velocity(u, times, condition, guidance)
+                return self.velocity(u, times, condition, guidance, other)
 
             found = velocity(state[0], times)
             if not density:
@@ -356,22 +384,31 @@ class FlowMatching(Prior):
         u = ((z - mean) / deviation).astype("float32")
         return self._walk(u, 1.0, 0.0, condition, steps, guidance, run)
 
-    def carry(self, noise, condition=None, steps=None, guidance=1.0, run=None):
-        """Codes of given noise: `sample` without the draw, and the inverse of `invert`."""
-        u = self._walk(np.float32(noise), 0.0, 1.0, condition, steps, guidance, run)
+    def carry(self, noise, condition=None, steps=None, guidance=1.0, run=None, other=None):
+        """Codes of given noise: `sample` without the draw, and the inverse of `invert`.
+
+        Args:
+            noise: `(n, *code_shape)`.
+            condition, steps, guidance, run: as `sample`.
+            other: encoded conditions `(n, c)` that guidance leads away from; None for no
+                condition.
+        """
+        u = self._walk(np.float32(noise), 0.0, 1.0, condition, steps, guidance, run, other)
         mean, deviation = map(ops.convert_to_numpy, (self.mean, self.deviation))
         return (u * deviation + mean).astype("float32")
 
-    def _walk(self, u, start, stop, condition, steps, guidance, run):
+    def _walk(self, u, start, stop, condition, steps, guidance, run, other=None):
         condition = None if self.condition_dim is None else condition
-        guiding.check(self, guidance, condition)
+        guiding.check(self, guidance, condition, other)
         run = run or self._run
         given = []
         if condition is not None:
             given = [ops.convert_to_numpy(condition)]
             if guidance != 1.0:
                 given.append(np.full(len(u), guidance, "float32"))
-        times = np.linspace(start, stop, 1 + self._number(steps)).astype("float32")
+                if other is not None:
+                    given.append(ops.convert_to_numpy(other))
+        times = _times(start, stop, self._number(steps))
         for a, b in zip(times[:-1], times[1:], strict=True):
             u = run("step", u, *(np.full(len(u), t, "float32") for t in (a, b)), *given)
         return u
@@ -384,7 +421,13 @@ class FlowMatching(Prior):
 
     def get_config(self):
         own = ("condition_dim", "width", "depth", "heads", "steps", "method", "condition_dropout")
+        own += ("transport_guidance",)
         config = {**super().get_config(), "code_shape": list(self.code_shape)}
         config.update({name: getattr(self, name) for name in (*own, "probes", "seed")})
         del config["latent_dim"]
         return config
+
+
+def _times(start, stop, steps):
+    """The times of an integration, one more than it has steps."""
+    return np.linspace(start, stop, 1 + steps).astype("float32")

@@ -63,13 +63,14 @@ def checked_dropout(share, condition_dim):
     return float(share)
 
 
-def check(prior, guidance, condition):
+def check(prior, guidance, condition, other=None):
     """Raises a `ValueError` where a prior cannot be guided.
 
     Args:
         prior: with `condition_dim` and `condition_dropout`.
         guidance: factor of what the condition changes.
         condition: what it is guided to, or None.
+        other: a condition that it is guided away from, or None for no condition.
     """
     if not 0.0 <= guidance < float("inf"):
         raise ValueError(
@@ -82,7 +83,7 @@ def check(prior, guidance, condition):
             "Guidance scales what the condition changes: give `condition=` of a conditional "
             f"model. Received: guidance={guidance!r}, condition=None"
         )
-    if not getattr(prior, "condition_dropout", 0.0):
+    if other is None and not getattr(prior, "condition_dropout", 0.0):
         raise ValueError(
             "This prior was not trained to do without its condition, which guidance compares "
             "with: build it with `condition_dropout=0.1` and train it. "

@@ -20,6 +20,7 @@ class ProductPrior(Prior):
         super().__init__(sum(part.latent_dim for part in parts), **kwargs)
         self.parts = list(parts)
         self.chooses = any(part.chooses for part in parts)
+        self.fitted_alone = any(part.fitted_alone for part in parts)
         self.samples_have_gradient = all(part.samples_have_gradient for part in parts)
 
     @property

@@ -164,6 +164,33 @@ class TestAttributeGAN:
         right = (sign * read[4:] > 0)[flipped].mean()
         assert float(array(terms["asked_and_read"])) == pytest.approx(right, abs=1e-6)
 
+    def test_without_control_every_example_is_judged_as_it_is(self, faces):
+        x, y = faces[0][:7], faces[1][:7]
+        inputs = keras.Input(SHAPE)
+        flat = keras.layers.Flatten()(inputs)
+        critic = keras.Model(inputs, [keras.layers.Dense(width)(flat) for width in (6, 3, 5)])
+        weights = {"control": 0.0, "realism": 3.0, "similarity": 5.0}
+        scaffold = taught(of_maps, critic=critic, weights=weights)
+        tensors = [ops.convert_to_tensor(v) for v in (x, y)]
+        wanted = scaffold.wanted(tensors[1])
+        loss, (terms, (real, decoded)) = scaffold._judged(*tensors, wanted, None, False)
+        np.testing.assert_array_equal(array(real), x)
+        decoded = array(decoded)
+        assert decoded.shape == x.shape
+        features, told, _ = (array(found) for found in critic(decoded))
+        expected = {
+            "realism": np.log1p(np.exp(-told)).mean(-1),
+            "similarity": 0.5 * np.square(features - array(critic(x)[0])).sum(-1),
+        }
+        total = array(terms["reconstruction_loss"]).mean() + 2.0 * array(terms["kl_loss"]).mean()
+        for name, value in expected.items():
+            np.testing.assert_allclose(array(terms[f"{name}_loss"]), value, rtol=1e-3)
+            total += weights[name] * value.mean()
+        assert float(array(loss)) == pytest.approx(total, rel=1e-3)
+        history = scaffold.fit(x, y, batch_size=3, verbose=0).history
+        assert not {"control_loss", "asked_and_read"} & set(history)
+        assert {"realism_loss", "similarity_loss", "told_apart"} < set(history)
+
     def test_the_critics_loss_is_its_formula(self, faces, rng):
         x, y = faces[0][:8], faces[1][:8]
         decoded = rng.random(x.shape, dtype="float32")
@@ -185,13 +212,14 @@ class TestAttributeGAN:
         )
         assert float(array(scaffold.critic_loss(*tensors))) == pytest.approx(expected, rel=1e-4)
 
-    def test_weights_of_examples_count_in_every_term(self, faces):
+    @pytest.mark.parametrize("weights", [{}, {"control": 0.0}], ids=["edits", "no edits"])
+    def test_weights_of_examples_count_in_every_term(self, weights, faces):
         """The losses of single examples add up to that of all, and are linear in the weights."""
         x, y = faces[0][:8], faces[1][:8]
         inputs = keras.Input(SHAPE)
         flat = keras.layers.Flatten()(inputs)
         outputs = [keras.layers.Dense(width)(flat) for width in (6, 3, 5)]
-        scaffold = taught(critic=keras.Model(inputs, outputs))
+        scaffold = taught(critic=keras.Model(inputs, outputs), weights=weights)
         tensors = [ops.convert_to_tensor(v) for v in (x, y)]
         wanted = scaffold.wanted(tensors[1])
         noise = scaffold.seed_generator.state

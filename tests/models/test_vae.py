@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_vae import metrics, models, objectives, posteriors
 from keras_vae.training import kernels
-from tests.support import SHAPE, array, make_images, reference
+from tests.support import SHAPE, array, make_images, reference, registry
 from tests.support.linear import linear_gaussian
 
 
@@ -335,3 +335,15 @@ class TestParts:
     def test_make_images_is_in_range(self):
         x = make_images(np.random.default_rng(0), 3)
         assert x.min() >= 0 and x.max() <= 1
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["flow_vae", "iaf_vae", "joint_vae", "flow_prior_vae"])
+def test_a_frozen_part_is_frozen_all_through_once_loaded(name):
+    model = registry.make(name)
+    for part in ("posterior_layer", "prior"):
+        getattr(model, part).trainable = False
+    loaded = type(model).from_config(model.get_config())
+    frozen = [*loaded.posterior_layer.variables, *loaded.prior.variables]
+    assert not any(v.trainable for v in frozen)
+    assert len(loaded.trainable_variables) == len(model.trainable_variables) > 0

@@ -15,10 +15,13 @@ from tests.support.autodiff import jacobian
 class Exact(priors.FlowMatching):
     """The field that carries N(0, I) to N(m + y, s²) exactly, in place of a network."""
 
-    def velocity(self, u, times, condition=None, guidance=None):
+    def velocity(self, u, times, condition=None, guidance=None, other=None):
         shape = (-1,) + (1,) * (len(u.shape) - 1)
         t = ops.reshape(times, shape)
         mean = self.m
+        if guidance is not None:
+            # The velocity is linear in y, so that guidance from y to y' is another condition.
+            condition = other + guidance[:, None] * (condition - other)
         if condition is not None:
             mean = mean + ops.reshape(condition[:, :1], shape)
         variance = self.s**2
@@ -220,6 +223,8 @@ class TestModels:
         zoo.save(model, tmp_path / "preset", golden=(images[:2], y[:2]))
         loaded = keras.models.load_model(tmp_path / "m.keras")
         for other in (loaded, zoo.load(tmp_path / "preset")):
+            assert len(other.trainable_variables) == len(model.trainable_variables)
+            assert not any(v.trainable for v in other.prior.variables)
             found = other.sample(5, y[:5], seed=1, steps=4, guidance=2.0)
             np.testing.assert_array_equal(found, drawn)
             assert np.isfinite(other.fit(images, y, verbose=0).history["loss"]).all()
@@ -258,7 +263,42 @@ class TestModels:
         moved = array(prior.deviation) * (y_new - y)[:, :1]
         found = model.transport(z, y, y_new)
         np.testing.assert_allclose(found, z + moved, atol=1e-2)
+        for guidance in (0.0, 2.5):
+            found = model.transport(z, y, y_new, guidance=guidance)
+            np.testing.assert_allclose(found, z + guidance * moved, atol=1e-2)
+        prior.transport_guidance = 0.5
+        np.testing.assert_allclose(model.transport(z, y, y_new), z + 0.5 * moved, atol=1e-2)
         np.testing.assert_allclose(model.transport(z, y, y), z, atol=1e-2)
+
+    def test_edits_carry_the_code(self, rng):
+        model = models.cvae(
+            SHAPE, 2, units=(8,), condition_dim=2, condition_names=("a", "b"), seed=0
+        )
+        images = rng.uniform(size=(6, *SHAPE)).astype("float32")
+        y = np.float32([[0, 0], [1, 0], [0, 1], [1, 1], [0, 0], [1, 1]])
+        model.prior, mean, deviation = exact(2, rng, condition_dim=2)
+        model.prior.transport_guidance = 2.0
+        z, asked = model.encode(images, y), y.copy()
+        asked[:, 0] = 1.0
+        moved = array(model.prior.deviation) * (asked - y)[:, :1]
+        for strength in (0.0, 0.5, 1.0, 1.5):
+            # The decoder is told no more than what is asked for.
+            told = y + min(strength, 1.0) * (asked - y)
+            expected = model.decode(z + 2.0 * strength * moved, told)
+            found = model.edit(images, y, strength=strength, a=1.0)
+            np.testing.assert_allclose(found, expected, atol=5e-3)
+            same = y[:, 0] == 1.0
+            np.testing.assert_array_equal(found[same], model.reconstruct(images, y)[same])
+        changes = np.abs(model.edit(images, y, a=1.0) - model.reconstruct(images, y))
+        assert changes[y[:, 0] == 0].max() > 0.02
+
+    def test_guidance_leads_away_from_the_other_condition(self, rng):
+        prior = shaken(priors.FlowMatching(2, 2, 8, 1, condition_dropout=0.1, seed=0), 0.5)
+        u, times = tensor(rng.normal(size=(5, 2))), tensor(rng.uniform(size=5))
+        y, other = tensor(rng.normal(size=(5, 2))), tensor(rng.normal(size=(5, 2)))
+        each = [array(prior.velocity(u, times, condition)) for condition in (y, other)]
+        found = prior.velocity(u, times, y, tensor(np.full(5, 3.0)), other)
+        np.testing.assert_allclose(array(found), 3.0 * each[0] - 2.0 * each[1], atol=1e-5)
 
     def test_an_autoencoder_gets_a_prior(self, images):
         model = models.autoencoder(SHAPE, 2, units=(8,), seed=0)

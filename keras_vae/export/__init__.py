@@ -49,7 +49,7 @@ def saved_model(
             and has passed its comparison.
         data: real data `x` or `(x, condition)` for the comparison; by default samples
             of the model.
-        signatures: some of "encode", "decode", "reconstruct", "sample"; all by
+        signatures: some of "encode", "decode", "reconstruct", "sample", "transport"; all by
             default.
         batch_size: rows per call; any number by default.
         input_shape: `(height, width, channels)` of the pictures, for a model of any size: a

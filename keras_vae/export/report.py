@@ -85,7 +85,11 @@ def inputs(model, signatures, x, condition, seed=0):
     if "sample" in signatures:
         shape = (len(x), *signatures["sample"].inputs["noise"].shape)
         known["noise"] = np.random.default_rng(seed).standard_normal(shape, "float32")
-    if "decode" in signatures:
+    if "transport" in signatures:
+        # What is wanted of each example is what its neighbour is.
+        known["new_condition"] = np.roll(condition, 1, axis=0)
+        known["guidance"] = np.full(len(x), model.prior.transport_guidance, "float32")
+    if {"decode", "transport"} & set(signatures):
         known["z"] = known["codes"] = model.encode(x, condition)
     return {
         name: {key: known[key] for key in signature.inputs}
@@ -197,7 +201,7 @@ def parity(model, signatures, arrays, results, milliseconds, x, source, batch_si
     decibels = {
         name: tuple(psnr(x, part, data_range) for part in pair)
         for name, pair in images.items()
-        if name != "sample"
+        if name not in ("sample", "transport")
     }
     return {
         "keras_backend": keras.backend.backend(),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-NAMES = ("encode", "decode", "reconstruct", "sample")
+NAMES = ("encode", "decode", "reconstruct", "sample", "transport")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,8 @@ def signatures(model, names=None):
 
     Args:
         model: a `models.VAE`.
-        names: some of "encode", "decode", "reconstruct" and "sample"; by default all
-            that the model has.
+        names: some of "encode", "decode", "reconstruct", "sample" and "transport"; by
+            default all that the model has.
 
     Returns:
         Dict of name to `Signature`, in the order of `NAMES`.
@@ -207,7 +207,28 @@ def _continuous(model):
         every["sample"] = Signature(
             noise | condition, mean_of_x, sample, sample_numpy, model.prior.chooses
         )
+    if model.can_transport:
+        every["transport"] = _transport(model, z, condition["condition"])
     return every
+
+
+def _transport(model, z, condition):
+    """The signature that carries codes from one condition to another, for edits."""
+    inputs = {
+        **z,
+        "condition": condition,
+        "new_condition": dataclasses.replace(condition, meaning=f"wanted {condition.meaning}"),
+        "guidance": Tensor((), "float32", "how far the code goes; 0 leaves it where it is"),
+    }
+
+    def transport(z, condition, new_condition, guidance):
+        own, new = (model.condition.encode(y) for y in (condition, new_condition))
+        return {"z": model.prior.transported(z, own, new, guidance)}
+
+    def transport_numpy(z, condition, new_condition, guidance):
+        return {"z": model.transport(z, condition, new_condition, guidance=guidance)}
+
+    return Signature(inputs, {"z": z["z"]}, transport, transport_numpy)
 
 
 def _prior(model, condition):

@@ -28,6 +28,11 @@ class Capabilities:
         return self.prior.can_sample
 
     @property
+    def can_transport(self) -> bool:
+        """Whether the prior carries codes from one condition to another, as `edit` does then."""
+        return getattr(self.prior, "transports", False)
+
+    @property
     def has_bound(self) -> bool:
         """Whether there is a bound on log p(x): `log_likelihood` raises otherwise."""
         return self.posterior_layer.has_density and self.likelihood.is_density

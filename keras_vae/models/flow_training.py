@@ -82,18 +82,13 @@ class FlowTraining:
         finally:
             self.prior.trainable = False
 
-    @property
-    def can_transport(self) -> bool:
-        """Whether the prior is a conditional flow, so that codes go from condition to condition."""
-        return isinstance(self.prior, priors.FlowMatching) and self.prior.condition_dim is not None
-
     def transport(
         self,
         z: Array,
         condition: Condition,
         new_condition: Condition,
         steps: int | None = None,
-        guidance: float | None = None,
+        guidance: float | Array | None = None,
         batch_size: int = 256,
     ) -> Array:
         """Codes of condition y as codes of y': back to noise under y, forward under y'.
@@ -109,7 +104,8 @@ class FlowTraining:
             steps: of the integration, in each direction.
             guidance: g, how far the new codes go from y to y': the velocity on the way forward is
                 v(y) + g · (v(y') - v(y)). 0 stays where it was, 1 is the prior under y', more
-                goes beyond it. The prior's `transport_guidance` by default.
+                goes beyond it. A number, or one for each example; the prior's
+                `transport_guidance` by default.
             batch_size: rows per compiled call.
 
         Returns:
@@ -132,6 +128,8 @@ class FlowTraining:
         run = self._flow_run(batch_size)
         if guidance is None:
             guidance = self.prior.transport_guidance
+        if np.ndim(guidance):
+            guidance = _checks.value("guidance", guidance, len(z))
         noise = self.prior.invert(z, own, steps, run=run)
         return self.prior.carry(noise, new, steps, guidance, run, other=own)
 

@@ -178,6 +178,11 @@ class FlowMatching(Prior):
         self.trainable = False
 
     @property
+    def transports(self):
+        """Whether `transported` leads from one condition to another."""
+        return self.condition_dim is not None
+
+    @property
     def noise_shape(self):
         """Shape of the noise of one code."""
         return self.code_shape
@@ -268,7 +273,7 @@ class FlowMatching(Prior):
         Returns:
             `(u,)`, or with `density` `(u, ∫ div v dt)`, the integral `(n,)` along the way.
         """
-        guided = guidance != 1.0
+        guided = not isinstance(guidance, float) or guidance != 1.0
         zeros = ops.zeros_like(ops.reshape(u, (-1, math.prod(self.code_shape)))[:, 0])
         motion = self._motion(condition, zeros + guidance if guided else None, other, density)
         state = (u, zeros) if density else (u,)
@@ -279,6 +284,18 @@ class FlowMatching(Prior):
 
         # A loop of the backend: the program is as large as one step.
         return ops.fori_loop(0, self._number(steps), stepped, state)
+
+    def transported(self, z, condition, new_condition, guidance):
+        """Codes of one condition as codes of another, in one program; tensors in and out.
+
+        Args:
+            z: codes `(n, *code_shape)`.
+            condition, new_condition: encoded conditions `(n, condition_dim)`, y and y'.
+            guidance: `(n,)`, g of the way forward, v(y) + g · (v(y') - v(y)).
+        """
+        (u,) = self.integrate(self.to_standard(z), 1.0, 0.0, condition)
+        (u,) = self.integrate(u, 0.0, 1.0, new_condition, guidance=guidance, other=condition)
+        return self.from_standard(u)
 
     def _motion(self, condition, guidance, other=None, density=False):
         """Function from a state and times to its derivative by time."""
@@ -404,8 +421,8 @@ class FlowMatching(Prior):
         given = []
         if condition is not None:
             given = [ops.convert_to_numpy(condition)]
-            if guidance != 1.0:
-                given.append(np.full(len(u), guidance, "float32"))
+            if np.any(guidance != 1.0):
+                given.append(np.zeros(len(u), "float32") + np.float32(guidance))
                 if other is not None:
                     given.append(ops.convert_to_numpy(other))
         times = _times(start, stop, self._number(steps))

@@ -5,6 +5,7 @@ is dropped. The network sees a condition `(n, c)` as `(n, c + 1)`, whose last nu
 the condition is dropped: zeros alone may be a condition like any other.
 """
 
+import numpy as np
 from keras import ops
 
 from keras_vae.training import noise
@@ -68,15 +69,15 @@ def check(prior, guidance, condition, other=None):
 
     Args:
         prior: with `condition_dim` and `condition_dropout`.
-        guidance: factor of what the condition changes.
+        guidance: factor of what the condition changes, or one for each example.
         condition: what it is guided to, or None.
         other: a condition that it is guided away from, or None for no condition.
     """
-    if not 0.0 <= guidance < float("inf"):
+    if not np.all((np.asarray(guidance) >= 0.0) & np.isfinite(guidance)):
         raise ValueError(
             f"`guidance` must be at least 0 and finite. Received: guidance={guidance!r}"
         )
-    if guidance == 1.0:
+    if np.all(guidance == 1.0):
         return
     if condition is None:
         raise ValueError(

@@ -316,6 +316,19 @@ class TestModels:
         reference_ = signature.reference(noise=noise, condition=y[:6])["image"]
         np.testing.assert_allclose(array(found), reference_, atol=1e-5)
 
+    def test_the_exported_transport_is_that_of_the_model(self, conditional, rng):
+        model, y = conditional
+        model.prior = shaken(priors.FlowMatching(2, 2, 8, 1, steps=3, seed=0), 0.3)
+        signature = signatures(model)["transport"]
+        z, guidance = rng.normal(size=(6, 2)).astype("float32"), np.float32([0, 1, 2, 3, 1, 0.5])
+        given = {"z": z, "condition": y[:6], "new_condition": 1 - y[:6], "guidance": guidance}
+        found = array(signature.call(**{k: tensor(v) for k, v in given.items()})["z"])
+        np.testing.assert_allclose(found, signature.reference(**given)["z"], atol=1e-5)
+        for i in range(6):
+            alone = model.transport(z[i : i + 1], y[i : i + 1], 1 - y[i : i + 1], None, guidance[i])
+            np.testing.assert_allclose(found[i : i + 1], alone, atol=1e-5)
+        assert np.abs(found[3] - z[3]).max() > 0.1
+
 
 @pytest.mark.once
 class TestErrors:

@@ -66,6 +66,8 @@ def write(name, out, verbose=True):
         about, data = describe.about(model, info, zoo.folder(name))
         say("Exporting ...")
         signatures = ("encode", "decode") if about["draws"] else ("decode",)
+        if about["transport"]:
+            signatures += ("transport",)
         export.tflite(name, new / MODEL, data=data, signatures=signatures, verbose=False)
         for file in PAGE.iterdir():
             shutil.copyfile(file, new / file.name)

@@ -73,6 +73,8 @@ def about(model, info, folder):
         "codes": {"shape": model.code_shape, "number": model.num_codes} if quantized else None,
         "map": model.code_shape if of_maps and not quantized else None,
         "directions": None,
+        # By how much codes are carried to another condition, where the prior knows the way.
+        "transport": model.prior.transport_guidance if _carries(model) else None,
     }
     if model.directions is not None:
         shown = [n for n in faces.SWITCHED if n in model.directions.names]
@@ -80,6 +82,11 @@ def about(model, info, folder):
         vectors = [model.directions.vector(name) for name in names]
         told["directions"] = {"names": names, "vectors": vectors}
     return told, _data(model, samples, draws)
+
+
+def _carries(model):
+    """Whether switches carry the code: of attributes, which the page can compare."""
+    return model.can_transport and model.takes_attributes
 
 
 def dump(told):

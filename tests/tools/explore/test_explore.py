@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_vae import models, priors, zoo
-from tests.support.explore import COLOURED, with_attributes
+from tests.support.explore import COLOURED, of_maps, with_attributes
 from tools import __main__ as cli
 from tools import explore
 from tools.demo import digits
@@ -115,6 +115,7 @@ class TestWhatThePageIsTold:
             (8, 8, 3), 2, network="conv", units=(2, 2), seed=0, condition_dim=3, maps=True
         )
         about, (x, y) = told(model)
+        assert about["transport"] is None and told(of_maps())[0]["transport"] == 2.0
         assert about["map"] == (2, 2, 2) and about["latent"] is None and about["codes"] is None
         assert about["kind"] == "continuous" and about["conditional"]
         assert len(about["samples"]) == describe.MAPS

@@ -42,7 +42,11 @@ class Visit(types.SimpleNamespace):
             right = model.decode(code.astype("int32").reshape(1, *model.code_shape))
         else:
             given = None if model.condition is None else np.array([condition])
-            right = model.decode(code.reshape(1, *model.code_shape).astype("float32"), given)
+            z = code.reshape(1, *model.code_shape).astype("float32")
+            if model.can_transport:
+                own = np.array([self.page.evaluate("() => explorer.own")])
+                z = model.transport(z, own, given) if (own != given).any() else z
+            right = model.decode(z, given)
         np.testing.assert_allclose(pixels.reshape(right.shape), right, atol=1e-4)
         dots = self.page.evaluate(
             "() => { const c = document.getElementById('picture'); "

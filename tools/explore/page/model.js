@@ -41,6 +41,19 @@ export class Model {
     return image;
   }
 
+  /** A code of one condition as one of another. */
+  async transport(code, own, wanted) {
+    const { map, latent, condition, transport } = this.about;
+    const row = (values) => [Float32Array.from(values), [1, condition.size]];
+    const inputs = {
+      z: [Float32Array.from(code), [1, ...(map ?? [latent.center.length])]],
+      condition: row(own),
+      new_condition: row(wanted),
+      guidance: [Float32Array.of(transport), [1]],
+    };
+    return (await this.#run("transport", inputs)).z;
+  }
+
   /** The code that the encoder gives to pixels. */
   async encode(pixels, condition = null) {
     const image = [Float32Array.from(pixels), [1, ...this.about.shape]];

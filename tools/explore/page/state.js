@@ -12,6 +12,8 @@ export class State extends EventTarget {
     this.model = model;
     this.code = [];
     this.condition = null;
+    // The condition that the code belongs to; what is wanted may be another.
+    this.own = null;
     // How far along each attribute's direction, for models that know directions.
     this.along = (about.directions?.names ?? []).map(() => 0);
     this.pixels = null;
@@ -25,8 +27,11 @@ export class State extends EventTarget {
   }
 
   /** Changes the code, the condition or both; tells the controls, and draws. */
-  set({ code = this.code, condition = this.condition }) {
-    this.code = Array.from(code);
+  set({ code = null, condition = this.condition }) {
+    if (code) {
+      this.code = Array.from(code);
+      this.own = condition;
+    }
     this.condition = condition;
     this.dispatchEvent(new Event("change"));
     return this.draw();
@@ -37,6 +42,13 @@ export class State extends EventTarget {
     if (!this.along.some(Boolean)) return this.code;
     const { vectors } = this.about.directions;
     return this.code.map((z, i) => this.along.reduce((sum, a, k) => sum + a * vectors[k][i], z));
+  }
+
+  /** The code of what is wanted: carried there, by a model whose prior knows the way. */
+  async #carried() {
+    const { transport } = this.about;
+    const same = !transport || this.condition.every((value, i) => value === this.own[i]);
+    return same ? this.whole : this.model.transport(this.whole, this.own, this.condition);
   }
 
   /** A random row of the samples but `other`, with the condition that the user chose. */
@@ -61,7 +73,8 @@ export class State extends EventTarget {
     while (this.#wanted) {
       await frame();
       this.#wanted = false;
-      this.pixels = await this.model.decode(this.whole, this.condition);
+      const { condition } = this;
+      this.pixels = await this.model.decode(await this.#carried(), condition);
       this.dispatchEvent(new Event("picture"));
     }
   }

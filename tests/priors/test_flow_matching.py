@@ -144,6 +144,7 @@ def fitted(prior, codes, y=None, epochs=40, condition=None, **options):
     return history["loss"]
 
 
+@pytest.mark.turns
 class TestTraining:
     @pytest.mark.slow
     def test_of_a_normal_it_learns_moments_and_density(self, rng):

@@ -120,7 +120,8 @@ def check_arguments(function, arguments, path):
     def refuse(what):
         _refuse(what, path)
 
-    for _ in limits.check(arguments, refuse, owner=("ours", function)):
+    renamed = {("data_shape" if k == "input_shape" else k): v for k, v in arguments.items()}
+    for _ in limits.check(renamed, refuse, owner=("ours", function)):
         pass
 
 

@@ -18,6 +18,17 @@ def text(value, lines=True, most=MOST):
     return "".join(_shown(character, lines) for character in value[:most]) + cut
 
 
+def markup(value):
+    """Parsed JSON whose texts may stand in Markdown: no tag, no line end, no control character."""
+    if isinstance(value, dict):
+        return {key: markup(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [markup(item) for item in value]
+    if isinstance(value, str):
+        return text(value, lines=False, most=len(value)).replace("<", "&lt;")
+    return value
+
+
 def _shown(character, lines):
     if character.isprintable() or lines and character == "\n":
         return character

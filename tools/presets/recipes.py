@@ -62,7 +62,7 @@ def _check(recipe, path):
         raise ValueError(f"A recipe needs a dict of its function's `arguments`. Received: {path}")
     if not isinstance(recipe.get("data"), str):
         raise ValueError(f"A recipe names its `data`. Received: {path}")
-    allowed.check_config(recipe, path)
+    allowed.check_config(recipe["model"], path)
     allowed.check_arguments(function, arguments, path)
 
 

@@ -379,12 +379,11 @@ def folder(name: PathLike) -> Path:
     if hub.is_name(name):
         return hub.fetch(name, _wanted_of_hub, _check_folder)
     if isinstance(name, str) and name and name == Path(name).name:
-        for root in _FOLDERS:
-            _atomic.settled(root / name)
-        if name in list_models():
-            return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
-    path = _atomic.absolute(name)
-    if _atomic.settled(path) and path.is_dir():
+        for path in (untrusted.place(root / name) for root in _FOLDERS):
+            if (path / METADATA).is_file():
+                return path
+    path = untrusted.place(_atomic.absolute(name))
+    if path.is_dir():
         names = untrusted.settled_names(path)
         if METADATA in names:
             return path

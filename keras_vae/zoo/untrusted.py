@@ -16,6 +16,16 @@ _CHUNK = 2**20
 MOST_BYTES = 2**32
 MOST_TEXT = 16 * 2**20
 _HOLES = 64 * 2**20
+# One of them is in each folder that is saved here.
+MARKS = ("metadata.json", "recipe.json", "diffusion_pytorch_model.safetensors")
+
+
+def place(folder):
+    """Where a preset is to be read; `folder` itself where there is none.
+
+    A save that was interrupted leaves the version before beside it; reading changes nothing.
+    """
+    return _atomic.place(folder, MARKS) or folder
 
 
 @contextlib.contextmanager
@@ -37,12 +47,12 @@ def copied(folder, names, follow=False):
     with tempfile.TemporaryDirectory(prefix="keras_vae-") as private:
         private = Path(private)
         for _ in range(50):
-            _atomic.settled(folder)
-            before = _identity(folder)
+            source = place(folder)
+            before = _identity(source)
             for name in names:
                 (private / name).unlink(missing_ok=True)
-                copy(folder / name, private / name, follow)
-            if before is not None and before == _identity(folder):
+                copy(source / name, private / name, follow)
+            if before is not None and before == _identity(source):
                 break
         yield private
 
@@ -129,20 +139,20 @@ def opened(folder, use):
     """
     for _ in range(50):
         with contextlib.ExitStack() as stack:
+            source = place(folder)
 
-            def open_(name, stack=stack):
-                file = _open(folder / name)
+            def open_(name, stack=stack, source=source):
+                file = _open(source / name)
                 if file is None:
-                    raise FileNotFoundError(folder / name)
+                    raise FileNotFoundError(source / name)
                 return stack.enter_context(file)
 
-            _atomic.settled(folder)
-            before = _identity(folder)
+            before = _identity(source)
             try:
-                found, error = use(names(folder), open_), None
+                found, error = use(names(source), open_), None
             except (OSError, ValueError) as caught:
                 error = caught
-            if before is None or before != _identity(folder):
+            if before is None or before != _identity(source):
                 continue
             if isinstance(error, FileNotFoundError):
                 raise ValueError(f"A file is missing. Received: {error}") from error

@@ -28,6 +28,8 @@ class Likelihood(keras.layers.Layer):
             sigmoid or any other activation with bounds.
         tables: whether data may be tables, which `encode` makes numbers of and `decode` tables
             again.
+        blocks: how many values of flattened data belong together, one after the other, such as
+            the one-hot values of a category; None for each by itself.
     """
 
     data_range: tuple[float, ...] | None = None
@@ -37,6 +39,7 @@ class Likelihood(keras.layers.Layer):
     missing = False
     takes_logits = False
     tables = False
+    blocks: tuple[int, ...] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})

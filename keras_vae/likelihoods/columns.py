@@ -152,6 +152,10 @@ class Columns(Likelihood):
         """The shape of one encoded row, the `input_shape` of networks: `(width,)`."""
         return (self._columns[-1].data.stop,)
 
+    @property
+    def blocks(self):
+        return tuple(c.data.stop - c.data.start for c in self._columns)
+
     def encode(self, x: Any, name: str = "x") -> Any:
         """A table as a matrix `(n, width)` float32; anything else as it is.
 

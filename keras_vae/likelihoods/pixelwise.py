@@ -296,6 +296,10 @@ class Observed(Likelihood):
         return self.inner.tables
 
     @property
+    def blocks(self):
+        return self.inner.blocks
+
+    @property
     def is_adapted(self):
         return self.inner.is_adapted
 

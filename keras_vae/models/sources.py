@@ -61,8 +61,9 @@ def numbers(model, x, name="x"):
 
 def adapt(model, x):
     """Has the likelihood of tables learn its scales from the first one."""
-    likelihood = model.likelihood
-    if likelihood.tables and not likelihood.is_adapted and _is_table(x):
+    # A prior that is trained by itself has none.
+    likelihood = getattr(model, "likelihood", None)
+    if likelihood is not None and likelihood.tables and not likelihood.is_adapted and _is_table(x):
         likelihood.adapt(x)
 
 

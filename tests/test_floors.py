@@ -22,7 +22,7 @@ FLOORS = (
     "models",
     "zoo",
     # Files that are exported carry their preset's metadata.
-    "export testing",
+    "anomaly export testing",
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 

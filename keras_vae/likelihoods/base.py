@@ -26,6 +26,10 @@ class Likelihood(keras.layers.Layer):
         missing: whether data may have missing values, marked NaN.
         takes_logits: whether outputs are logits, so that a decoder must end without a
             sigmoid or any other activation with bounds.
+        tables: whether data may be tables, which `encode` makes numbers of and `decode` tables
+            again.
+        blocks: how many values of flattened data belong together, one after the other, such as
+            the one-hot values of a category; None for each by itself.
     """
 
     data_range: tuple[float, ...] | None = None
@@ -34,6 +38,8 @@ class Likelihood(keras.layers.Layer):
     takes_weights = False
     missing = False
     takes_logits = False
+    tables = False
+    blocks: tuple[int, ...] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
@@ -109,6 +115,14 @@ class Likelihood(keras.layers.Layer):
             "This likelihood has no draws: take its means, `sample(n)` without `noise`; a class "
             f"of one's own needs `sample(mean, rng)`. Received: {type(self).__name__}"
         )
+
+    def encode(self, x, name="x"):
+        """Data as users have it, as numbers: x itself, unless `tables`."""
+        return x
+
+    def decode(self, x, like=None, keep=False):
+        """Numbers as users have their data: x itself, unless `tables`."""
+        return x
 
     def observe(self, x, seed):
         """The data of one training step; x by default."""

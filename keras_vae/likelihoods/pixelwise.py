@@ -291,6 +291,28 @@ class Observed(Likelihood):
     def takes_logits(self):
         return self.inner.takes_logits
 
+    @property
+    def tables(self):
+        return self.inner.tables
+
+    @property
+    def blocks(self):
+        return self.inner.blocks
+
+    @property
+    def is_adapted(self):
+        return self.inner.is_adapted
+
+    def adapt(self, table):
+        self.inner.adapt(table)
+        return self
+
+    def encode(self, x, name="x"):
+        return self.inner.encode(x, name)
+
+    def decode(self, x, like=None, keep=False):
+        return self.inner.decode(x, like, keep)
+
     def data_shape(self, output_shape):
         return self.inner.data_shape(output_shape)
 
@@ -301,6 +323,8 @@ class Observed(Likelihood):
         return ops.where(known, each, 0.0)
 
     def best_log_prob(self, x):
+        if self.tables:
+            return self.inner.best_log_prob(x)
         # Each value by itself: those that are missing have none.
         known = ~np.isnan(x)
         values = np.where(known, x, 0.0).reshape(-1, 1)

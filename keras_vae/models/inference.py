@@ -69,6 +69,8 @@ class Inference(Editing):
     def decode(self, z: Array, condition: Condition = None, batch_size: int = 256) -> Array:
         """Means of p(x|z) in data space.
 
+        Of tables the matrix that `model.likelihood.decode` makes a table of.
+
         Args:
             z: codes `(n, d)`.
             condition: see `encode`.
@@ -82,12 +84,13 @@ class Inference(Editing):
         return self._batched("render", batch_size, z, condition)
 
     def reconstruct(self, x: Array, condition: Condition = None, batch_size: int = 256) -> Array:
-        """The code of x, decoded: `(n, ...)` float32, deterministic.
+        """The code of x, decoded: `(n, ...)` float32, deterministic; a table where x is one.
 
         Args and errors: see `encode`.
         """
-        x, condition = self._checked(x, condition)
-        return self._batched("rebuild", batch_size, x, condition)
+        data, condition = self._checked(x, condition)
+        rebuilt = self._batched("rebuild", batch_size, data, condition)
+        return sources.as_given(self, x, rebuilt)
 
     def sample(
         self,
@@ -114,7 +117,8 @@ class Inference(Editing):
                 integration, and how closely codes follow the condition.
 
         Returns:
-            `(n, ...)` float32.
+            `(n, ...)` float32; a table where the model was trained on one, see
+            `likelihoods.Columns`.
 
         Raises:
             ValueError: a wrong condition, `noise` with a likelihood that has no draws, or
@@ -126,7 +130,7 @@ class Inference(Editing):
         rng = np.random.default_rng(_checks.seed(seed))
         z = self._drawn_codes(n, rng, encoded, steps, guidance, batch_size)
         x = self.decode(z, condition, batch_size)
-        return self.likelihood.sample(x, rng) if noise else x
+        return self.likelihood.decode(self.likelihood.sample(x, rng) if noise else x)
 
     def interpolate(
         self,

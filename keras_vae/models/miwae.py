@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vae import _checks
 from keras_vae._registry import register
+from keras_vae.models import sources
 from keras_vae.models.vae import VAE
 
 
@@ -76,11 +77,12 @@ class MIWAE(VAE):
             samples, condition, seed, batch_size, verbose: as `log_likelihood`.
 
         Returns:
-            `(n, ...)` float32: x where it is known.
+            `(n, ...)` float32: x where it is known; a table where x is one.
 
         Raises:
             ValueError: bad data.
         """
+        given = x
         x, condition = self._checked(mark_missing(x, missing), condition)
         filled = np.zeros(x.shape, "float64")
         total = np.full((len(x),) + (1,) * (x.ndim - 1), -np.inf)
@@ -92,7 +94,8 @@ class MIWAE(VAE):
             filled[rows] *= np.exp(total[rows] - new)
             filled[rows] += np.exp(part - new) * means
             total[rows] = new
-        return np.where(np.isnan(x), filled, x).astype("float32")
+        filled = np.where(np.isnan(x), filled, x).astype("float32")
+        return sources.as_given(self, given, filled, keep=True)
 
     def _tensor_function(self, name):
         return _impute if name == "impute" else super()._tensor_function(name)

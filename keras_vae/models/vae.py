@@ -222,6 +222,10 @@ class VAE(
             normal=self._normal,
             squared_jacobian=functools.partial(probes.squared_jacobian, self, x, condition),
             hidden=functools.partial(probes.hidden, self, x, condition, training, seen),
+            squared_output_jacobian=functools.partial(
+                probes.squared_output_jacobian, self, condition=condition
+            ),
+            squared_weights=functools.partial(probes.squared_weights, self.decoder),
         )
         log_px = functools.partial(self._log_px, scored, condition=condition, training=training)
         weigh = self._weigh(evidence, sample_weight)

@@ -233,6 +233,20 @@ def _(names):
     assert 0.7 < rows.std(axis=0).mean() < 1.5
 
 
+@check("A table of mixed types")
+def _(names):
+    learns(names)
+    assert list(names.rows) == list(names.table) and len(names.rows["age"]) == 1000
+    assert {k: v.dtype for k, v in names.rows.items()} == {
+        k: v.dtype for k, v in names.table.items()
+    }
+    missing = names.table["city"] == None  # noqa: E711
+    assert missing.any() and set(names.whole["city"]) == {"Lima", "Madrid"}
+    for name, values in names.table.items():
+        known = ~missing if name == "city" else slice(None)
+        np.testing.assert_array_equal(names.whole[name][known], values[known])
+
+
 @check("An HDF5 file")
 def _(names):
     np.testing.assert_allclose(names.z, names.model.encode(names.x), atol=1e-5)

@@ -33,6 +33,7 @@ def build(
     condition_dim: int | None = None,
     seed: int | None = None,
     spatial: bool | str = False,
+    per_value: int = 1,
     **options: Any,
 ) -> tuple[keras.Model, keras.Model]:
     """An encoder and its decoder.
@@ -51,6 +52,8 @@ def build(
         spatial: whether codes are maps `(height, width, latent_dim)`. The encoder gives
             them itself, or with "features" the features `(height, width, units[-1])` that a
             `posteriors.SpatialNormal` makes them of.
+        per_value: outputs of the decoder per value of data, side by side in the last axis, such
+            as a mean and a dispersion: `per_value` of the likelihood.
         **options: `activation`, and for images `hidden` (width of a dense
             layer beside the code; 0 for none), `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all),
@@ -104,6 +107,7 @@ def build(
                 "`film` modulates features by the condition, and there is none. "
                 "Received: film=True, condition_dim=None"
             )
+    outputs = (*input_shape[:-1], input_shape[-1] * per_value)
     seeds = initializers.seeds(seed)
     decoder_blocks = options.get("blocks")
     if network != "dense":
@@ -119,12 +123,12 @@ def build(
         options |= {"condition_dim": condition_dim, "identity": spatial == FEATURES}
         encoder = spatial_encoder(input_shape, width, units, seed=next(seeds), **options)
         options["blocks"] = decoder_blocks
-        decoder = spatial_decoder(input_shape, latent_dim, units, seed=next(seeds), **options)
+        decoder = spatial_decoder(outputs, latent_dim, units, seed=next(seeds), **options)
         return encoder, decoder
     encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
     if network != "dense":
         options["blocks"] = decoder_blocks
-    decoder = pair[1](input_shape, latent_dim, units, condition_dim, seed=next(seeds), **options)
+    decoder = pair[1](outputs, latent_dim, units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
 
 

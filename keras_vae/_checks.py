@@ -52,8 +52,25 @@ def data(model, x, name="x", limits="likelihood"):
             "likelihood=columns)`, which learns from the others and fills them in, or leave these "
             f"rows out. Received: {int(np.isnan(x).any(axis=1).sum())} rows with missing values"
         )
-    limits = model.likelihood.data_range if limits == "likelihood" else limits
-    return _in_range(x, limits, name, model.likelihood.missing)
+    own = limits == "likelihood"
+    limits = model.likelihood.data_range if own else limits
+    x = _in_range(x, limits, name, model.likelihood.missing)
+    if own and getattr(model.likelihood, "counts", False):
+        _are_counts(x, name)
+    return x
+
+
+def _are_counts(x, name):
+    """Refuses what is no integer from 0 on; NaN may be missing values."""
+    known = x[~np.isnan(x)]
+    bad = known[(known < 0) | (known != np.floor(known))]
+    if bad.size:
+        raise ValueError(
+            f"`{name}` must be counts, integers from 0 on, under this likelihood: give them as "
+            "they were counted, neither scaled nor as logarithms. Of other numbers a model has "
+            "likelihood=keras_vae.likelihoods.Normal(data_range=None). "
+            f"Received: {bad.size} other values, such as {bad[0]:g}"
+        )
 
 
 def _of_tables(model):
@@ -82,7 +99,8 @@ def seems_good(model, x):
     likelihood = model.likelihood
     if x.shape[1:] != model.data_shape or not len(x) or x.dtype != "float32":
         return False
-    if likelihood.missing or not x.flags.c_contiguous:
+    counts = getattr(likelihood, "counts", False)
+    if likelihood.missing or counts or not x.flags.c_contiguous:
         return False
     if likelihood.data_range is None:
         return bool(np.isfinite(x.min() + x.max()))

@@ -65,7 +65,7 @@ class HeUniform(GlorotUniform):
     Args:
         seed: see `GlorotUniform`.
         upsampling: stride of a transposed convolution, where each output depends on
-            1 / upsampling² of the kernel; None for other layers.
+            1 / upsampling² of the kernel, of pictures; None for other layers.
     """
 
     def __init__(self, seed: int | None = None, upsampling: int | None = None) -> None:
@@ -76,7 +76,7 @@ class HeUniform(GlorotUniform):
         field = int(np.prod(shape[:-2]))
         fan = field * shape[-2]
         if self.upsampling:
-            fan = field * shape[-1] / self.upsampling**2
+            fan = field * shape[-1] / self.upsampling ** (len(shape) - 2)
         limit = np.sqrt(6.0 / fan)
         rng = np.random.default_rng(self._drawn_seed)
         values = rng.uniform(-limit, limit, shape)

@@ -129,8 +129,15 @@ class Inference(Editing):
         encoded = None if condition is None else self.condition.encode(condition)
         rng = np.random.default_rng(_checks.seed(seed))
         z = self._drawn_codes(n, rng, encoded, steps, guidance, batch_size)
+        return self._decoded_or_drawn(z, condition, batch_size, rng if noise else None)
+
+    def _decoded_or_drawn(self, z, condition, batch_size, rng=None):
+        """Data of codes: means, or draws from p(x|z) with NumPy's generator."""
+        if rng is not None and self.likelihood.needs_outputs:
+            outputs = self._batched("outputs", batch_size, z, condition)
+            return self.likelihood.sample_outputs(outputs, rng)
         x = self.decode(z, condition, batch_size)
-        return self.likelihood.decode(self.likelihood.sample(x, rng) if noise else x)
+        return self.likelihood.decode(x if rng is None else self.likelihood.sample(x, rng))
 
     def interpolate(
         self,
@@ -349,6 +356,10 @@ def _render(model, z, condition=None):
     return model.likelihood.mean(model.generate(z, condition))
 
 
+def _outputs(model, z, condition=None):
+    return ops.cast(model.generate(z, condition), "float32")
+
+
 def _rebuild(model, x, condition=None):
     return model.call(x if condition is None else (x, condition))
 
@@ -376,6 +387,7 @@ _FUNCTIONS = {
     "infer": _infer,
     "center": _center,
     "render": _render,
+    "outputs": _outputs,
     "rebuild": _rebuild,
     "score": _score,
     "explain": _explain,

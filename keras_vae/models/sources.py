@@ -304,6 +304,8 @@ def _seems_good(tf, model, parts):
     known = x.shape.rank is not None and x.shape[1:].is_fully_defined()
     if not known or tuple(x.shape[1:]) != model.data_shape or model.likelihood.missing:
         return tf.constant(False)
+    if model.likelihood.counts:
+        return tf.constant(False)
     if not x.dtype.is_floating or (conditional and len(parts) < 2):
         return tf.constant(False)
     rows = [tf.equal(tf.shape(part)[0], tf.shape(x)[0]) for part in parts[1:] if part.shape.rank]

@@ -247,6 +247,14 @@ def _(names):
         np.testing.assert_array_equal(names.whole[name][known], values[known])
 
 
+@check("Counts")
+def _(names):
+    assert names.rows.shape == (100, 12) and (names.rows == np.round(names.rows)).all()
+    assert names.model.decoder.output_shape == (None, 24)
+    # Hardly trained: both of e^0.
+    assert 0.5 < names.rows.mean() < 4.0 and (names.rows == 0).any()
+
+
 @check("An HDF5 file")
 def _(names):
     np.testing.assert_allclose(names.z, names.model.encode(names.x), atol=1e-5)

@@ -33,7 +33,9 @@ class Detector:
     - "reconstruction": -log p(x|z) of the mean code z, for autoencoders too.
     - "likelihood_ratio": log q(x) - log p(x), q a second model of data in which a fifth of the
       values comes from other examples (Ren et al., "Likelihood Ratios for Out-of-Distribution
-      Detection", 2019): what both find easy does not count.
+      Detection", 2019): what both find easy does not count. Where anomalies
+      follow the correlations of the data and are only further out, it ranks them the wrong way
+      round.
 
     Args:
         model: an unconditional `models.VAE`, compiled or not; or a function from the shape of

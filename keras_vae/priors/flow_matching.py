@@ -262,6 +262,10 @@ class FlowMatching(Prior):
         moved = self.velocity((1.0 - t) * noise + t * u, times, condition)
         return ops.sum(ops.square(moved - (u - noise)), axis=tuple(range(1, len(u.shape))))
 
+    def training_loss(self, codes, condition, noise, times):
+        """What `fit_prior` minimises: `matching_loss`."""
+        return self.matching_loss(codes, condition, noise, times)
+
     def step(self, u, start, stop, condition=None, guidance=None, other=None):
         """One step of the integration, from times `start` `(n,)` to `stop`: `(n, *code_shape)`."""
         return self._stepped((u,), start, stop, self._motion(condition, guidance, other))[0]

@@ -233,6 +233,12 @@ def _(names):
     assert 0.7 < rows.std(axis=0).mean() < 1.5
 
 
+@check("Series of different lengths")
+def _(names):
+    assert names.series.shape == (32, 12, 1) and np.isnan(names.series).any()
+    assert names.scores.shape == (32,) and np.isfinite(names.scores).all()
+
+
 @check("Counts")
 def _(names):
     assert names.rows.shape == (100, 12) and (names.rows == np.round(names.rows)).all()

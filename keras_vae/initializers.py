@@ -86,6 +86,27 @@ class HeUniform(GlorotUniform):
         return {**super().get_config(), "upsampling": self.upsampling}
 
 
+@register
+class Orthogonal(GlorotUniform):
+    """Orthonormal rows or columns, whichever are fewer, Saxe et al. 2014.
+
+    Args:
+        seed: see `GlorotUniform`.
+    """
+
+    def __call__(self, shape, dtype=None):
+        if _SKIPPED.get():
+            return ops.zeros(shape, dtype)
+        rows, columns = int(np.prod(shape[:-1])), shape[-1]
+        rng = np.random.default_rng(self._drawn_seed)
+        drawn = rng.standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(drawn)
+        # Unique, and so the same on every machine: R has a positive diagonal.
+        q = q * np.sign(np.diag(r))
+        q = q.T if rows < columns else q
+        return ops.convert_to_tensor(q.reshape(shape).astype("float32"), dtype)
+
+
 def seeds(seed):
     """An endless iterator of seeds for the layers of a model; of None if `seed` is None."""
     sequence = None if seed is None else np.random.SeedSequence(seed)

@@ -7,7 +7,7 @@ from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.factor import FactorVAE
-from keras_vae.models.miwae import MIWAE, mark_missing
+from keras_vae.models.miwae import MIWAE, mark_missing, pad_series
 from keras_vae.models.papers import *  # noqa: F403
 from keras_vae.models.spatial import SpatialVAE, SpatialVQVAE
 from keras_vae.models.structured import StructuredVAE
@@ -29,5 +29,6 @@ __all__ = [
     "VAEGAN",
     "VQVAE",
     "mark_missing",
+    "pad_series",
     *papers.__all__,
 ]

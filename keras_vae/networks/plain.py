@@ -17,8 +17,9 @@ from keras_vae import _checks, initializers
 from keras_vae.networks.convolutional import conv_decoder, conv_encoder
 from keras_vae.networks.dense import dense_decoder, dense_encoder
 from keras_vae.networks.maps import spatial_decoder, spatial_encoder
+from keras_vae.networks.recurrent import CELLS, recurrent_decoder, recurrent_encoder
 
-NETWORKS = ("dense", "conv", "residual")
+NETWORKS = ("dense", "conv", "residual", "recurrent")
 # The value of `spatial` for an encoder that ends with features.
 FEATURES = "features"
 # Of a default network, by the number of axes: the stages leave at most this side.
@@ -39,16 +40,16 @@ def build(
     """An encoder and its decoder.
 
     Args:
-        network: "dense", "conv" or "residual".
+        network: "dense", "conv", "residual" or "recurrent".
         input_shape: shape of one example without the batch axis. "conv" and "residual" take
             series `(time, channels)`, pictures `(height, width, channels)` and volumes
-            `(depth, height, width, channels)`.
+            `(depth, height, width, channels)`; "recurrent" takes series `(time, features)`.
         latent_dim: number of latent dimensions.
         units: widths from the data inwards: of dense layers, or channels of
             the stages that halve the resolution. Default: (512, 256) for
             "dense", (32, 64) else, and as many times 64 more as leave 16 x 16 of pictures
             above 64 x 64, 64 steps of series above 256 steps, or 4 x 4 x 4 of volumes above
-            16 x 16 x 16.
+            16 x 16 x 16; (64,) for "recurrent".
         condition_dim: length of the condition vector that both networks see,
             or None.
         seed: int for the initial weights, the same on every backend; or None.
@@ -57,8 +58,9 @@ def build(
             `posteriors.SpatialNormal` makes them of.
         per_value: outputs of the decoder per value of data, side by side in the last axis, such
             as a mean and a dispersion: `per_value` of the likelihood.
-        **options: `activation`, and for "conv" and "residual" `hidden` (width of a dense
-            layer beside the code; 0 for none), `blocks` (residual blocks of
+        **options: `activation`; for "recurrent" `cell` ("gru" or "lstm"); and
+            for "conv" and "residual" `hidden` (width of a dense layer beside
+            the code; 0 for none), `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all),
             `decoder_blocks` (those of the decoder, where they differ),
             `stages` ("blocks": 3 × 3 convolutions beside space-to-depth;
@@ -86,7 +88,7 @@ def build(
     if not _checks.is_integer(latent_dim):
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
     if units is None:
-        units = (512, 256) if network == "dense" else (32, *[64] * (_stages(input_shape) - 1))
+        units = _default_units(network, input_shape)
         units = units[:2] if spatial else units
     units = shape_of(units)
     if not all(map(_checks.is_integer, units)):
@@ -95,6 +97,9 @@ def build(
     latent_dim = int(latent_dim)
     if network == "dense":
         pair: Any = (dense_encoder, dense_decoder)
+    elif network == "recurrent":
+        pair = recurrent_encoder, recurrent_decoder
+        _check_series(input_shape, units, options.get("cell", "gru"))
     else:
         pair = conv_encoder, conv_decoder
         _check_axes(network, input_shape, spatial)
@@ -107,10 +112,10 @@ def build(
     outputs = (*input_shape[:-1], input_shape[-1] * per_value)
     seeds = initializers.seeds(seed)
     decoder_blocks = options.get("blocks")
-    if network != "dense":
+    if pair[0] is conv_encoder:
         decoder_blocks = options.pop("decoder_blocks", decoder_blocks)
     if spatial:
-        if network == "dense":
+        if pair[0] is not conv_encoder:
             raise ValueError(
                 "Maps of codes need network='conv' or 'residual', and pictures. "
                 f"Received: network={network!r}"
@@ -123,7 +128,7 @@ def build(
         decoder = spatial_decoder(outputs, latent_dim, units, seed=next(seeds), **options)
         return encoder, decoder
     encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
-    if network != "dense":
+    if pair[0] is conv_encoder:
         options["blocks"] = decoder_blocks
     decoder = pair[1](outputs, latent_dim, units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
@@ -132,6 +137,23 @@ def build(
 def shape_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
     """Sizes as a tuple; one number is a shape of one axis."""
     return (sizes,) if isinstance(sizes, (int, np.integer)) else tuple(sizes)
+
+
+def _default_units(network, input_shape):
+    if network == "dense":
+        return (512, 256)
+    return (64,) if network == "recurrent" else (32, *[64] * (_stages(input_shape) - 1))
+
+
+def _check_series(input_shape, units, cell):
+    if len(input_shape) != 2 or not units:
+        raise ValueError(
+            "network='recurrent' needs series (time, features), and `units` of at least one "
+            "layer. Series of one feature are x[..., None]. "
+            f"Received: input_shape={input_shape}, units={units}"
+        )
+    if cell not in CELLS:
+        raise ValueError(f"`cell` must be one of {tuple(CELLS)}. Received: cell={cell!r}")
 
 
 def _stages(input_shape):

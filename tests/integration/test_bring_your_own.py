@@ -247,6 +247,12 @@ def _(names):
         np.testing.assert_array_equal(names.whole[name][known], values[known])
 
 
+@check("Series of different lengths")
+def _(names):
+    assert names.series.shape == (32, 12, 1) and np.isnan(names.series).any()
+    assert names.scores.shape == (32,) and np.isfinite(names.scores).all()
+
+
 @check("Counts")
 def _(names):
     assert names.rows.shape == (100, 12) and (names.rows == np.round(names.rows)).all()

@@ -38,7 +38,8 @@ def vae(
     Args:
         input_shape: shape of one example without the batch axis.
         latent_dim: number of latent dimensions d.
-        network: "dense"; "conv" or "residual", of series, pictures and volumes.
+        network: "dense"; "conv" or "residual", of series, pictures and volumes;
+            "recurrent", of series `(time, features)`.
         units: widths from the data inwards; see `networks.build`.
         likelihood: "bernoulli", "dynamic_bernoulli", "normal" (σ learned),
             "optimal_normal" (σ the best for each batch), "student_t"; of counts "poisson",

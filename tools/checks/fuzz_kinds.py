@@ -11,6 +11,7 @@ import zipfile
 import zlib
 
 import h5py
+import keras
 
 WEIGHTS = "model.weights.h5"
 _LARGE = (5, 300, 10**4, 10**6, 10**9)
@@ -131,7 +132,7 @@ def change_time(files, rng):
             other = json.loads(json.dumps(layer))
             layer["config"] = {**chosen, "layers": [other, *layers[:2]]}
             layer["class_name"] = "Functional"
-            layer["module"] = "keras.src.models.functional"
+            layer["module"] = _where_functional_is()
     else:
         policy = {"default_policy": None, "policy_map": {"(a|a)+": "float32"}}
         layer["config"]["dtype"] = {
@@ -141,6 +142,11 @@ def change_time(files, rng):
             "registered_name": None,
         }
     _write(files, "config.json", config)
+
+
+def _where_functional_is():
+    inputs = keras.Input((1,))
+    return keras.saving.serialize_keras_object(keras.Model(inputs, inputs))["module"]
 
 
 def _is_network(value):

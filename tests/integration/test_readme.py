@@ -66,18 +66,21 @@ def test_the_library_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x = few.x[:4]
     holes = np.where(np.random.default_rng(0).random(x.shape) < 0.5, np.nan, x).astype("float32")
+    rows = np.random.default_rng(1).normal(size=(40, 30)).astype("float32")
     names = {
         "np": np, "keras_vae": keras_vae, "model": keras_vae.zoo.load("mnist_conv"), "x": x,
         "x_a": x[:2], "x_b": x[2:], "x_digits": x, "x_noisy": x, "x_with_nan": holes,
+        "rows": rows, "new_rows": rows[:7],
     }  # fmt: skip
     page = (ROOT / "keras_vae" / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert len(found) == 5
+    assert len(found) == 6
     for block in found:
         # Smaller and shorter than on the page.
         block = block.replace("samples=5000", "samples=50").replace("epochs=100", "epochs=2")
         block = block.replace("epochs=20", "epochs=1").replace('"gmm"', '"normal"')
         exec(compile(block, "keras_vae/README.md", "exec"), names)
     assert names["threes"].shape == (10, 28, 28, 1) and names["glad"].shape == (8, 64, 64, 3)
+    assert names["strange"].shape == (7,) and set(names["strange"]) <= {0, 1}
     assert np.isfinite(names["bound"]).all() and not np.isnan(names["x_whole"]).any()
     assert (tmp_path / "samples.png").stat().st_size > 1_000

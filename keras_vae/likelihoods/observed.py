@@ -12,6 +12,11 @@ from keras_vae.likelihoods.base import Likelihood, summed
 from keras_vae.likelihoods.named import get
 
 
+def _of_inner(name):
+    """A property that is the inner likelihood's."""
+    return property(lambda self: getattr(self.inner, name))
+
+
 @register
 class Observed(Likelihood):
     """log p(x_obs|z) of data with missing values, which are NaN.
@@ -24,6 +29,11 @@ class Observed(Likelihood):
     """
 
     missing = True
+    data_range = _of_inner("data_range")
+    takes_logits, takes = _of_inner("takes_logits"), _of_inner("takes")
+    per_value, needs_outputs = _of_inner("per_value"), _of_inner("needs_outputs")
+    counts, tables = _of_inner("counts"), _of_inner("tables")
+    blocks, is_adapted = _of_inner("blocks"), _of_inner("is_adapted")
 
     def __init__(self, likelihood: str | Likelihood = "bernoulli", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,42 +46,6 @@ class Observed(Likelihood):
                 + ("" if whole else " with variance='optimal'")
             )
         self.inner = likelihood
-
-    @property
-    def data_range(self):
-        return self.inner.data_range
-
-    @property
-    def takes_logits(self):
-        return self.inner.takes_logits
-
-    @property
-    def takes(self):
-        return self.inner.takes
-
-    @property
-    def per_value(self):
-        return self.inner.per_value
-
-    @property
-    def counts(self):
-        return self.inner.counts
-
-    @property
-    def needs_outputs(self):
-        return self.inner.needs_outputs
-
-    @property
-    def tables(self):
-        return self.inner.tables
-
-    @property
-    def blocks(self):
-        return self.inner.blocks
-
-    @property
-    def is_adapted(self):
-        return self.inner.is_adapted
 
     def adapt(self, table):
         self.inner.adapt(table)

@@ -97,6 +97,11 @@ class AttributeGAN(SecondOptimizer, VAE):
                 f"`weights` must be numbers of at least 0 for {', '.join(WEIGHTS)}. "
                 f"Received: {weights}"
             )
+        if readers and not weights["control"]:
+            raise ValueError(
+                "`readers` teach by the term `control`, whose weight is 0: give it one, or leave "
+                f"the readers out. Received: {len(readers)} readers"
+            )
         # Behind a function: its parts are tracked, and saved, once.
         self._plain = lambda: vae
         super().__init__(
@@ -149,7 +154,7 @@ class AttributeGAN(SecondOptimizer, VAE):
         self._measure(x, y, sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
-        wanted = self.wanted(y)
+        wanted = self.wanted(y) if self.edits else None
         (loss, (terms, seen)) = self.minimize(
             lambda: self._judged(x, y, wanted, sample_weight, training=True),
             self.optimizer,
@@ -169,7 +174,8 @@ class AttributeGAN(SecondOptimizer, VAE):
         self._measure(x, y, sample_weight)
         x = self.likelihood.observe(ops.cast(x, "float32"), self.seed_generator)
         y = self.condition.encode(y)
-        loss, (terms, _) = self._judged(x, y, self.wanted(y), sample_weight, training=False)
+        wanted = self.wanted(y) if self.edits else None
+        loss, (terms, _) = self._judged(x, y, wanted, sample_weight, training=False)
         return self._log(loss, terms, x, None)
 
     def wanted(self, y):

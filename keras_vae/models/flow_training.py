@@ -11,6 +11,7 @@ from keras_vae import _checks, priors
 from keras_vae._types import Array, Condition
 from keras_vae.models import fitting, sources
 from keras_vae.priors import guidance as guiding
+from keras_vae.priors.fitted_alone import FittedAlone
 from keras_vae.training import TrainStep, keras_private, noise
 
 # What `fit_sampler(kind="flow")` trains: steps of batches.
@@ -51,7 +52,7 @@ class FlowTraining:
         Raises:
             ValueError: another prior, or what `encode` refuses.
         """
-        if not isinstance(self.prior, (priors.FlowMatching, priors.TwoStage)):
+        if not isinstance(self.prior, FittedAlone):
             raise ValueError(
                 "`fit_prior` trains a prior by flow matching, or a second stage. Set one, "
                 "`model.prior = priors.FlowMatching(model.latent_dim)`, or use "

@@ -18,7 +18,6 @@ def conv_encoder(
     blocks: int | Sequence[int] = 0,
     stages: str = "blocks",
     film: bool = False,
-    output_activation: str | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Stages that halve the resolution, then a dense layer.

@@ -16,7 +16,6 @@ def spatial_encoder(
     blocks: int | Sequence[int] = 0,
     stages: str = "blocks",
     film: bool = False,
-    output_activation: str | None = None,
     identity: bool = False,
     seed: int | None = None,
 ) -> keras.Model:

@@ -109,28 +109,26 @@ def build(
                 "`film` modulates features by the condition, and there is none. "
                 "Received: film=True, condition_dim=None"
             )
-    outputs = (*input_shape[:-1], input_shape[-1] * per_value)
     seeds = initializers.seeds(seed)
-    decoder_blocks = options.get("blocks")
-    if pair[0] is conv_encoder:
-        decoder_blocks = options.pop("decoder_blocks", decoder_blocks)
+    # The decoder's alone.
+    own = {name: options.pop(name) for name in ("output_activation",) if name in options}
+    if pair[0] is conv_encoder and "decoder_blocks" in options:
+        own["blocks"] = options.pop("decoder_blocks")
+    outputs = (*input_shape[:-1], input_shape[-1] * per_value)
+    shapes: Any = (input_shape,), (outputs, latent_dim)
     if spatial:
         if pair[0] is not conv_encoder:
             raise ValueError(
                 "Maps of codes need network='conv' or 'residual', and pictures. "
                 f"Received: network={network!r}"
             )
+        pair = spatial_encoder, spatial_decoder
+        shapes = (input_shape, None if spatial == FEATURES else latent_dim), shapes[1]
         options.pop("hidden", None)
-        width = None if spatial == FEATURES else latent_dim
-        options |= {"condition_dim": condition_dim, "identity": spatial == FEATURES}
-        encoder = spatial_encoder(input_shape, width, units, seed=next(seeds), **options)
-        options["blocks"] = decoder_blocks
-        decoder = spatial_decoder(outputs, latent_dim, units, seed=next(seeds), **options)
-        return encoder, decoder
-    encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
-    if pair[0] is conv_encoder:
-        options["blocks"] = decoder_blocks
-    decoder = pair[1](outputs, latent_dim, units, condition_dim, seed=next(seeds), **options)
+        options["identity"] = spatial == FEATURES
+    encoder = pair[0](*shapes[0], units, condition_dim, seed=next(seeds), **options)
+    options |= own
+    decoder = pair[1](*shapes[1], units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
 
 

@@ -18,7 +18,6 @@ def recurrent_encoder(
     condition_dim: int | None = None,
     activation: str = "tanh",
     cell: str = "gru",
-    output_activation: str | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Recurrent layers over `(time, features)`; the state after the last known step.

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae import _checks, distributions, initializers
+from keras_vae import _checks, initializers
 from keras_vae._registry import register
 from keras_vae.priors import guidance as guiding
-from keras_vae.priors.base import Prior
+from keras_vae.priors.fitted_alone import FittedAlone
 from keras_vae.priors.transported import Transported
 from keras_vae.priors.velocity import VelocityField
 from keras_vae.training import TrainStep
@@ -19,7 +19,7 @@ METHODS = ("heun", "midpoint", "euler")
 
 
 @register
-class FlowMatching(Prior):
+class FlowMatching(FittedAlone):
     """p(z) or p(z|y): normal noise carried along a learned velocity field, dz/dt = v(z, t, y).
 
     Lipman et al., "Flow Matching for Generative Modeling", 2023, with the straight paths of
@@ -54,8 +54,6 @@ class FlowMatching(Prior):
         ValueError: a number that is out of range, or an unknown method.
     """
 
-    fitted_alone = True
-
     def __init__(
         self,
         code_shape: int | Sequence[int],
@@ -78,12 +76,7 @@ class FlowMatching(Prior):
                 "`code_shape` must be a number of dimensions, or (height, width, channels). "
                 f"Received: code_shape={code_shape!r}"
             )
-        kwargs.pop("latent_dim", None)
-        # On TensorFlow an attribute that is set to what it is already is not set: a config's
-        # False would keep the False below from the layers inside.
-        kwargs.pop("trainable", None)
-        super().__init__(shape[-1], **kwargs)
-        self.code_shape = tuple(int(size) for size in shape)
+        super().__init__(shape, **kwargs)
         width, depth = _checks.count(width, "width"), _checks.count(depth, "depth")
         if width % _checks.count(heads, "heads"):
             raise ValueError(
@@ -99,12 +92,6 @@ class FlowMatching(Prior):
         self.transport_guidance = _checks.at_least_0("transport_guidance", transport_guidance)
         self.probes, self.seed = probes, seed
 
-        def moment(name, initializer):
-            return self.add_weight(
-                shape=(self.latent_dim,), initializer=initializer, trainable=False, name=name
-            )
-
-        self.mean, self.deviation = moment("mean", "zeros"), moment("deviation", "ones")
         seen = condition_dim
         if seen is not None and self.condition_dropout:
             seen = seen + 1
@@ -130,30 +117,6 @@ class FlowMatching(Prior):
     def noise_shape(self):
         """Shape of the noise of one code."""
         return self.code_shape
-
-    def adapt(self, codes):
-        """Fits the moments by which codes are standardised: of each dimension or channel.
-
-        Args:
-            codes: NumPy `(n, *code_shape)`.
-        """
-        codes = np.asarray(codes, "float64").reshape(-1, self.latent_dim)
-        self.mean.assign(codes.mean(axis=0).astype("float32"))
-        # A dimension that is constant stays so.
-        self.deviation.assign(np.maximum(codes.std(axis=0), 1e-6).astype("float32"))
-
-    def to_standard(self, z):
-        """Codes in units of their moments."""
-        return (z - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.deviation)
-
-    def from_standard(self, u):
-        """The inverse of `to_standard`."""
-        return u * ops.convert_to_tensor(self.deviation) + ops.convert_to_tensor(self.mean)
-
-    def log_scale(self):
-        """log|det| of `from_standard`, a scalar."""
-        each = math.prod(self.code_shape[:-1])
-        return float(each) * ops.sum(ops.log(ops.convert_to_tensor(self.deviation)))
 
     def velocity(self, u, times, condition=None, guidance=None, other=None):
         """v of standardised codes `(n, *code_shape)` at times `(n,)`.
@@ -308,11 +271,6 @@ class FlowMatching(Prior):
         condition = None if self.condition_dim is None else condition
         guiding.check(self, guidance, condition)
         return Transported(self, condition, steps, guidance)
-
-    def training_distribution(self, condition=None):
-        """N(0, I): the model is trained first, and this prior on its codes."""
-        zeros = ops.zeros(self.code_shape, "float32")
-        return distributions.Normal(zeros, zeros, len(self.code_shape))
 
     def sample(self, n, rng, condition=None, steps=None, guidance=1.0, run=None):
         """Draws codes with NumPy's generator: the same on every backend but for rounding.

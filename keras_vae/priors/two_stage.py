@@ -11,7 +11,7 @@ from keras import ops
 from keras_vae import _checks, distributions, initializers, networks
 from keras_vae._registry import register
 from keras_vae.layers import bounded
-from keras_vae.priors.base import Prior
+from keras_vae.priors.fitted_alone import FittedAlone
 from keras_vae.training import noise as noises
 
 
@@ -64,7 +64,7 @@ class Staged(distributions.Distribution):
 
 
 @register
-class TwoStage(Prior):
+class TwoStage(FittedAlone):
     """p(z) of a second VAE, which was trained on codes: z = μ + σ (D(u) + γ ε).
 
     Dai & Wipf, "Diagnosing and Enhancing VAE Models", 2019: codes of a VAE fill a space of
@@ -95,15 +95,10 @@ class TwoStage(Prior):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(latent_dim, **kwargs)
+        super().__init__((latent_dim,), **kwargs)
         self.units, self.seed = tuple(map(int, units)), seed
         self.samples = _checks.count(samples, "samples")
 
-        def moment(name, initializer):
-            shape = (self.latent_dim,)
-            return self.add_weight(shape=shape, initializer=initializer, trainable=False, name=name)
-
-        self.mean, self.deviation = moment("mean", "zeros"), moment("deviation", "ones")
         # γ is about 0.1 at first: at 1, the deviation of the codes, ignoring u is an optimum.
         self.raw_log_var = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(-5.0), name="raw_log_var"
@@ -126,24 +121,6 @@ class TwoStage(Prior):
     def noise_dim(self):
         """Length of the noise of one code: that of u and of ε."""
         return 2 * self.latent_dim
-
-    def adapt(self, codes):
-        """Fits the moments by which codes are standardised, NumPy `(n, d)`."""
-        codes = np.asarray(codes, "float64")
-        self.mean.assign(codes.mean(axis=0).astype("float32"))
-        self.deviation.assign(np.maximum(codes.std(axis=0), 1e-6).astype("float32"))
-
-    def to_standard(self, z):
-        """Codes in units of their moments."""
-        return (z - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.deviation)
-
-    def from_standard(self, z):
-        """The inverse of `to_standard`."""
-        return z * ops.convert_to_tensor(self.deviation) + ops.convert_to_tensor(self.mean)
-
-    def log_scale(self):
-        """log|det| of `from_standard`, a scalar."""
-        return ops.sum(ops.log(ops.convert_to_tensor(self.deviation)))
 
     def log_var(self):
         """log γ², a float32 scalar."""
@@ -180,11 +157,6 @@ class TwoStage(Prior):
 
     def distribution(self, condition=None):
         return Staged(self)
-
-    def training_distribution(self, condition=None):
-        """N(0, I): the model is trained first, and this prior on its codes."""
-        zeros = ops.zeros((self.latent_dim,), "float32")
-        return distributions.Normal(zeros, zeros)
 
     def get_config(self):
         own = {"units": list(self.units), "samples": self.samples, "seed": self.seed}

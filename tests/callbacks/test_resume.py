@@ -279,7 +279,7 @@ class TestAStateThatCameWithAFolder:
         "changed, message",
         [
             ({"weights": "../elsewhere.weights.h5"}, "weights of '../elsewhere"),
-            ({"weights": "/tmp/epoch_1.weights.h5"}, "weights of '/tmp"),
+            ({"weights": "/epoch_1.weights.h5"}, "weights of '/epoch"),
             ({"weights": None}, "weights of 'None'"),
             ({"epoch": "1"}, "no number of an epoch"),
             ({"logs": 3}, "no list of logs"),

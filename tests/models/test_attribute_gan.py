@@ -187,6 +187,10 @@ class TestAttributeGAN:
             np.testing.assert_allclose(array(terms[f"{name}_loss"]), value, rtol=1e-3)
             total += weights[name] * value.mean()
         assert float(array(loss)) == pytest.approx(total, rel=1e-3)
+        loss, _ = scaffold._judged(*tensors, None, None, True)
+        assert np.isfinite(float(array(loss)))
+        with pytest.raises(ValueError, match="`readers` teach by the term `control`"):
+            taught(of_maps, weights=weights, readers=[critic])
         history = scaffold.fit(x, y, batch_size=3, verbose=0).history
         assert not {"control_loss", "asked_and_read"} & set(history)
         assert {"realism_loss", "similarity_loss", "told_apart"} < set(history)

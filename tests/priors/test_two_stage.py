@@ -135,3 +135,17 @@ class TestModels:
         assert model.prior is before
         with pytest.raises(ValueError, match="`samples` must be"):
             priors.TwoStage(2, samples=0)
+
+
+def test_it_stays_out_of_fit_and_evaluate(rng):
+    model = models.vae(SHAPE, 3, units=(8,), seed=0)
+    x = make_images(rng, 12)
+    state = array(model.seed_generator.state)
+    expected = model.evaluate(x, verbose=0)
+    prior = linear()[0]
+    model.prior = priors.TwoStage.from_config(prior.get_config())
+    model.prior.set_weights(prior.get_weights())
+    assert not any(v.trainable for v in model.prior.variables)
+    model.compile()
+    model.seed_generator.state.assign(state)
+    assert model.evaluate(x, verbose=0) == pytest.approx(expected, rel=1e-5)

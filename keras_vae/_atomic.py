@@ -131,7 +131,9 @@ def folder(path, marks, kind):
                     "Saving needs this name for a moment, and something that is no "
                     f"{kind} has it: move that away. Received: {old}"
                 )
-            if path.exists():
+            if path.exists() and not os.listdir(path):
+                os.rmdir(path)  # Beside it, an empty folder would tell nobody whose it is.
+            elif path.exists():
                 os.replace(path, old)
             try:
                 os.replace(new, path)
@@ -139,7 +141,7 @@ def folder(path, marks, kind):
                 with contextlib.suppress(OSError):
                     os.replace(old, path)
                 raise
-            shutil.rmtree(old, ignore_errors=True)
+            _discard(old, path)
 
 
 @contextlib.contextmanager
@@ -214,4 +216,17 @@ def _recover(path, marks):
     if not os.path.lexists(path):
         os.replace(old, path)
     else:
-        shutil.rmtree(old, ignore_errors=True)
+        _discard(old, path)
+
+
+def _discard(old, path):
+    """Under the lock: removes a folder in a hidden one, which the next save sweeps.
+
+    Half removed in its place by a kill, it would no longer be known as one of ours.
+    """
+    if not old.exists():
+        return
+    temporary = Path(tempfile.mkdtemp(prefix=_mark(path), dir=path.parent))
+    with contextlib.suppress(OSError):
+        os.replace(old, temporary / path.name)
+    shutil.rmtree(temporary, ignore_errors=True)

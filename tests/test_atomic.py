@@ -22,15 +22,25 @@ pytestmark = pytest.mark.once
 
 # Without Keras, which takes seconds to import; the file imports nothing of the package.
 CHILD = """
-import importlib.util, random, shutil, sys
+import importlib.util, os, random, shutil, sys
 spec = importlib.util.spec_from_file_location("atomic", sys.argv[1])
 atomic = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(atomic)
 from pathlib import Path
-target, rounds, seed = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-sources = [Path(p) for p in sys.argv[5:]]
+target, rounds, seed, last = Path(sys.argv[2]), *map(int, sys.argv[3:6])
+sources = [Path(p) for p in sys.argv[6:]]
 rng = random.Random(seed)
 print("began", flush=True)
+changes = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "open"}
+seen = 0
+def count(event, arguments):
+    # Ends the process, as a kill does, at the change of number `last`.
+    global seen
+    if event in changes and str(target.parent) in str(arguments[0]) or event == "os.remove":
+        if seen == last:
+            os._exit(9)
+        seen += 1
+sys.addaudithook(count)
 for _ in range(rounds):
     source = rng.choice(sources)
     if source.is_dir():
@@ -43,8 +53,9 @@ for _ in range(rounds):
 """
 
 
-def child(target, rounds, seed, *sources):
-    arguments = [_atomic.__file__, target, rounds, seed, *sources]
+def child(target, rounds, seed, *sources, last=-1):
+    """A process that saves `rounds` times, and dies before its change of number `last`."""
+    arguments = [_atomic.__file__, target, rounds, seed, last, *sources]
     process = subprocess.Popen(
         [sys.executable, "-c", CHILD, *map(str, arguments)], stdout=subprocess.PIPE, text=True
     )
@@ -93,6 +104,28 @@ def test_readers_and_writers_at_once_see_whole_presets(two, target):
             writer.wait()
     assert set(seen) == {0, 1} and set(loaded) <= codes
     assert zoo.load(target).encode(IMAGES).tobytes() in codes
+
+
+@pytest.mark.parametrize("there", ["a preset", "empty", "nothing"])
+def test_a_save_that_dies_before_any_of_its_changes_is_ended_by_the_next(there, two, target):
+    """Each change to the disk in turn: none leaves what a later save refuses."""
+    shutil.rmtree(target)
+    for last in range(100):
+        if there == "a preset":
+            child(target, 1, 0, two[0]).wait()
+        elif there == "empty":
+            target.mkdir()
+        dying = child(target, 1, 0, two[1], last=last)
+        if dying.wait() == 0:
+            break
+        place = _atomic.place(target, {"metadata.json"})
+        if there == "a preset":
+            assert contents(place) in [contents(source) for source in two], last
+        assert child(target, 1, 0, two[1]).wait() == 0, last
+        assert list(target.parent.iterdir()) == [target], last
+        assert contents(target) == contents(two[1]), last
+        shutil.rmtree(target)
+    assert 10 < last < 99
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

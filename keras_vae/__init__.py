@@ -1,6 +1,7 @@
 """Variational autoencoders for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from keras_vae import (
+    anomaly,
     callbacks,
     conditions,
     corruption,
@@ -28,6 +29,7 @@ from keras_vae._version import __version__
 
 __all__ = [
     "__version__",
+    "anomaly",
     "callbacks",
     "conditions",
     "corruption",

@@ -19,7 +19,7 @@ def data(model, x, name="x", limits="likelihood"):
         TypeError: not numeric.
         ValueError: empty, of another shape, not finite, or out of range.
     """
-    x = array(x, name)
+    x = array(_numbers(model, x, name), name)
     if not fits(x.shape[1:], model.data_shape):
         hint, code = "", _code(name)
         if fits(x.shape, model.data_shape):
@@ -46,8 +46,40 @@ def data(model, x, name="x", limits="likelihood"):
             f"`{name}` must have shape (n, {listed(model.data_shape)})."
             f"{hint} Received: shape {x.shape}"
         )
-    limits = model.likelihood.data_range if limits == "likelihood" else limits
-    return _in_range(x, limits, name, model.likelihood.missing)
+    if _of_tables(model) and not model.likelihood.missing and np.isnan(x).any():
+        raise ValueError(
+            f"`{name}` has missing values: make the model by `models.miwae(columns.shape, ..., "
+            "likelihood=columns)`, which learns from the others and fills them in, or leave these "
+            f"rows out. Received: {int(np.isnan(x).any(axis=1).sum())} rows with missing values"
+        )
+    own = limits == "likelihood"
+    limits = model.likelihood.data_range if own else limits
+    x = _in_range(x, limits, name, model.likelihood.missing)
+    if own and getattr(model.likelihood, "counts", False):
+        _are_counts(x, name)
+    return x
+
+
+def _are_counts(x, name):
+    """Refuses what is no integer from 0 on; NaN may be missing values."""
+    known = x[~np.isnan(x)]
+    bad = known[(known < 0) | (known != np.floor(known))]
+    if bad.size:
+        raise ValueError(
+            f"`{name}` must be counts, integers from 0 on, under this likelihood: give them as "
+            "they were counted, neither scaled nor as logarithms. Of other numbers a model has "
+            "likelihood=keras_vae.likelihoods.Normal(data_range=None). "
+            f"Received: {bad.size} other values, such as {bad[0]:g}"
+        )
+
+
+def _of_tables(model):
+    return getattr(model.likelihood, "tables", False)
+
+
+def _numbers(model, x, name):
+    """A table as the numbers that a likelihood of tables makes of it; anything else as it is."""
+    return model.likelihood.encode(x, name) if _of_tables(model) else x
 
 
 def fits(shape, wanted):
@@ -67,7 +99,8 @@ def seems_good(model, x):
     likelihood = model.likelihood
     if x.shape[1:] != model.data_shape or not len(x) or x.dtype != "float32":
         return False
-    if likelihood.missing or not x.flags.c_contiguous:
+    counts = getattr(likelihood, "counts", False)
+    if likelihood.missing or counts or not x.flags.c_contiguous:
         return False
     if likelihood.data_range is None:
         return bool(np.isfinite(x.min() + x.max()))
@@ -81,7 +114,7 @@ def seems_good(model, x):
 
 def noisy(model, x, name="x"):
     """As `data`, of what a model shall clean: noise may take it out of the data's range."""
-    x = array(x, name)
+    x = array(_numbers(model, x, name), name)
     limits = model.likelihood.data_range
     if limits is not None and x.size and x.min() >= limits[0] and 16 * limits[1] < x.max() <= 255:
         return data(model, x, name)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import initializers, layers
+from keras_vae import _budget, initializers, layers
 from keras_vae._registry import register
 from keras_vae._types import Tensor
 
@@ -130,6 +130,7 @@ class MADE(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.dim, self.context_dim = dim, context_dim
         self.units, self.outputs, self.seed = units, outputs, seed
+        _budget.ask(dim * units * (1 + outputs), "masks")
         order = np.arange(1, dim + 1)
         hidden = np.arange(units) % max(dim - 1, 1) + min(1, dim - 1)
         self._masks = (

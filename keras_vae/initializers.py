@@ -65,7 +65,7 @@ class HeUniform(GlorotUniform):
     Args:
         seed: see `GlorotUniform`.
         upsampling: stride of a transposed convolution, where each output depends on
-            1 / upsampling² of the kernel; None for other layers.
+            1 / upsampling² of the kernel, of pictures; None for other layers.
     """
 
     def __init__(self, seed: int | None = None, upsampling: int | None = None) -> None:
@@ -76,7 +76,7 @@ class HeUniform(GlorotUniform):
         field = int(np.prod(shape[:-2]))
         fan = field * shape[-2]
         if self.upsampling:
-            fan = field * shape[-1] / self.upsampling**2
+            fan = field * shape[-1] / self.upsampling ** (len(shape) - 2)
         limit = np.sqrt(6.0 / fan)
         rng = np.random.default_rng(self._drawn_seed)
         values = rng.uniform(-limit, limit, shape)
@@ -84,6 +84,27 @@ class HeUniform(GlorotUniform):
 
     def get_config(self):
         return {**super().get_config(), "upsampling": self.upsampling}
+
+
+@register
+class Orthogonal(GlorotUniform):
+    """Orthonormal rows or columns, whichever are fewer, Saxe et al. 2014.
+
+    Args:
+        seed: see `GlorotUniform`.
+    """
+
+    def __call__(self, shape, dtype=None):
+        if _SKIPPED.get():
+            return ops.zeros(shape, dtype)
+        rows, columns = int(np.prod(shape[:-1])), shape[-1]
+        rng = np.random.default_rng(self._drawn_seed)
+        drawn = rng.standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(drawn)
+        # Unique, and so the same on every machine: R has a positive diagonal.
+        q = q * np.sign(np.diag(r))
+        q = q.T if rows < columns else q
+        return ops.convert_to_tensor(q.reshape(shape).astype("float32"), dtype)
 
 
 def seeds(seed):

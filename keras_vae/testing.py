@@ -103,6 +103,8 @@ def example_data(model: VAE, n: int = 8, seed: int = 0) -> tuple[np.ndarray, np.
     low, high = model.likelihood.data_range or (0.0, 1.0)
     share = 0.5 + 0.5 * np.tanh(4 * np.sin(2 * np.pi * (waves + starts)))
     x = (low + (high - low) * share).astype("float32")
+    if model.likelihood.counts:
+        x = np.round(5.0 * x)
     if model.likelihood.missing:
         x[rng.random(x.shape) < 0.2] = np.nan
     if model.condition is None:
@@ -442,6 +444,8 @@ def _bad_input(case):
         "infinite data": np.where(np.isnan(x), x, np.inf),
         "text": np.full(x.shape, "a"),
     }
+    if model.likelihood.counts:
+        bad["data that are no counts"] = x - 0.5
     if not model.likelihood.missing:
         bad["data that are NaN"] = np.full_like(x, np.nan)
     limits = model.likelihood.data_range

@@ -106,11 +106,109 @@ def test_a_kill_at_any_moment_leaves_one_or_the_other(kind, two, target):
         time.sleep(rng.uniform(0.0, 0.05))
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-        assert _atomic.settled(target)
+        place = _atomic.place(target, {"metadata.json"})
         if kind == "file":
-            assert target.read_bytes() in [source.read_bytes() for source in two]
+            assert place.read_bytes() in [source.read_bytes() for source in two]
         else:
-            assert contents(target) in [contents(source) for source in two]
+            assert contents(place) in [contents(source) for source in two]
+    # The next save leaves nothing of the killed ones behind.
+    again = child(target, 1, 0, *two)
+    assert again.wait() == 0
+    if kind == "file":
+        assert sorted(path.name for path in target.parent.iterdir()) == sorted(
+            contents(two[0].parent)
+        )
+    else:
+        assert list(target.parent.iterdir()) == [target]
+
+
+class TestTheNeighbourhood:
+    """What lies beside a preset is not ours to move."""
+
+    @pytest.fixture
+    def preset(self, two, tmp_path):
+        return Path(shutil.copytree(two[0], tmp_path / "preset"))
+
+    @pytest.mark.parametrize("use", [zoo.load, zoo.info, zoo.folder])
+    def test_reading_changes_nothing_beside_it(self, preset, use):
+        thesis = preset.with_name(".preset.previous")
+        thesis.mkdir()
+        (thesis / "chapter.txt").write_text("years of work")
+        use(preset)
+        assert (thesis / "chapter.txt").read_text() == "years of work"
+        shutil.rmtree(preset)
+        with pytest.raises(ValueError, match="no such folder"):
+            use(preset)
+        assert (thesis / "chapter.txt").read_text() == "years of work" and not preset.exists()
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_saving_leaves_what_is_not_ours(self, preset, there):
+        thesis = preset.with_name(".preset.previous")
+        thesis.mkdir()
+        (thesis / "chapter.txt").write_text("years of work")
+        if not there:
+            shutil.rmtree(preset)
+        before = contents(preset) if there else None
+        with pytest.raises(FileExistsError, match="move that away. Received: .*previous"):
+            zoo.save(tiny(), preset)
+        assert (thesis / "chapter.txt").read_text() == "years of work"
+        assert preset.exists() == there and (not there or contents(preset) == before)
+
+    def test_a_link_of_that_name_is_not_followed(self, preset, two):
+        shutil.copytree(two[1], preset.parent / "elsewhere")
+        preset.with_name(".preset.previous").symlink_to(preset.parent / "elsewhere")
+        shutil.rmtree(preset)
+        with pytest.raises(ValueError, match="no such folder"):
+            zoo.load(preset)
+        with pytest.raises(FileExistsError, match="move that away"):
+            zoo.save(tiny(), preset)
+        assert contents(preset.parent / "elsewhere") == contents(two[1])
+
+    def test_a_preset_behind_a_link_is_saved_again_and_again(self, preset):
+        link = preset.parent / "place" / "link"
+        link.parent.mkdir()
+        link.symlink_to(preset)
+        for units in (5, 6, 7):
+            zoo.save(tiny(units=(units,)), link)
+            assert link.is_symlink() and not preset.is_symlink()
+            assert contents(link) == contents(preset)
+            assert zoo.load(link).encode(IMAGES).tobytes() == (
+                tiny(units=(units,)).encode(IMAGES).tobytes()
+            )
+        assert list(link.parent.iterdir()) == [link]
+        assert sorted(p.name for p in preset.parent.iterdir()) == ["place", "preset"]
+
+    def test_a_file_behind_a_link(self, tmp_path):
+        (tmp_path / "file").write_text("old")
+        (tmp_path / "link").symlink_to(tmp_path / "file")
+        for text in ("new", "newer"):
+            _atomic.write_text(tmp_path / "link", text)
+            assert (tmp_path / "file").read_text() == text and (tmp_path / "link").is_symlink()
+
+    def test_only_folders_of_dead_saves_are_swept(self, preset):
+        dead = preset.with_name(".preset.keras_vae-dead")
+        others = [".preset.abc", ".other.keras_vae-1", ".preset.keras_vae.txt"]
+        for name in (dead.name, *others):
+            preset.with_name(name).mkdir()
+        with _atomic.file(preset.with_name("preset")) as alive:
+            zoo.save(tiny(), preset)
+            assert alive.parent.is_dir()
+            shutil.copytree(preset, alive)
+            shutil.rmtree(preset)
+        assert not dead.exists()
+        assert sorted(p.name for p in preset.parent.iterdir()) == sorted(["preset", *others])
+
+    @pytest.mark.parametrize("umask, mode", [(0o077, 0o700), (0o022, 0o755), (0o027, 0o750)])
+    def test_the_umask_is_honoured(self, tmp_path, umask, mode):
+        before = os.umask(umask)
+        try:
+            path = zoo.save(tiny(), tmp_path / "deep" / "preset")
+            _atomic.write_text(tmp_path / "text", "text")
+        finally:
+            os.umask(before)
+        assert path.stat().st_mode & 0o777 == mode
+        for file in (*path.iterdir(), tmp_path / "text"):
+            assert file.stat().st_mode & 0o777 == mode & 0o666
 
 
 @pytest.fixture

@@ -66,6 +66,20 @@ def test_missing_values_where_the_likelihood_takes_them():
         _checks.data(stub(missing=True), x)
 
 
+def test_counts_where_the_likelihood_takes_no_others():
+    model = stub(data_range=None, missing=True)
+    model.likelihood.counts = True
+    x = np.round(20 * GOOD)
+    x[0, 0] = np.nan
+    np.testing.assert_array_equal(_checks.data(model, x), x)
+    assert not _checks.seems_good(model, np.float32(np.round(GOOD)))
+    for value in (-1.0, 0.5, 2.25):
+        bad = x.copy()
+        bad[1, 1] = value
+        with pytest.raises(ValueError, match=f"counts.*Received: .* such as {value:g}"):
+            _checks.data(model, bad)
+
+
 def test_any_finite_number_without_limits():
     x = 1000 * (GOOD - 0.5)
     np.testing.assert_array_equal(_checks.data(stub(data_range=None), x), x)

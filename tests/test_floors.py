@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # From the bottom to the top. A module imports from lower floors and from its own package only:
 # two names of one floor do not know each other.
 FLOORS = (
-    "_atomic _checks _registry _types _version training",
+    "_atomic _budget _checks _hdf5 _registry _types _version training",
     "conditions corruption datasets distributions initializers schedules similarity",
     "directions layers",
     "flows networks quantizers",
@@ -22,7 +22,7 @@ FLOORS = (
     "models",
     "zoo",
     # Files that are exported carry their preset's metadata.
-    "export testing",
+    "anomaly export testing",
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import _atomic
+from keras_vae import _atomic, _hdf5
 from keras_vae.callbacks.state import assign, build_optimizer, seeds, values, variables
 
 STATE = "state.json"
+# Of the state: a hundred thousand epochs.
+MOST_BYTES = 32 * 2**20
 
 
 def begin(run):
@@ -78,16 +80,21 @@ class Resume(keras.callbacks.Callback):
         build_optimizer(model)
         before = values(variables(model))
         try:
-            model.load_weights(self.folder / state["weights"])
+            logs, drawn = _checked(state)
+            path = self.folder / state["weights"]
+            if path.is_symlink():
+                raise ValueError(f"{state['weights']} is a link")
+            _hdf5.check_weights(path)
+            model.load_weights(path)
+            assign(seeds(model), drawn)
+            set_random_state(state["random"])
         except Exception as error:
             assign(variables(model), before)
             raise ValueError(
                 "The kept state is of another model, or is damaged: delete it to begin again. "
                 f"Received: {type(error).__name__}: {error} in {self.folder}"
             ) from error
-        self._logs = state["logs"]
-        assign(seeds(model), [np.array(seed) for seed in state["seeds"]])
-        set_random_state(state["random"])
+        self._logs = logs
         return epochs if state["stopped"] else max(initial_epoch, state["epoch"])
 
     def shuffled(self, x, y, sample_weight, batch_size):
@@ -136,8 +143,10 @@ class Resume(keras.callbacks.Callback):
         if not path.is_file():
             return None
         try:
+            if path.stat().st_size > MOST_BYTES:
+                raise ValueError(f"{path.stat().st_size:,} bytes, of at most {MOST_BYTES:,}")
             return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"The kept state is damaged: delete it to begin again. Received: {error} in {path}"
             ) from error
@@ -159,6 +168,23 @@ class Resume(keras.callbacks.Callback):
             writer = csv.DictWriter(file, ["epoch", *names], restval="NA", lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._logs)
+
+
+def _checked(state):
+    """The logs and the generators' states of a kept state, which may have come with a folder.
+
+    Its weights are those of its epoch, beside it: it cannot name another file.
+    """
+    if not isinstance(state, dict) or type(state.get("epoch")) is not int:
+        raise ValueError("no number of an epoch")
+    if state.get("weights") != f"epoch_{state['epoch']}.weights.h5":
+        raise ValueError(f"weights of {str(state.get('weights'))[:80]!r}")
+    logs = state.get("logs")
+    if not isinstance(logs, list) or not all(isinstance(row, dict) for row in logs):
+        raise ValueError("no list of logs")
+    if not all(isinstance(v, (int, float)) for row in logs for v in row.values()):
+        raise ValueError("logs that are no numbers")
+    return logs, [np.array(seed) for seed in state["seeds"]]
 
 
 class Shuffled(keras.utils.PyDataset):

@@ -212,7 +212,9 @@ def _data(model, data, representative, source):
     number = max(1, min(_SAMPLES, int(_NUMBERS // pixels)))
     if condition is not None:
         condition = condition[:number]
-    x = model.sample(number, condition=condition, seed=0)
+    # Means of counts are no counts.
+    noise = model.likelihood.counts
+    x = model.sample(number, condition=condition, seed=0, noise=noise)
     low, high = model.likelihood.data_range or (-np.inf, np.inf)
     condition = _checks.condition(model, condition, len(x))
     return np.clip(x, low, high), condition, "samples of the model itself"

@@ -11,6 +11,7 @@ from keras_vae.layers.pictures import (
     FeatureModulation,
     SpaceToDepth,
 )
+from keras_vae.layers.series import Known
 
 __all__ = [
     "Augment",
@@ -25,6 +26,7 @@ __all__ = [
     "DifferentiableAugmentation",
     "FeatureModulation",
     "GroupNormalization",
+    "Known",
     "NormalOf",
     "Sampling",
     "SpaceToDepth",

@@ -1,5 +1,6 @@
 """Layers of pictures: resolution, convolutions, channels and augmentation."""
 
+import math
 from typing import Any
 
 import keras
@@ -25,58 +26,91 @@ class _Blocks(keras.layers.Layer):
 class SpaceToDepth(_Blocks):
     """Moves blocks of pixels into channels: `(n, h, w, c)` to `(n, h/s, w/s, s²c)`.
 
+    Of series `(n, t, c)` and of volumes `(n, d, h, w, c)` too: to `(n, t/s, sc)` and
+    `(n, d/s, h/s, w/s, s³c)`.
+
     With a following convolution it is a strided convolution (a k × k kernel covers
     the input of an sk × sk kernel of stride s). Under XLA on a CPU the gradients of
     Keras' transposed convolutions are several times slower than those of stride-1
     convolutions. Shi et al. 2016.
 
     Args:
-        size: side s of a block; it must divide the height and the width.
+        size: side s of a block; it must divide the height and the width, or the other axes.
     """
 
     def call(self, x):
+        if len(x.shape) != 4:
+            return self._folded(x)
         n, h, w, c = self.compute_output_shape(x.shape)
         s = self.size
         x = ops.reshape(x, (-1, h, s, w, s, c // (s * s)))
         return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, h, w, c))
 
+    def _folded(self, x):
+        self.compute_output_shape(x.shape)
+        # One axis after the other: transposes of many axes are slow, and unknown to LiteRT.
+        s, (*sizes, channels) = self.size, x.shape[1:]
+        for axis in range(len(sizes)):
+            sizes[axis] //= s
+            behind = math.prod(sizes[axis + 1 :])
+            x = ops.reshape(x, (-1, s, behind, channels))
+            x = ops.transpose(x, (0, 2, 1, 3))
+            channels *= s
+        return ops.reshape(x, (-1, *sizes, channels))
+
     def compute_output_shape(self, input_shape):
-        n, h, w, c = input_shape
+        n, *sizes, c = input_shape
         s = self.size
-        if h % s or w % s:
+        if any(size % s for size in sizes):
+            what = "Height and width" if len(sizes) == 2 else "All axes but the channels"
             raise ValueError(
-                f"Height and width must be multiples of {s}: pad the images first. "
+                f"{what} must be multiples of {s}: pad the images first. "
                 f"Received: input shape {tuple(input_shape)}"
             )
-        return n, h // s, w // s, c * s * s
+        return n, *(size // s for size in sizes), c * s ** len(sizes)
 
 
 @register
 class DepthToSpace(_Blocks):
-    """Inverse of `SpaceToDepth`: `(n, h, w, s²c)` to `(n, sh, sw, c)`.
+    """Inverse of `SpaceToDepth`: `(n, h, w, s²c)` to `(n, sh, sw, c)`, and of its others.
 
     After an ordinary convolution it is a "sub-pixel" transposed convolution.
 
     Args:
-        size: side s of a block; its square must divide the channels.
+        size: side s of a block; its square must divide the channels, or its power by the
+            number of axes.
     """
 
     def call(self, x):
+        if len(x.shape) != 4:
+            return self._unfolded(x)
         n, h, w, c = x.shape
         s = self.size
         x = ops.reshape(x, (-1, h, w, s, s, c // (s * s)))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         return ops.reshape(x, (-1, h * s, w * s, c // (s * s)))
 
+    def _unfolded(self, x):
+        self.compute_output_shape(x.shape)
+        s, (*sizes, channels) = self.size, x.shape[1:]
+        for axis in reversed(range(len(sizes))):
+            behind = math.prod(sizes[axis + 1 :])
+            channels //= s
+            x = ops.reshape(x, (-1, behind, s, channels))
+            x = ops.transpose(x, (0, 2, 1, 3))
+            sizes[axis] *= s
+        return ops.reshape(x, (-1, *sizes, channels))
+
     def compute_output_shape(self, input_shape):
-        n, h, w, c = input_shape
+        n, *sizes, c = input_shape
         s = self.size
-        if c % (s * s):
+        block = s ** len(sizes)
+        if c % block:
             raise ValueError(
-                f"Channels must be a multiple of {s * s}. "
+                f"Channels must be a multiple of {block}. "
                 f"Received: input shape {tuple(input_shape)}"
             )
-        return n, h * s, w * s, c // (s * s)
+        return n, *(size * s for size in sizes), c // block
 
 
 @register

@@ -24,8 +24,19 @@ class Likelihood(keras.layers.Layer):
             to what each counts in what is fitted to the batch, `(k, n)`; None where all are
             alike.
         missing: whether data may have missing values, marked NaN.
-        takes_logits: whether outputs are logits, so that a decoder must end without a
-            sigmoid or any other activation with bounds.
+        takes_logits: whether outputs are logits or logarithms, so that a decoder must end
+            without a sigmoid or any other activation with bounds.
+        takes: what the outputs are and what becomes of them, for the message that refuses
+            such an activation.
+        per_value: outputs of the decoder per value of data. Those of one value stand side by
+            side in the last axis; `parameters` takes them apart.
+        counts: whether data must be counts: integers from 0 on.
+        needs_outputs: whether draws take all parameters, and not the mean alone: such a
+            likelihood has `sample_outputs`.
+        tables: whether data may be tables, which `encode` makes numbers of and `decode` tables
+            again.
+        blocks: how many values of flattened data belong together, one after the other, such as
+            the one-hot values of a category; None for each by itself.
     """
 
     data_range: tuple[float, ...] | None = None
@@ -34,6 +45,12 @@ class Likelihood(keras.layers.Layer):
     takes_weights = False
     missing = False
     takes_logits = False
+    takes = "logits, any real numbers, and makes probabilities of them by a sigmoid of its own"
+    per_value = 1
+    counts = False
+    needs_outputs = False
+    tables = False
+    blocks: tuple[int, ...] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
@@ -42,11 +59,35 @@ class Likelihood(keras.layers.Layer):
     def data_shape(self, output_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one example of data whose decoder outputs have that shape.
 
-        The same by default. A likelihood of several parameters per value, such as a mean
-        and a variance, or the logits of its classes, has its own `data_shape`, `log_prob`
+        The last axis holds `per_value` outputs per value. A likelihood of other outputs, such
+        as of logits of classes in an axis of their own, has its own `data_shape`, `log_prob`
         and `mean`.
+
+        Raises:
+            ValueError: the last axis does not hold `per_value` outputs for each value.
         """
-        return output_shape
+        if self.per_value == 1:
+            return output_shape
+        *others, last = output_shape
+        if last % self.per_value:
+            raise ValueError(
+                f"{type(self).__name__} takes {self.per_value} outputs of the decoder per value, "
+                "side by side in the last axis: end the decoder with "
+                f"{self.per_value} times the channels of the data. Received: outputs of shape "
+                f"{tuple(output_shape)}"
+            )
+        return (*others, last // self.per_value)
+
+    def parameters(self, outputs):
+        """The parameters of each value, float32, from outputs `(..., per_value · c)`.
+
+        Returns:
+            Tuple of `per_value` tensors `(..., c)`.
+        """
+        outputs = ops.cast(outputs, "float32")
+        if self.per_value == 1:
+            return (outputs,)
+        return tuple(outputs[..., i :: self.per_value] for i in range(self.per_value))
 
     def log_prob(self, x, outputs, training=False, **weigh):
         """log p(x|z) in nats.
@@ -103,12 +144,31 @@ class Likelihood(keras.layers.Layer):
             NumPy array of the same shape, float32.
 
         Raises:
-            ValueError: there is no density to draw from.
+            ValueError: there is no density to draw from, or draws take all parameters.
         """
+        if self.needs_outputs:
+            raise ValueError(
+                "Draws take all parameters of p(x|z), and not its mean alone: call "
+                "`sample_outputs(outputs, rng)`, or `sample(n, noise=True)` of the model. "
+                f"Received: {type(self).__name__}"
+            )
         raise ValueError(
             "This likelihood has no draws: take its means, `sample(n)` without `noise`; a class "
             f"of one's own needs `sample(mean, rng)`. Received: {type(self).__name__}"
         )
+
+    def sample_outputs(self, outputs, rng):
+        """As `sample`, from the decoder's outputs, a NumPy array `(n, *output shape)`."""
+        mean = self.mean(ops.convert_to_tensor(outputs))
+        return self.sample(ops.convert_to_numpy(mean), rng)
+
+    def encode(self, x, name="x"):
+        """Data as users have it, as numbers: x itself, unless `tables`."""
+        return x
+
+    def decode(self, x, like=None, keep=False):
+        """Numbers as users have their data: x itself, unless `tables`."""
+        return x
 
     def observe(self, x, seed):
         """The data of one training step; x by default."""
@@ -117,3 +177,8 @@ class Likelihood(keras.layers.Layer):
     def observe_numpy(self, x, rng):
         """`observe` with NumPy's generator: evaluation is the same on every backend."""
         return x
+
+
+def summed(each):
+    """Sums over all but the first axis of an array."""
+    return each.reshape(len(each), -1).sum(axis=1)

@@ -3,14 +3,13 @@
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import _registry, distributions, layers
+from keras_vae import distributions, layers
 from keras_vae._registry import register
 from keras_vae.distributions.base import LOG_2PI
-from keras_vae.likelihoods.base import Likelihood
+from keras_vae.likelihoods.base import Likelihood, summed
 from keras_vae.training import kernels
 from keras_vae.training.noise import uniform
 
@@ -46,7 +45,7 @@ class Bernoulli(Likelihood):
         x = np.asarray(x, "float64")
         each = x * np.log(np.where(x > 0.0, x, 1.0))
         each += (1.0 - x) * np.log(np.where(x < 1.0, 1.0 - x, 1.0))
-        return _summed(each)
+        return summed(each)
 
     def mean(self, outputs):
         return ops.sigmoid(ops.cast(outputs, "float32"))
@@ -182,7 +181,7 @@ class Normal(Likelihood):
 
     def best_log_prob(self, x):
         log_var = float(ops.convert_to_numpy(self.log_var()))
-        return _summed(np.full(np.shape(x), -0.5 * (math.log(2.0 * math.pi) + log_var)))
+        return summed(np.full(np.shape(x), -0.5 * (math.log(2.0 * math.pi) + log_var)))
 
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
@@ -241,7 +240,7 @@ class LogCosh(Likelihood):
         return -(t + rest) - self._log_z()
 
     def best_log_prob(self, x):
-        return _summed(np.full(np.shape(x), -self._log_z()))
+        return summed(np.full(np.shape(x), -self._log_z()))
 
     def mean(self, outputs):
         return ops.cast(outputs, "float32")
@@ -256,106 +255,3 @@ class LogCosh(Likelihood):
 
     def get_config(self):
         return {**super().get_config(), "a": self.a, "data_range": self.data_range}
-
-
-@register
-class Observed(Likelihood):
-    """log p(x_obs|z) of data with missing values, which are NaN.
-
-    Args:
-        likelihood: a likelihood of single pixels, or its name.
-
-    Raises:
-        ValueError: a likelihood that depends on the whole batch or picture.
-    """
-
-    missing = True
-
-    def __init__(self, likelihood: str | Likelihood = "bernoulli", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        likelihood = get(likelihood)
-        whole = type(likelihood).log_prob is not Likelihood.log_prob
-        if whole or likelihood.depends_on_batch:
-            raise ValueError(
-                "Missing values need a likelihood of single pixels whose parameters do not "
-                f"depend on the batch. Received: {type(likelihood).__name__}"
-                + ("" if whole else " with variance='optimal'")
-            )
-        self.inner = likelihood
-
-    @property
-    def data_range(self):
-        return self.inner.data_range
-
-    @property
-    def takes_logits(self):
-        return self.inner.takes_logits
-
-    def data_shape(self, output_shape):
-        return self.inner.data_shape(output_shape)
-
-    def log_prob_each(self, x, outputs, training=False):
-        known = ops.logical_not(ops.isnan(x))
-        # The NaN are replaced before the computation: else the gradient would be NaN too.
-        each = self.inner.log_prob_each(ops.where(known, x, 0.0), outputs, training)
-        return ops.where(known, each, 0.0)
-
-    def best_log_prob(self, x):
-        # Each value by itself: those that are missing have none.
-        known = ~np.isnan(x)
-        values = np.where(known, x, 0.0).reshape(-1, 1)
-        each = self.inner.best_log_prob(values)
-        return None if each is None else _summed(np.where(known, each.reshape(np.shape(x)), 0.0))
-
-    def mean(self, outputs):
-        return self.inner.mean(outputs)
-
-    def sample(self, mean, rng):
-        return self.inner.sample(mean, rng)
-
-    def observe(self, x, seed):
-        return ops.where(ops.isnan(x), x, self.inner.observe(x, seed))
-
-    def observe_numpy(self, x, rng):
-        return np.where(np.isnan(x), x, self.inner.observe_numpy(x, rng))
-
-    def get_config(self):
-        inner = keras.saving.serialize_keras_object(self.inner)
-        return {**super().get_config(), "likelihood": inner}
-
-    @classmethod
-    def from_config(cls, config):
-        inner = _registry.deserialize(config["likelihood"])
-        return cls(**{**config, "likelihood": inner})
-
-
-def _summed(each):
-    """Sums over all but the first axis."""
-    return each.reshape(len(each), -1).sum(axis=1)
-
-
-def get(identifier: str | Likelihood) -> Likelihood:
-    """A likelihood by its name; a likelihood is returned as it is.
-
-    Args:
-        identifier: "bernoulli", "dynamic_bernoulli", "normal", "optimal_normal",
-            "logcosh", or a `Likelihood`.
-
-    Raises:
-        ValueError: unknown name.
-    """
-    named = {
-        "bernoulli": Bernoulli,
-        "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
-        "normal": Normal,
-        "optimal_normal": lambda: Normal("optimal"),
-        "logcosh": LogCosh,
-    }
-    if isinstance(identifier, Likelihood):
-        return identifier
-    if identifier not in named:
-        raise ValueError(
-            f"`likelihood` must be one of {sorted(named)} or a Likelihood layer. "
-            f"Received: likelihood={identifier!r}"
-        )
-    return named[identifier]()

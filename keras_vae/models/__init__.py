@@ -6,7 +6,7 @@ from keras_vae.models.attribute_gan import AttributeGAN
 from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.factor import FactorVAE
-from keras_vae.models.miwae import MIWAE, mark_missing
+from keras_vae.models.miwae import MIWAE, mark_missing, pad_series
 from keras_vae.models.papers import *  # noqa: F403
 from keras_vae.models.spatial import SpatialVAE, SpatialVQVAE
 from keras_vae.models.structured import StructuredVAE
@@ -27,5 +27,6 @@ __all__ = [
     "VAEGAN",
     "VQVAE",
     "mark_missing",
+    "pad_series",
     *papers.__all__,
 ]

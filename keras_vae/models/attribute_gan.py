@@ -203,7 +203,7 @@ class AttributeGAN(SecondOptimizer, VAE):
         evidence = objectives.Evidence(
             x=x,
             q=q,
-            p=self._prior_distribution(y, True) if training else self._assessed_prior(y),
+            p=self._prior_distribution(y, training or self._prior_is_fitted_alone),
             z=z,
             log_qz=log_qz,
             log_px=self.likelihood.log_prob(x, ops.expand_dims(outputs[:n], 0), training=training),

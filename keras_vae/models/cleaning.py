@@ -13,6 +13,7 @@ class Cleaning:
     def _clean(self, x, y, sample_weight=None):
         if x is None:
             raise ValueError("`x` is missing: give data to train on. Received: x=None")
+        x = sources.numbers(self, x)
         if isinstance(x, dict):
             if y is not None:
                 raise ValueError(
@@ -79,6 +80,7 @@ class Cleaning:
         if getattr(x, "is_cuda", False) and name != "the first batch":
             # To look at it would stop the device at every step.
             return parts
+        x = self.likelihood.encode(x, name)
         host = _checks.host(x, name)
         if y is not None and not hasattr(y, "shape"):
             y = _checks.array(y, "y")

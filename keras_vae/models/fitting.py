@@ -58,7 +58,8 @@ class Fitting(Cleaning, Compiled):
         TensorFlow and PyTorch; JAX gives them an error.
 
         Args:
-            x: data `(n, ...)`: an array, a table of pandas, or any source of batches `x`,
+            x: data `(n, ...)`: an array, a table of pandas (of mixed types under a
+                `likelihoods.Columns`), or any source of batches `x`,
                 `(x, y)` or `(x, y, sample_weight)`: a `tf.data.Dataset`, `PyDataset`,
                 PyTorch `DataLoader`, generator or iterable. Of a dictionary of TensorFlow
                 Datasets "image" and "label" are used. Every batch is checked.
@@ -88,6 +89,7 @@ class Fitting(Cleaning, Compiled):
         self._ready_to_train()
         check_batch_size(batch_size)
         _no_rows_of_batches(x, batch_size, validation_data)
+        sources.adapt(self, x)
         x, y, sample_weight = self._clean(x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._clean_validation(validation_data)
@@ -176,6 +178,7 @@ class Fitting(Cleaning, Compiled):
         check_batch_size(batch_size)
         _no_rows_of_batches(x, batch_size)
         steps = None if steps is None else _checks.count(steps, "steps")
+        x = x if isinstance(x, tuple) else sources.numbers(self, x)
         if isinstance(x, dict):
             x = sources.unpacked(x)[:2]
             x = x if self.condition is not None else x[0]

@@ -1,4 +1,4 @@
-"""`fit_prior` of models of vectors: a prior by flow matching, trained on their codes."""
+"""`fit_prior` of models of vectors: a prior that is trained on their codes."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ STEPS, ROWS = 2000, 128
 
 
 class FlowTraining:
-    """Methods of `VAE` with a `priors.FlowMatching`."""
+    """Methods of `VAE` with a `priors.FlowMatching` or a `priors.TwoStage`."""
 
     def fit_prior(
         self,
@@ -34,8 +34,8 @@ class FlowTraining:
     ) -> keras.callbacks.History:
         """Trains the prior alone, on the codes of x, which are found once.
 
-        For a `priors.FlowMatching`, whose moments are fitted first; the rest of the model does
-        not change. Codes of a posterior with noise are drawn from it, once.
+        For a `priors.FlowMatching` or a `priors.TwoStage`, whose moments are fitted first; the
+        rest of the model does not change. Codes of a posterior with noise are drawn from it, once.
 
         Args:
             x: data `(n, ...)`.
@@ -46,14 +46,14 @@ class FlowTraining:
 
         Returns:
             `keras.callbacks.History`, of `loss`: ‖v - (code - noise)‖² of standardised codes, a
-            sum over their numbers.
+            sum over their numbers; of a second stage its negative evidence lower bound, nats.
 
         Raises:
             ValueError: another prior, or what `encode` refuses.
         """
-        if not isinstance(self.prior, priors.FlowMatching):
+        if not isinstance(self.prior, (priors.FlowMatching, priors.TwoStage)):
             raise ValueError(
-                "`fit_prior` trains a prior by flow matching. Set one, "
+                "`fit_prior` trains a prior by flow matching, or a second stage. Set one, "
                 "`model.prior = priors.FlowMatching(model.latent_dim)`, or use "
                 '`model.fit_sampler(x, "flow")`. '
                 f"Received: prior={type(self.prior).__name__}"
@@ -145,13 +145,15 @@ class FlowTraining:
         return (z,) if self.prior.condition_dim is None else (z, y)
 
     def _fit_flow(self, x, y, seed, training):
-        """`fit_sampler` by a flow; the prior is what it was if training fails."""
+        """`fit_sampler` by a flow."""
         dim = None if self.condition is None else self.condition.dim
-        before = self.prior
         shape = getattr(self, "code_shape", (self.latent_dim,))
-        self.prior = priors.FlowMatching(
-            shape, dim, condition_dropout=0.1 if dim else 0.0, seed=seed
-        )
+        prior = priors.FlowMatching(shape, dim, condition_dropout=0.1 if dim else 0.0, seed=seed)
+        return self._fit_trained(prior, x, y, training)
+
+    def _fit_trained(self, prior, x, y, training):
+        """`fit_sampler` by training; the prior is what it was if that fails."""
+        before, self.prior = self.prior, prior
         rows = training.get("batch_size") or ROWS
         try:
             x, y = sources.arrays(self, x, y)
@@ -182,7 +184,9 @@ class FlowTraining:
 
 
 class FlowAlone(fitting.Fitting, TrainStep, keras.Model):
-    """A `priors.FlowMatching` by itself, which `fit` trains on codes, or `(codes, condition)`.
+    """A `priors.FlowMatching` or `priors.TwoStage` by itself, which `fit` trains.
+
+    It is trained on codes, or on `(codes, condition)`.
 
     Args:
         prior: the prior, whose moments are fitted and which is trainable.
@@ -210,7 +214,7 @@ class FlowAlone(fitting.Fitting, TrainStep, keras.Model):
         return False
 
     def losses_of(self, codes, y, training):
-        """`FlowMatching.matching_loss` of a batch at random times, `(n,)`."""
+        """The prior's `training_loss` of a batch at random times, `(n,)`."""
         codes = ops.cast(codes, "float32")
         encoded = None if y is None else self.condition.encode(y)
         if training:
@@ -221,7 +225,7 @@ class FlowAlone(fitting.Fitting, TrainStep, keras.Model):
         start = noise.uniform((1,), self.seed_generator)
         index = ops.cast(ops.arange(n), "float32")
         times = ops.mod(start + index / ops.cast(n, "float32"), 1.0)
-        return self.prior.matching_loss(codes, encoded, drawn, times)
+        return self.prior.training_loss(codes, encoded, drawn, times)
 
     def update(self, codes, y=None, sample_weight=None):
         def loss_and_nothing():

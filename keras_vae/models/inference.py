@@ -69,6 +69,8 @@ class Inference(Editing):
     def decode(self, z: Array, condition: Condition = None, batch_size: int = 256) -> Array:
         """Means of p(x|z) in data space.
 
+        Of tables the matrix that `model.likelihood.decode` makes a table of.
+
         Args:
             z: codes `(n, d)`.
             condition: see `encode`.
@@ -82,12 +84,13 @@ class Inference(Editing):
         return self._batched("render", batch_size, z, condition)
 
     def reconstruct(self, x: Array, condition: Condition = None, batch_size: int = 256) -> Array:
-        """The code of x, decoded: `(n, ...)` float32, deterministic.
+        """The code of x, decoded: `(n, ...)` float32, deterministic; a table where x is one.
 
         Args and errors: see `encode`.
         """
-        x, condition = self._checked(x, condition)
-        return self._batched("rebuild", batch_size, x, condition)
+        data, condition = self._checked(x, condition)
+        rebuilt = self._batched("rebuild", batch_size, data, condition)
+        return sources.as_given(self, x, rebuilt)
 
     def sample(
         self,
@@ -114,7 +117,8 @@ class Inference(Editing):
                 integration, and how closely codes follow the condition.
 
         Returns:
-            `(n, ...)` float32.
+            `(n, ...)` float32; a table where the model was trained on one, see
+            `likelihoods.Columns`.
 
         Raises:
             ValueError: a wrong condition, `noise` with a likelihood that has no draws, or
@@ -125,8 +129,15 @@ class Inference(Editing):
         encoded = None if condition is None else self.condition.encode(condition)
         rng = np.random.default_rng(_checks.seed(seed))
         z = self._drawn_codes(n, rng, encoded, steps, guidance, batch_size)
+        return self._decoded_or_drawn(z, condition, batch_size, rng if noise else None)
+
+    def _decoded_or_drawn(self, z, condition, batch_size, rng=None):
+        """Data of codes: means, or draws from p(x|z) with NumPy's generator."""
+        if rng is not None and self.likelihood.needs_outputs:
+            outputs = self._batched("outputs", batch_size, z, condition)
+            return self.likelihood.sample_outputs(outputs, rng)
         x = self.decode(z, condition, batch_size)
-        return self.likelihood.sample(x, rng) if noise else x
+        return self.likelihood.decode(x if rng is None else self.likelihood.sample(x, rng))
 
     def interpolate(
         self,
@@ -345,6 +356,10 @@ def _render(model, z, condition=None):
     return model.likelihood.mean(model.generate(z, condition))
 
 
+def _outputs(model, z, condition=None):
+    return ops.cast(model.generate(z, condition), "float32")
+
+
 def _rebuild(model, x, condition=None):
     return model.call(x if condition is None else (x, condition))
 
@@ -372,6 +387,7 @@ _FUNCTIONS = {
     "infer": _infer,
     "center": _center,
     "render": _render,
+    "outputs": _outputs,
     "rebuild": _rebuild,
     "score": _score,
     "explain": _explain,

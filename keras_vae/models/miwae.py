@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vae import _checks
 from keras_vae._registry import register
+from keras_vae.models import sources
 from keras_vae.models.vae import VAE
 
 
@@ -33,9 +34,51 @@ def mark_missing(x, missing=None):
     return np.where(missing.astype(bool), np.float32(np.nan), x.astype("float32"))
 
 
+def pad_series(series, length=None):
+    """Series of different lengths as one array, filled up with NaN.
+
+    Under a likelihood `likelihoods.Observed`, as of `models.miwae`, what is filled up counts
+    nothing; the encoder of `network="recurrent"` skips it.
+
+    Args:
+        series: list of arrays `(t_i, f)`, or `(t_i,)` of one feature.
+        length: steps of the result; those of the longest series by default.
+
+    Returns:
+        float32 array `(n, length, f)`.
+
+    Raises:
+        ValueError: no series, other shapes, or one that is longer than `length`.
+    """
+    series = [_checks.array(one, "series") for one in series]
+    series = [one[:, None] if one.ndim == 1 else one for one in series]
+    shapes = sorted({one.shape[1:] for one in series})
+    if len(shapes) != 1 or len(shapes[0]) != 1:
+        raise ValueError(
+            "`series` must be arrays (t, f), with the same number f of features. "
+            f"Received: {len(series)} series, of steps of shape {shapes}"
+        )
+    longest = max(map(len, series))
+    length = longest if length is None else _checks.count(length, "length")
+    if longest > length:
+        raise ValueError(
+            f"`length` must be at least that of the longest series, {longest}: cut the others, "
+            f"series[i][:{length}]. Received: length={length}"
+        )
+    padded = np.full((len(series), length, *shapes[0]), np.nan, "float32")
+    for row, one in zip(padded, series, strict=True):
+        row[: len(one)] = one
+    return padded
+
+
+def takes_missing(encoder):
+    """Whether an encoder has a layer that says by `takes_missing` that it sees NaN itself."""
+    return any(getattr(layer, "takes_missing", False) for layer in encoder.layers)
+
+
 @register
 class MIWAE(VAE):
-    """A VAE whose encoder sees 0 where a value is missing.
+    """A VAE whose encoder sees 0 where a value is missing, or NaN if it `takes_missing`.
 
     Mattei & Frellsen, "MIWAE: Deep Generative Modelling and Imputation of Incomplete
     Data Sets", 2019. Missing values are NaN in all data that it is given. Everything
@@ -44,7 +87,9 @@ class MIWAE(VAE):
 
     def infer(self, x, condition=None, training=False):
         """Parameters of q(z|x_obs), tensors in and out."""
-        return super().infer(ops.where(ops.isnan(x), 0.0, x), condition, training)
+        if not takes_missing(self.encoder):
+            x = ops.where(ops.isnan(x), 0.0, x)
+        return super().infer(x, condition, training)
 
     def fit(self, x=None, y=None, *args, missing=None, **kwargs):
         """As `VAE.fit`; `missing` may mark missing values in place of NaN.
@@ -76,11 +121,12 @@ class MIWAE(VAE):
             samples, condition, seed, batch_size, verbose: as `log_likelihood`.
 
         Returns:
-            `(n, ...)` float32: x where it is known.
+            `(n, ...)` float32: x where it is known; a table where x is one.
 
         Raises:
             ValueError: bad data.
         """
+        given = x
         x, condition = self._checked(mark_missing(x, missing), condition)
         filled = np.zeros(x.shape, "float64")
         total = np.full((len(x),) + (1,) * (x.ndim - 1), -np.inf)
@@ -92,7 +138,8 @@ class MIWAE(VAE):
             filled[rows] *= np.exp(total[rows] - new)
             filled[rows] += np.exp(part - new) * means
             total[rows] = new
-        return np.where(np.isnan(x), filled, x).astype("float32")
+        filled = np.where(np.isnan(x), filled, x).astype("float32")
+        return sources.as_given(self, given, filled, keep=True)
 
     def _tensor_function(self, name):
         return _impute if name == "impute" else super()._tensor_function(name)

@@ -176,9 +176,8 @@ def check_outputs(network, likelihood):
     low, high, by = _range(network)
     if low > -_LOGIT or high < _LOGIT:
         raise ValueError(
-            f"{type(likelihood).__name__} takes logits, any real numbers, and makes "
-            f"probabilities of them by a sigmoid of its own: leave the decoder's last activation "
-            "out, or take a likelihood of means such as 'normal'. "
+            f"{type(likelihood).__name__} takes {likelihood.takes}: leave the decoder's last "
+            "activation out, or take a likelihood of means such as 'normal'. "
             f"Received: a decoder that ends in {by}, whose outputs lie in [{low:.3g}, {high:.3g}]"
         )
 

@@ -111,6 +111,47 @@ def squared_jacobian(model, x, condition=None, vectors=None):
     return weight * ops.sum(ops.reshape(squares, (count, -1)), axis=0)
 
 
+def squared_output_jacobian(model, z, condition=None, vectors=None):
+    """‖∂x̂/∂z‖²_F of codes, x̂ the mean of p(x|z); tensors in and out.
+
+    Estimated as the mean of ‖vᵀ ∂x̂/∂z‖² of vectors v with E[v vᵀ] = I, whose mean it is
+    (Hutchinson 1989).
+
+    Args:
+        model: a `VAE`.
+        z: codes `(n, ...)`, float32.
+        condition: see `VAE.evidence`.
+        vectors: `(K, n, numbers of one example)`.
+
+    Returns:
+        Tensor `(n,)`, float32.
+    """
+    count = vectors.shape[0]
+
+    def repeated(tensor):
+        return ops.tile(tensor, (count,) + (1,) * (len(tensor.shape) - 1))
+
+    seen = None if condition is None else repeated(condition)
+
+    def mean(rows):
+        rebuilt = model.likelihood.mean(model.generate(rows, seen, False))
+        return ops.reshape(rebuilt, (-1, vectors.shape[-1]))
+
+    flat = ops.reshape(vectors, (-1, vectors.shape[-1]))
+    products = model.vector_jacobian(mean, repeated(z), flat)
+    squares = ops.sum(ops.square(products), axis=tuple(range(1, len(products.shape))))
+    return ops.mean(ops.reshape(squares, (count, -1)), axis=0)
+
+
+def squared_weights(network):
+    """‖θ‖² of a network's trainable weights, a float32 scalar; 0 where there are none."""
+    squares = [
+        ops.sum(ops.square(ops.cast(ops.convert_to_tensor(weight), "float32")))
+        for weight in network.trainable_variables
+    ]
+    return sum(squares, ops.zeros((), "float32"))
+
+
 class Probe:
     """What an objective may ask of a model about the batch that it is given.
 

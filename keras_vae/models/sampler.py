@@ -10,7 +10,7 @@ from keras_vae._types import Array, Condition
 from keras_vae.models import sources
 from keras_vae.models.flow_training import FlowTraining
 
-KINDS = ("gmm", "normal", "flow")
+KINDS = ("gmm", "normal", "flow", "two_stage")
 
 
 class Sampling(FlowTraining):
@@ -39,21 +39,22 @@ class Sampling(FlowTraining):
             kind: "gmm", a mixture of normals with full covariances
                 (`priors.GaussianMixture`); or "normal", one normal whose mean depends
                 linearly on the condition, if there is one (`priors.LinearNormal`); or "flow", a
-                velocity field that is trained (`priors.FlowMatching`), with the condition.
+                velocity field that is trained (`priors.FlowMatching`), with the condition; or
+                "two_stage", a second VAE of the codes (`priors.TwoStage`, Dai & Wipf 2019).
             y: conditions of a conditional model.
             components: normals of "gmm".
             seed: int, of the start of "gmm" and of noise in the codes.
             batch_size: rows per compiled call.
-            **training: of "flow", arguments of `fit_prior`, such as `epochs`; about 2,000
-                steps of 128 codes by default.
+            **training: of "flow" and "two_stage", arguments of `fit_prior`, such as `epochs`;
+                about 2,000 steps of 128 codes by default.
 
         Returns:
             The model itself.
 
         Raises:
-            ValueError: unknown kind; "gmm" for a conditional model, "normal" for codes
-                that are a choice, such as one-hot vectors; a model whose prior is trained;
-                too few data, or what `encode` refuses. Nothing has changed then.
+            ValueError: unknown kind; "gmm" or "two_stage" for a conditional model, "normal" for
+                codes that are a choice, such as one-hot vectors; a model whose prior is
+                trained; too few data, or what `encode` refuses. Nothing has changed then.
             TypeError: arguments of training, where nothing is trained.
         """
         if kind not in KINDS:
@@ -63,13 +64,17 @@ class Sampling(FlowTraining):
                 "This model's prior is trained with it, and samples as it is. "
                 f"Received: prior={type(self.prior).__name__}"
             )
-        if training and kind != "flow":
+        if training and kind not in ("flow", "two_stage"):
             raise TypeError(
                 f"kind={kind!r} is fitted in closed form, without training. "
                 f"Received: {', '.join(sorted(training))}"
             )
         if kind == "flow":
             return self._fit_flow(x, y, seed, training)
+        if kind == "two_stage":
+            self._takes_no_condition(kind)
+            prior = priors.TwoStage(self.latent_dim, seed=seed)
+            return self._fit_trained(prior, x, None, training)
         if kind == "gmm":
             prior = self._fitted_mixture(x, y, components, seed, batch_size)
         else:
@@ -106,12 +111,16 @@ class Sampling(FlowTraining):
         noise = np.random.default_rng(seed).standard_normal((1, *q.center.shape), "float32")
         return q.transform(noise)[0]
 
-    def _fitted_mixture(self, x, y, components, seed, batch_size):
+    def _takes_no_condition(self, kind):
         if self.condition is not None:
+            what = "A mixture" if kind == "gmm" else "A second stage"
             raise ValueError(
-                "A mixture takes no condition: use kind='normal' for a conditional model. "
-                f"Received: kind='gmm', condition={type(self.condition).__name__}"
+                f"{what} takes no condition: use kind='normal' or 'flow' for a conditional model. "
+                f"Received: kind={kind!r}, condition={type(self.condition).__name__}"
             )
+
+    def _fitted_mixture(self, x, y, components, seed, batch_size):
+        self._takes_no_condition("gmm")
         _checks.count(components, "components")
         x, y = sources.arrays(self, x, y)
         q = self.posterior(x, y, batch_size)

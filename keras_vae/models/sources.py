@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_vae import _checks
+from keras_vae.likelihoods import tables
 from keras_vae.models.run import is_array
 from keras_vae.training import keras_private
 
@@ -51,6 +52,34 @@ def unpacked(batch, name="x"):
             f"Received: {len(batch)} parts in {name}"
         )
     return (*batch, None, None)[:3]
+
+
+def numbers(model, x, name="x"):
+    """A table as the numbers that the model's likelihood makes of it; other data as it is."""
+    return x if is_source(x) or x is None else model.likelihood.encode(x, name)
+
+
+def adapt(model, x):
+    """Has the likelihood of tables learn its scales from the first one."""
+    # A prior that is trained by itself has none.
+    likelihood = getattr(model, "likelihood", None)
+    if likelihood is not None and likelihood.tables and not likelihood.is_adapted and _is_table(x):
+        likelihood.adapt(x)
+
+
+def _is_table(x):
+    return not is_source(x) and tables.is_table(x)
+
+
+def as_given(model, x, result, keep=False):
+    """A result as a table, where the data x was one.
+
+    Args:
+        keep: whether known values of x replace those of the result.
+    """
+    if not model.likelihood.tables or not _is_table(x):
+        return result
+    return model.likelihood.decode(result, x, keep)
 
 
 class Batches(keras_private.DataAdapter):
@@ -243,6 +272,7 @@ def arrays(model, x, condition=None, name="x"):
     Raises:
         TypeError, ValueError: what a source's checks raise; conditions in two places.
     """
+    x = numbers(model, x, name)
     if isinstance(x, dict) and DATA in x:
         x, y, _ = unpacked(x)
     elif is_source(x):
@@ -273,6 +303,8 @@ def _seems_good(tf, model, parts):
     conditional = model.condition is not None
     known = x.shape.rank is not None and x.shape[1:].is_fully_defined()
     if not known or tuple(x.shape[1:]) != model.data_shape or model.likelihood.missing:
+        return tf.constant(False)
+    if model.likelihood.counts:
         return tf.constant(False)
     if not x.dtype.is_floating or (conditional and len(parts) < 2):
         return tf.constant(False)

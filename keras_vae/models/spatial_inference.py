@@ -130,8 +130,7 @@ class SpatialInference(Maps):
         encoded = None if condition is None else self.condition.encode(condition)
         size = {} if map_shape is None or None not in own else {"map_shape": map_shape}
         z = self._drawn_codes(n, rng, encoded, steps, guidance, batch_size, **size)
-        x = self.decode(z, condition, batch_size)
-        return self.likelihood.sample(x, rng) if noise else x
+        return self._decoded_or_drawn(z, condition, batch_size, rng if noise else None)
 
     def log_px(self, x, z, condition=None, batch_size=256):
         """log p(x|z) of each example with its own code: `(n,)` float32, nats."""

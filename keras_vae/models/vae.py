@@ -222,6 +222,10 @@ class VAE(
             normal=self._normal,
             squared_jacobian=functools.partial(probes.squared_jacobian, self, x, condition),
             hidden=functools.partial(probes.hidden, self, x, condition, training, seen),
+            squared_output_jacobian=functools.partial(
+                probes.squared_output_jacobian, self, condition=condition
+            ),
+            squared_weights=functools.partial(probes.squared_weights, self.decoder),
         )
         log_px = functools.partial(self._log_px, scored, condition=condition, training=training)
         weigh = self._weigh(evidence, sample_weight)
@@ -242,9 +246,10 @@ class VAE(
         prior = self.prior.training_distribution if training else self.prior.distribution
         return prior(self._encoded(condition))
 
-    def _assessed_prior(self, condition):
-        """p(z) of losses that are reported: a prior that is fitted alone is not in them."""
-        return self._prior_distribution(condition, training=self.prior.fitted_alone)
+    @property
+    def _prior_is_fitted_alone(self):
+        # Priors of integer codes have no such mark, and are in the loss.
+        return getattr(self.prior, "fitted_alone", False)
 
     def prior_of(self, condition=None, n=1):
         """p(z), or p(z|y) of `n` conditions: a distribution of tensors.
@@ -323,7 +328,8 @@ class VAE(
         x, target = self._observed(x, y)
         condition = self._condition_of(y)
         evidence = self.evidence(x, condition, training=False, **target)
-        evidence = evidence._replace(p=self._assessed_prior(condition))
+        if self._prior_is_fitted_alone:
+            evidence = evidence._replace(p=self._prior_distribution(condition, training=True))
         losses, terms = self.objective(evidence)
         loss = _mean(losses, sample_weight) + sum(self.losses)
         return self._log(loss, terms, x, sample_weight)

@@ -148,10 +148,10 @@ class CodeInference:
         """
         seed = _checks.seed(seed)
         choice = {"map_shape": map_shape, "top_k": top_k, "top_p": top_p, "guidance": guidance}
-        x = self.decode(self.sample_codes(n, condition, seed, temperature, batch_size, **choice))
+        codes = self.sample_codes(n, condition, seed, temperature, batch_size, **choice)
         # A stream of its own: the prior has used the other one up to an unknown place.
         rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
-        return self.likelihood.sample(x, rng) if noise else x
+        return self._decoded_or_drawn(codes, None, 256, rng if noise else None)
 
     def code_log_prob(self, x, condition=None, batch_size=256):
         """log p(c) of the codes c of x under the prior.

@@ -12,17 +12,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
 
 from keras_vae import _checks, initializers
-from keras_vae.layers import Conv2DTranspose, DepthToSpace, FeatureModulation, SpaceToDepth
+from keras_vae.networks.convolutional import conv_decoder, conv_encoder
+from keras_vae.networks.dense import dense_decoder, dense_encoder
+from keras_vae.networks.maps import spatial_decoder, spatial_encoder
+from keras_vae.networks.recurrent import CELLS, recurrent_decoder, recurrent_encoder
 
-NETWORKS = ("dense", "conv", "residual")
-STAGES = ("blocks", "compact", "strided")
+NETWORKS = ("dense", "conv", "residual", "recurrent")
 # The value of `spatial` for an encoder that ends with features.
 FEATURES = "features"
-# Data is so everywhere here, whatever `keras.config.image_data_format()` says.
-LAST = {"data_format": "channels_last"}
+# Of a default network, by the number of axes: the stages leave at most this side.
+_SIDES = {1: 64, 2: 16, 3: 4}
 
 
 def build(
@@ -33,26 +34,33 @@ def build(
     condition_dim: int | None = None,
     seed: int | None = None,
     spatial: bool | str = False,
+    per_value: int = 1,
     **options: Any,
 ) -> tuple[keras.Model, keras.Model]:
     """An encoder and its decoder.
 
     Args:
-        network: "dense", "conv" or "residual".
-        input_shape: shape of one example without the batch axis.
+        network: "dense", "conv", "residual" or "recurrent".
+        input_shape: shape of one example without the batch axis. "conv" and "residual" take
+            series `(time, channels)`, pictures `(height, width, channels)` and volumes
+            `(depth, height, width, channels)`; "recurrent" takes series `(time, features)`.
         latent_dim: number of latent dimensions.
         units: widths from the data inwards: of dense layers, or channels of
             the stages that halve the resolution. Default: (512, 256) for
-            "dense", (32, 64) else,
-            and as many times 64 more as leave 16 x 16 of pictures above 64 x 64.
+            "dense", (32, 64) else, and as many times 64 more as leave 16 x 16 of pictures
+            above 64 x 64, 64 steps of series above 256 steps, or 4 x 4 x 4 of volumes above
+            16 x 16 x 16; (64,) for "recurrent".
         condition_dim: length of the condition vector that both networks see,
             or None.
         seed: int for the initial weights, the same on every backend; or None.
         spatial: whether codes are maps `(height, width, latent_dim)`. The encoder gives
             them itself, or with "features" the features `(height, width, units[-1])` that a
             `posteriors.SpatialNormal` makes them of.
-        **options: `activation`, and for images `hidden` (width of a dense
-            layer beside the code; 0 for none), `blocks` (residual blocks of
+        per_value: outputs of the decoder per value of data, side by side in the last axis, such
+            as a mean and a dispersion: `per_value` of the likelihood.
+        **options: `activation`; for "recurrent" `cell` ("gru" or "lstm"); and
+            for "conv" and "residual" `hidden` (width of a dense layer beside
+            the code; 0 for none), `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all),
             `decoder_blocks` (those of the decoder, where they differ),
             `stages` ("blocks": 3 × 3 convolutions beside space-to-depth;
@@ -80,7 +88,7 @@ def build(
     if not _checks.is_integer(latent_dim):
         raise ValueError(f"`latent_dim` must be an integer of at least 1. Received: {latent_dim!r}")
     if units is None:
-        units = (512, 256) if network == "dense" else (32, *[64] * (_stages(input_shape) - 1))
+        units = _default_units(network, input_shape)
         units = units[:2] if spatial else units
     units = shape_of(units)
     if not all(map(_checks.is_integer, units)):
@@ -89,27 +97,25 @@ def build(
     latent_dim = int(latent_dim)
     if network == "dense":
         pair: Any = (dense_encoder, dense_decoder)
+    elif network == "recurrent":
+        pair = recurrent_encoder, recurrent_decoder
+        _check_series(input_shape, units, options.get("cell", "gru"))
     else:
         pair = conv_encoder, conv_decoder
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"network={network!r} needs images (height, width, channels). Of series and "
-                "volumes use 'dense', or give networks of your own, such as of `Conv1D` or "
-                "`Conv3D`, to `models.VAE(encoder, decoder, latent_dim)`. "
-                f"Received: input_shape={input_shape}"
-            )
+        _check_axes(network, input_shape, spatial)
         options.setdefault("blocks", 1 if network == "residual" else 0)
         if options.get("film") and condition_dim is None:
             raise ValueError(
                 "`film` modulates features by the condition, and there is none. "
                 "Received: film=True, condition_dim=None"
             )
+    outputs = (*input_shape[:-1], input_shape[-1] * per_value)
     seeds = initializers.seeds(seed)
     decoder_blocks = options.get("blocks")
-    if network != "dense":
+    if pair[0] is conv_encoder:
         decoder_blocks = options.pop("decoder_blocks", decoder_blocks)
     if spatial:
-        if network == "dense":
+        if pair[0] is not conv_encoder:
             raise ValueError(
                 "Maps of codes need network='conv' or 'residual', and pictures. "
                 f"Received: network={network!r}"
@@ -119,12 +125,12 @@ def build(
         options |= {"condition_dim": condition_dim, "identity": spatial == FEATURES}
         encoder = spatial_encoder(input_shape, width, units, seed=next(seeds), **options)
         options["blocks"] = decoder_blocks
-        decoder = spatial_decoder(input_shape, latent_dim, units, seed=next(seeds), **options)
+        decoder = spatial_decoder(outputs, latent_dim, units, seed=next(seeds), **options)
         return encoder, decoder
     encoder = pair[0](input_shape, units, condition_dim, seed=next(seeds), **options)
-    if network != "dense":
+    if pair[0] is conv_encoder:
         options["blocks"] = decoder_blocks
-    decoder = pair[1](input_shape, latent_dim, units, condition_dim, seed=next(seeds), **options)
+    decoder = pair[1](outputs, latent_dim, units, condition_dim, seed=next(seeds), **options)
     return encoder, decoder
 
 
@@ -133,309 +139,40 @@ def shape_of(sizes: int | Sequence[int]) -> tuple[int, ...]:
     return (sizes,) if isinstance(sizes, (int, np.integer)) else tuple(sizes)
 
 
-def _stages(input_shape):
-    """Stages of a default network: two up to 64 x 64, then as many as leave 16 x 16."""
-    largest = max(input_shape[:2])
-    return max(2, math.ceil(math.log2(largest / 16)))
+def _default_units(network, input_shape):
+    if network == "dense":
+        return (512, 256)
+    return (64,) if network == "recurrent" else (32, *[64] * (_stages(input_shape) - 1))
 
 
-def dense_encoder(
-    input_shape: Sequence[int],
-    units: Sequence[int],
-    condition_dim: int | None = None,
-    activation: str = "relu",
-    seed: int | None = None,
-) -> keras.Model:
-    """Flatten, then a stack of dense layers. See `build`."""
-    make = _Layers(seed)
-    inputs, condition = _inputs(input_shape, condition_dim, "data")
-    x = _join(layers.Flatten(**LAST)(inputs[0]), condition)
-    for width in units:
-        x = make.dense(width, activation=activation)(x)
-    return keras.Model(_only(inputs), x, name="encoder")
-
-
-def dense_decoder(
-    input_shape: Sequence[int],
-    latent_dim: int,
-    units: Sequence[int],
-    condition_dim: int | None = None,
-    activation: str = "relu",
-    seed: int | None = None,
-) -> keras.Model:
-    """A stack of dense layers to data shape. See `build`."""
-    make = _Layers(seed)
-    inputs, condition = _inputs((latent_dim,), condition_dim, "code")
-    x = _join(inputs[0], condition)
-    for width in reversed(units):
-        x = make.dense(width, activation=activation)(x)
-    x = make.dense(math.prod(input_shape))(x)
-    x = layers.Reshape(input_shape)(x)
-    return keras.Model(_only(inputs), x, name="decoder")
-
-
-def conv_encoder(
-    input_shape: Sequence[int],
-    units: Sequence[int],
-    condition_dim: int | None = None,
-    activation: str = "relu",
-    hidden: int = 256,
-    blocks: int | Sequence[int] = 0,
-    stages: str = "blocks",
-    film: bool = False,
-    output_activation: str | None = None,
-    seed: int | None = None,
-) -> keras.Model:
-    """Stages that halve the resolution, then a dense layer.
-
-    A condition enters twice: as one more channel, a picture drawn from it by a
-    dense layer, or with `film` in every stage; and beside the flattened
-    features. See `build`.
-    """
-    make = _Layers(seed, stages, condition_dim if film else None)
-    inputs, condition = _inputs(input_shape, condition_dim, "data")
-    height, width, _ = input_shape
-    x = inputs[0]
-    if condition is not None and not film:
-        drawn = make.dense(height * width)(condition)
-        x = _join(x, layers.Reshape((height, width, 1))(drawn))
-    x = make.stages_in(x, units, activation, blocks, condition)
-    x = _join(layers.Flatten(**LAST)(x), condition)
-    if hidden:
-        x = make.dense(hidden, activation=activation)(x)
-    return keras.Model(_only(inputs), x, name="encoder")
-
-
-def conv_decoder(
-    input_shape: Sequence[int],
-    latent_dim: int,
-    units: Sequence[int],
-    condition_dim: int | None = None,
-    activation: str = "relu",
-    hidden: int = 256,
-    blocks: int | Sequence[int] = 0,
-    stages: str = "blocks",
-    film: bool = False,
-    output_activation: str | None = None,
-    seed: int | None = None,
-) -> keras.Model:
-    """Dense layers, then stages that double the resolution. See `build`."""
-    make = _Layers(seed, stages, condition_dim if film else None)
-    inputs, condition = _inputs((latent_dim,), condition_dim, "code")
-    height, width = _map_size(input_shape, units)
-    x = _join(inputs[0], condition)
-    if hidden:
-        x = make.dense(hidden, activation=activation)(x)
-    x = make.dense(height * width * units[-1], activation=activation)(x)
-    x = layers.Reshape((height, width, units[-1]))(x)
-    x = make.stages_out(x, input_shape, units, activation, blocks, output_activation, condition)
-    return keras.Model(_only(inputs), x, name="decoder")
-
-
-def spatial_encoder(
-    input_shape: Sequence[int],
-    latent_dim: int | None,
-    units: Sequence[int],
-    condition_dim: int | None = None,
-    activation: str = "relu",
-    blocks: int | Sequence[int] = 0,
-    stages: str = "blocks",
-    film: bool = False,
-    output_activation: str | None = None,
-    identity: bool = False,
-    seed: int | None = None,
-) -> keras.Model:
-    """The stages of `conv_encoder`, then `latent_dim` numbers of each position.
-
-    With `latent_dim=None` the features of the last stage. A condition enters with `film` in
-    every stage, and otherwise beside the features of each position. With `identity` residual
-    blocks start as the identity, so that features stay as large. See `build`.
-    """
-    make = _Layers(seed, stages, condition_dim if film else None, identity)
-    inputs, condition = _inputs(input_shape, condition_dim, "data")
-    x = make.stages_in(inputs[0], units, activation, blocks, condition)
-    if condition is not None and not film:
-        x = make.beside(x, condition, activation)
-    x = x if latent_dim is None else make.dense(latent_dim)(x)
-    return keras.Model(_only(inputs), x, name="encoder")
-
-
-def spatial_decoder(
-    input_shape: Sequence[int],
-    latent_dim: int,
-    units: Sequence[int],
-    condition_dim: int | None = None,
-    activation: str = "relu",
-    blocks: int | Sequence[int] = 0,
-    stages: str = "blocks",
-    film: bool = False,
-    output_activation: str | None = None,
-    identity: bool = False,
-    seed: int | None = None,
-) -> keras.Model:
-    """From a map of codes' vectors through the stages of `conv_decoder`. See `build`.
-
-    A condition enters, and blocks start, as in `spatial_encoder`.
-    """
-    make = _Layers(seed, stages, condition_dim if film else None, identity)
-    inputs, condition = _inputs((*_map_size(input_shape, units), latent_dim), condition_dim, "code")
-    x = make.convolution(units[-1], activation)(inputs[0])
-    if condition is not None and not film:
-        x = make.beside(x, condition, activation)
-    x = make.stages_out(x, input_shape, units, activation, blocks, output_activation, condition)
-    return keras.Model(_only(inputs), x, name="decoder")
-
-
-def _inputs(shape, condition_dim, name):
-    inputs = [keras.Input(shape, name=name)]
-    if condition_dim is None:
-        return inputs, None
-    inputs.append(keras.Input((condition_dim,), name="condition"))
-    return inputs, inputs[1]
-
-
-def _only(inputs):
-    return inputs if len(inputs) > 1 else inputs[0]
-
-
-def _join(x, other):
-    return x if other is None else layers.Concatenate()([x, other])
-
-
-class _Layers:
-    """Layers whose initial weights follow from one seed."""
-
-    def __init__(self, seed, stages="blocks", modulated_by=None, identity=False):
-        if stages not in STAGES:
-            raise ValueError(f"`stages` must be one of {STAGES}. Received: stages={stages!r}")
-        self.seeds = initializers.seeds(seed)
-        self.stages = stages
-        self.film = modulated_by is not None
-        self.identity = identity
-
-    def initializer(self):
-        if self.stages == "strided":
-            return initializers.HeUniform(next(self.seeds))
-        return initializers.GlorotUniform(next(self.seeds))
-
-    def dense(self, width, activation=None):
-        return layers.Dense(width, activation=activation, kernel_initializer=self.initializer())
-
-    def convolution(self, channels, activation, initializer=None):
-        return layers.Conv2D(
-            channels,
-            3,
-            **LAST,
-            padding="same",
-            activation=activation,
-            kernel_initializer=initializer or self.initializer(),
-        )
-
-    def small_convolution(self, channels, activation):
-        return layers.Conv2D(
-            channels, 2, activation=activation, kernel_initializer=self.initializer(), **LAST
-        )
-
-    def halved(self, x, channels, activation):
-        """Half the resolution."""
-        if self.stages == "blocks":
-            return self.convolution(channels, activation)(SpaceToDepth()(x))
-        if self.stages == "compact":
-            return self.small_convolution(channels, activation)(
-                layers.ZeroPadding2D(((0, 1), (0, 1)), **LAST)(SpaceToDepth()(x))
-            )
-        return layers.Conv2D(channels, **self.strided(activation, self.initializer()))(x)
-
-    def doubled(self, x, channels, activation):
-        """Twice the resolution."""
-        if self.stages == "blocks":
-            return DepthToSpace()(self.convolution(4 * channels, activation)(x))
-        if self.stages == "compact":
-            # The padding is opposite to that of `halved`: together they see both sides.
-            x = layers.ZeroPadding2D(((1, 0), (1, 0)), **LAST)(x)
-            return DepthToSpace()(self.small_convolution(4 * channels, activation)(x))
-        initializer = initializers.HeUniform(next(self.seeds), upsampling=2)
-        return Conv2DTranspose(channels, **self.strided(activation, initializer))(x)
-
-    def strided(self, activation, initializer):
-        return {
-            "kernel_size": 4,
-            "strides": 2,
-            "padding": "same",
-            **LAST,
-            "activation": activation,
-            "kernel_initializer": initializer,
-        }
-
-    def modulated(self, x, condition):
-        """Channels scaled and shifted by the condition, where that was asked for."""
-        if not self.film:
-            return x
-        return FeatureModulation()([x, condition])
-
-    def beside(self, x, condition, activation):
-        """The features of each position, made of themselves and the condition."""
-        height, width, channels = x.shape[1:]
-        everywhere = layers.RepeatVector(height * width)(condition)
-        everywhere = layers.Reshape((height, width, condition.shape[-1]))(everywhere)
-        return self.dense(channels, activation)(_join(x, everywhere))
-
-    def residual(self, x, channels, activation, blocks):
-        for _ in range(blocks):
-            change = self.convolution(channels, activation)(x)
-            last = "zeros" if self.identity else None
-            change = self.convolution(channels, None, last)(change)
-            x = layers.Add()([x, change])
-        return x
-
-    def stages_in(self, x, units, activation, blocks, condition=None):
-        """Stages that halve the resolution."""
-        padding = _padding(x.shape[1:], len(units))
-        if any(sum(pads) for pads in padding):
-            x = layers.ZeroPadding2D(padding, **LAST)(x)
-        for channels, count in zip(units, _each_stage(blocks, units), strict=True):
-            x = self.halved(x, channels, activation)
-            x = self.residual(x, channels, activation, count)
-            x = self.modulated(x, condition)
-        return x
-
-    def stages_out(
-        self, x, input_shape, units, activation, blocks, output_activation, condition=None
-    ):
-        """Stages that double the resolution, to data shape."""
-        outwards = (*reversed(units[:-1]), input_shape[-1])
-        counts = reversed(_each_stage(blocks, units))
-        for i, (channels, count) in enumerate(zip(outwards, counts, strict=True)):
-            x = self.modulated(x, condition)
-            x = self.residual(x, x.shape[-1], activation, count)
-            last = i == len(outwards) - 1
-            x = self.doubled(x, channels, output_activation if last else activation)
-        padding = _padding(input_shape, len(units))
-        if any(sum(pads) for pads in padding):
-            x = layers.Cropping2D(padding, **LAST)(x)
-        return x
-
-
-def _map_size(input_shape, units):
-    """Height and width after the stages of `units`."""
-    padding = _padding(input_shape, len(units))
-    return tuple(
-        (size + sum(pads)) >> len(units) for size, pads in zip(input_shape, padding, strict=False)
-    )
-
-
-def _each_stage(blocks, units):
-    blocks = (blocks,) * len(units) if _checks.is_integer(blocks, 0) else tuple(blocks)
-    if len(blocks) != len(units):
+def _check_series(input_shape, units, cell):
+    if len(input_shape) != 2 or not units:
         raise ValueError(
-            f"`blocks` must be a number or one for each of the {len(units)} stages. "
-            f"Received: blocks={blocks}"
+            "network='recurrent' needs series (time, features), and `units` of at least one "
+            "layer. Series of one feature are x[..., None]. "
+            f"Received: input_shape={input_shape}, units={units}"
         )
-    return blocks
+    if cell not in CELLS:
+        raise ValueError(f"`cell` must be one of {tuple(CELLS)}. Received: cell={cell!r}")
 
 
-def _padding(input_shape, stages):
-    """Zeros on each side that make height and width multiples of 2**stages."""
-    block = 2**stages
-    missing = [-size % block for size in input_shape[:2]]
-    return tuple((n // 2, n - n // 2) for n in missing)
+def _stages(input_shape):
+    """Stages of a default network: two, or as many as leave the side of `_SIDES`."""
+    sizes = input_shape[:-1]
+    side = _SIDES.get(len(sizes), max(sizes, default=1))
+    return max(2, math.ceil(math.log2(max(sizes, default=1) / side)))
+
+
+def _check_axes(network, input_shape, spatial):
+    if len(input_shape) == 3 or len(input_shape) in (2, 4) and not spatial:
+        return
+    if spatial:
+        raise ValueError(
+            "Maps of codes are of images (height, width, channels): series and volumes have "
+            f"codes that are vectors. Received: input_shape={input_shape}"
+        )
+    raise ValueError(
+        f"network={network!r} needs series (time, channels), images (height, width, channels) "
+        "or volumes (depth, height, width, channels). Of vectors use 'dense'; series of one "
+        f"channel are x[..., None]. Received: input_shape={input_shape}"
+    )

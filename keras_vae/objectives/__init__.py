@@ -18,6 +18,7 @@ from keras_vae.objectives import (
     matching,
     mean_field,
     quantized,
+    regularized,
     sparsity,
     total_correlation,
 )
@@ -30,6 +31,7 @@ from keras_vae.objectives.iwae import *
 from keras_vae.objectives.matching import *
 from keras_vae.objectives.mean_field import *
 from keras_vae.objectives.quantized import *
+from keras_vae.objectives.regularized import *
 from keras_vae.objectives.sparsity import *
 from keras_vae.objectives.total_correlation import *
 
@@ -43,5 +45,6 @@ __all__ += iwae.__all__
 __all__ += matching.__all__
 __all__ += mean_field.__all__
 __all__ += quantized.__all__
+__all__ += regularized.__all__
 __all__ += sparsity.__all__
 __all__ += total_correlation.__all__

@@ -36,6 +36,9 @@ class Evidence(NamedTuple):
         hidden: function that gives the values of the encoder's hidden layers; see
             `models.probes.hidden`. They are those of the pass that made the codes where
             the objective says `reads_hidden`.
+        squared_output_jacobian: function that gives ‖∂x̂/∂z‖²_F of codes, `(n,)`; see
+            `models.probes.squared_output_jacobian`.
+        squared_weights: function that gives ‖θ‖² of the decoder's weights, a scalar.
         discriminator: function from codes `(..., d)` to log-odds `(...)` that they are
             codes, and not ones with shuffled dimensions; None without one.
         every: the evidence of all samples, without a gradient, where `z` are those drawn
@@ -53,6 +56,8 @@ class Evidence(NamedTuple):
     normal: Callable
     squared_jacobian: Callable | None = None
     hidden: Callable | None = None
+    squared_output_jacobian: Callable | None = None
+    squared_weights: Callable | None = None
     discriminator: Callable | None = None
     every: "Evidence | None" = None
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import distributions, initializers, layers
+from keras_vae import _budget, distributions, initializers, layers
 from keras_vae._registry import register
 from keras_vae.posteriors.base import Posterior
 
@@ -110,6 +110,8 @@ class FullCovariance(Extended):
     def __init__(
         self, latent_dim: int, log_var_bound: float = 10.0, seed: int | None = None, **kwargs: Any
     ) -> None:
+        # For the mask and the identity.
+        _budget.ask(2 * latent_dim**2, "a mask")
         super().__init__(latent_dim, latent_dim**2, log_var_bound, seed, **kwargs)
         # With random weights each dimension would start with the noise of all before it.
         self.extra.kernel_initializer = keras.initializers.Zeros()

@@ -14,6 +14,7 @@ from keras_vae.priors.normal import ConditionalNormal, LinearNormal, StandardNor
 from keras_vae.priors.pixelcnn import GatedPixelCNN
 from keras_vae.priors.product import ProductPrior
 from keras_vae.priors.spatial import StandardNormalMap, UniformCodes
+from keras_vae.priors.two_stage import TwoStage
 from keras_vae.priors.vamp import VampPrior
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ProductPrior",
     "StandardNormal",
     "StandardNormalMap",
+    "TwoStage",
     "UniformCategorical",
     "UniformCodes",
     "VampPrior",

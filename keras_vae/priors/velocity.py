@@ -30,7 +30,8 @@ class VelocityField(keras.layers.Layer):
     """
 
     def __init__(self, code_shape, condition_dim, width, depth, heads, seeds, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})
+        # The layers inside cast what they take: half precision has too few digits for times.
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         self.code_shape, self.width = code_shape, width
         self.length = None if len(code_shape) == 1 else math.prod(code_shape[:-1])
 
@@ -67,10 +68,14 @@ class VelocityField(keras.layers.Layer):
         self.outward = dense(width, code_shape[-1], "outward", kernel_initializer="zeros")
         self.built = True
 
-    def call(self, x, times, condition=None):
-        """Velocities `(n, *code_shape)` of codes of that shape and times `(n,)`."""
+    def features_of(self, times):
+        """Sines and cosines of times `(n,)`, float32: `(n, 32)`."""
         angles = ops.expand_dims(times, -1) * ops.convert_to_tensor(_FREQUENCIES)
-        steer = self.known(self.time(ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)))
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+    def call(self, x, times, condition=None):
+        """Velocities `(n, *code_shape)`, float32, of codes of that shape and times `(n,)`."""
+        steer = self.known(self.time(self.features_of(times)))
         if self.condition is not None:
             steer = steer + self.condition(condition)
         steer = ops.silu(steer)
@@ -78,13 +83,14 @@ class VelocityField(keras.layers.Layer):
             hidden = self.inward(x)
             for block in self.blocks:
                 hidden = block(hidden, steer)
-            return self.outward(self.norm(hidden))
+            return ops.cast(self.outward(self.norm(hidden)), "float32")
         tokens = ops.reshape(x, (-1, self.length, self.code_shape[-1]))
         hidden = self.inward(tokens) + ops.convert_to_tensor(self.positions)
         for block in self.blocks:
             parts = block.parts(steer)
             hidden = block.attended(hidden, *block.projected(hidden, parts), 0.0, parts)
-        return ops.reshape(self.outward(self.norm(hidden)), (-1, *self.code_shape))
+        outputs = ops.cast(self.outward(self.norm(hidden)), "float32")
+        return ops.reshape(outputs, (-1, *self.code_shape))
 
     def compute_output_shape(self, x, *others):
         return x

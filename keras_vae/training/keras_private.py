@@ -4,6 +4,7 @@ No other file has one. `tests/training/test_keras_private.py` tries each of them
 version of Keras fails there first.
 """
 
+import contextlib
 import operator
 
 import keras
@@ -258,3 +259,28 @@ class StepHook:
 
     def _make_function(self, step_function, concatenate_outputs=False):
         return super()._make_function(self.kept_step(step_function), concatenate_outputs)
+
+
+@contextlib.contextmanager
+def computing_is_asked(ask):
+    """Calls `ask` where Keras on PyTorch follows a layer by computing it, and not by its shapes.
+
+    Keras tries the device `meta` first, and takes the processor after any error.
+    """
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    from keras.src.backend.torch import core
+
+    scope = core.device_scope
+
+    def asked(device):
+        if device == core.DEFAULT_DEVICE and keras.src.backend.in_stateless_scope():
+            ask()
+        return scope(device)
+
+    core.device_scope = asked
+    try:
+        yield
+    finally:
+        core.device_scope = scope

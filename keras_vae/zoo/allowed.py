@@ -4,22 +4,14 @@ Keras instantiates the classes of a configuration with the values in it; the che
 here come first.
 """
 
-import json
-import math
-
 import keras
 
 from keras_vae.training import keras_private
+from keras_vae.zoo import limits, strict_json
 
 MOST_BYTES = 16 * 2**20
-MOST_DEPTH = 64
-# A class costs about a millisecond; the largest packaged preset has 400.
-MOST_CLASSES = 10_000
-_MOST_INTEGER = 2**31
-_MOST_OF_OURS = 2**24
-# Loops that run before any weight is added.
-_MOST_OF = {"depth": 256}
-_SEEDS = {"seed", "shared_object_id"}
+# Of any JSON; a configuration has fewer.
+MOST_DEPTH = 512
 # Public layers that are functions of numbers: none that holds a function, or a layer of
 # another framework, or reads a file (a vocabulary). `RNN` and `Pipeline` call whatever they hold.
 _LAYERS = """
@@ -60,7 +52,6 @@ _ALLOWED = {
 }
 # Types that Keras serializes under a name of its own, with values only.
 _VALUES = {"__ellipsis__", "__keras_tensor__", "__slice__", "__tuple__"}
-_TOGETHER = ("class_name", "module", "registered_name")
 
 
 def read(file, path):
@@ -74,14 +65,11 @@ def read(file, path):
         ValueError: the file holds something else.
     """
 
-    def refuse(word):
-        raise ValueError(f"{word} is not valid JSON")
-
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"{file.stat().st_size:,} bytes, of at most {MOST_BYTES:,}")
-        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse)
-    except (ValueError, OSError, RecursionError) as error:
+        value = strict_json.parse(file.read_bytes(), limits.MOST_NODES, MOST_DEPTH)
+    except (ValueError, OSError) as error:
         raise ValueError(
             f"The preset's {path.name} cannot be read: {error}. Received: {path}"
         ) from error
@@ -105,34 +93,36 @@ def check_config(config, path, own=()):
         ValueError: a class, function or lambda that is not allowed, or a value that
             would take memory or time without bound.
     """
-    classes = 0
-    waiting = [(config, 0, None, False)]
-    while waiting:
-        value, depth, key, ours = waiting.pop()
-        if depth > MOST_DEPTH:
-            _refuse(f"more than {MOST_DEPTH} levels", path)
-        if isinstance(value, dict):
-            if any(name in value for name in _TOGETHER):
-                ours = _check_class(value, path, own)
-                classes += 1
-                if classes > MOST_CLASSES:
-                    _refuse(f"more than {MOST_CLASSES:,} classes", path)
-            waiting += [(item, depth + 1, name, ours) for name, item in value.items()]
-        elif isinstance(value, (list, tuple)):
-            waiting += [(item, depth + 1, key, ours) for item in value]
-        elif isinstance(value, (int, float)):
-            _check_number(value, key, ours, path)
+
+    def refuse(what):
+        _refuse(what, path)
+
+    walk = limits.check(config, refuse)
+    kind = None
+    while True:
+        try:
+            value = walk.send(kind)
+        except StopIteration:
+            break
+        kind = _check_class(value, path, own)
+    limits.check_calls(config, refuse)
 
 
-def _check_number(value, key, ours, path):
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            _refuse(f"{key}={value!r}", path)
-        return
-    limit = 2**64 if key in _SEEDS else _MOST_OF_OURS if ours else _MOST_INTEGER
-    limit = min(limit, _MOST_OF.get(key, limit)) if ours else limit
-    if abs(value) > limit:
-        _refuse(f"{key}={value!r}, of at most {limit:,}", path)
+def check_arguments(function, arguments, path):
+    """Raises `ValueError` for arguments of a named function that its class would be refused for.
+
+    Args:
+        function: its name.
+        arguments: parsed JSON, whose classes `check_config` has checked.
+        path: path for the error message.
+    """
+
+    def refuse(what):
+        _refuse(what, path)
+
+    renamed = {("data_shape" if k == "input_shape" else k): v for k, v in arguments.items()}
+    for _ in limits.check(renamed, refuse, owner=("ours", function)):
+        pass
 
 
 def _refuse(what, path):
@@ -143,29 +133,34 @@ def _refuse(what, path):
 
 
 def _check_class(value, path, own):
-    """Raises `ValueError` for a class that is not allowed; returns whether it is ours."""
+    """Raises `ValueError` for a class that is not allowed; returns whose it is."""
     name, module = value.get("class_name"), value.get("module")
     registered = value.get("registered_name")
     named = isinstance(name, str)
     if named and name in _VALUES and module is None and registered is None:
-        return False
+        return None
     if named and registered == f"keras_vae>{name}" and _is_ours(registered, module):
-        return True
+        return "ours"
     # Keras looks for these names first, so that nothing of the file's module is imported.
     function = name == "function" and isinstance(value.get("config"), str)
     if named and own and (value["config"] if function else registered) in own:
-        return False
+        return "own"
     theirs = named and isinstance(module, str) and name in _ALLOWED.get(module, ())
     if not (theirs and registered in (None, name)):
         raise ValueError(
             "A preset may name classes of keras and keras_vae only, none that runs code of the "
             "file, as it might be a stranger's. Nothing was executed. If it is your own: "
             "zoo.load(path, trusted=True), or custom_objects={'MyLayer': MyLayer} with the "
-            f"classes that it needs. Received: {module}.{name} in {path}"
+            f"classes that it needs. Received: {_plain(module)}.{_plain(name)} in {path}"
         )
     if module in keras_private.OPERATIONS and not _symbolic(value.get("inbound_nodes")):
         _refuse(f"{name} of constants, which would be computed at once", path)
-    return False
+    return "theirs"
+
+
+def _plain(name):
+    """A name of the file as text without control characters, and not too long."""
+    return repr(str(name)[:120])[1:-1]
 
 
 def _symbolic(nodes):

@@ -6,7 +6,8 @@ import io
 import h5py
 import keras
 
-from keras_vae.zoo import allowed, untrusted
+from keras_vae import _budget, _hdf5
+from keras_vae.zoo import allowed, bounds, plain, untrusted
 from keras_vae.zoo.description import CONFIG, WEIGHTS
 
 
@@ -24,22 +25,34 @@ def without_optimizers(config):
     return config
 
 
-def build(config, path, trusted=False, objects=None, numbers=untrusted.MOST_NUMBERS // 2):
-    """Checks a configuration, then builds its model."""
+def build(config, path, trusted=False, objects=None, numbers=None):
+    """Checks a configuration, then builds its model.
+
+    Args:
+        config: parsed JSON, which is used up.
+        path: for error messages.
+        trusted: whether nothing is checked or limited.
+        objects: dict of the caller's own classes and functions.
+        numbers: of the weights that follow, so that none is initialised; None where none do.
+    """
     if not trusted:
         allowed.check_config(config, path, objects or ())
-    try:
+    wall = contextlib.nullcontext()
+    if not trusted:
+        most = untrusted.MOST_NUMBERS // 2 if numbers is None else numbers
         # Twice the numbers, because Keras may instantiate a part twice.
-        with untrusted.budget(2 * numbers + 2**16):
+        wall = bounds.budget(2 * most + 2**16, numbers is not None, objects)
+    try:
+        with wall:
             model = keras.saving.deserialize_keras_object(
                 config, custom_objects=objects, safe_mode=not trusted
             )
-    except untrusted.Exhausted as error:
+    except _budget.Exhausted as error:
         raise no_fit(error, path) from error
     except Exception as error:
         raise ValueError(
-            f"The configuration describes no model. Received: {type(error).__name__}: {error} "
-            f"in {path}"
+            "The configuration describes no model. "
+            f"Received: {type(error).__name__}: {plain.text(error)} in {path}"
         ) from error
     if not is_vae(model):
         raise ValueError(
@@ -53,7 +66,7 @@ def with_weights(config, files, path, weights, wall, slots=False):
     if not weights:
         return build(config, path / CONFIG, *wall)
     with weights_fit(path / WEIGHTS):
-        numbers = untrusted.check_weights(files / WEIGHTS, slots)
+        numbers = _hdf5.check_weights(files / WEIGHTS, slots)
     model = build(config, path / CONFIG, *wall, numbers)
     with weights_fit(path / WEIGHTS):
         # Keras ignores numbers in the file that the model lacks; here the counts must agree.
@@ -100,5 +113,5 @@ def no_fit(error, path):
     """The `ValueError` of weights that do not fit their configuration."""
     return ValueError(
         "The weights do not fit the configuration, or the file is damaged. "
-        f"Received: {type(error).__name__}: {error} in {path}"
+        f"Received: {type(error).__name__}: {plain.text(error)} in {path}"
     )

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import math
 
 import numpy as np
 
-from keras_vae.zoo import allowed
+from keras_vae.zoo import allowed, plain
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 GOLDEN, RECIPE = "golden.npz", "recipe.json"
 FORMAT = 1
 _INTEGERS = ("version", "latent_dim", "parameters", "bytes")
+# Of one text, of the list of metrics, and of the digits behind a point.
+_MOST_TEXT, _MOST_METRICS, _MOST_DIGITS = 20_000, 1_000, 12
 _KEYS = ("name", "version", "description", "input", "latent_dim", "parameters", "bytes", "sha256")
 
 
@@ -21,22 +24,27 @@ class Info(dict):
         shape = _times(self["input"]["shape"])
         low, high = self["input"]["range"] or ("-∞", "∞")
         lines = [
-            f"{self['name']} (version {self['version']}): {self['description']}",
-            f"  input      {shape}, {self['input']['dtype']} in [{low:g}, {high:g}]"
+            f"{_text(self['name'])} (version {self['version']}): {_text(self['description'])}",
+            f"  input      {shape}, {_text(self['input']['dtype'])} in [{low:g}, {high:g}]"
             if self["input"]["range"]
-            else f"  input      {shape}, {self['input']['dtype']}",
+            else f"  input      {shape}, {_text(self['input']['dtype'])}",
             f"  latent     {latent(self)}",
             f"  size       {self['parameters']:,} parameters, {self['bytes'] / 1e6:.1f} MB",
         ]
         if self.get("condition"):
-            lines.append(f"  condition  {self['condition']}")
+            lines.append(f"  condition  {_text(self['condition'])}")
         for key in ("data", "paper", "licence"):
             if self.get(key):
-                lines.append(f"  {key:<10} {self[key]}")
+                lines.append(f"  {key:<10} {_text(self[key])}")
         for metric in self.get("metrics", []):
             lines.append(f"  measured   {describe_metric(metric)}")
-        lines.append(f"  sha256     {self['sha256'][WEIGHTS]}")
+        lines.append(f"  sha256     {_text(self['sha256'][WEIGHTS])}")
         return "\n".join(lines)
+
+
+def _text(value):
+    """Text of a stranger on one line, without what a terminal acts on."""
+    return plain.text(value, lines=False)
 
 
 def latent(info):
@@ -60,8 +68,8 @@ def describe_metric(metric):
     value = f"{metric['value']:.{metric.get('digits', 2)}f}"
     if metric.get("standard_error"):
         value += f" ± {metric['standard_error']:.2f}"
-    unit = f" {metric['unit']}" if metric.get("unit") else ""
-    return f"{metric['title']}: {value}{unit} ({metric['how']})"
+    unit = f" {_text(metric['unit'])}" if metric.get("unit") else ""
+    return f"{_text(metric['title'])}: {value}{unit} ({_text(metric['how'])})"
 
 
 def dump_json(value):
@@ -155,7 +163,7 @@ def read_metadata(files, path):
     if metadata.get("format", FORMAT) != FORMAT:
         raise ValueError(
             f"The preset has a format that this keras_vae does not know: update it. "
-            f"Expected: {FORMAT}. Received: {metadata['format']!r} in {path}"
+            f"Expected: {FORMAT}. Received: {_short(metadata['format'])} in {path}"
         )
     missing = [key for key in _KEYS if key not in metadata]
     if missing or not isinstance(metadata["sha256"], dict):
@@ -163,18 +171,105 @@ def read_metadata(files, path):
             f"The preset's {METADATA} is incomplete. "
             f"Received: no {', '.join(missing) or 'sha256 of files'} in {path}"
         )
-    wrong = [f"{key}={metadata[key]!r}" for key in _INTEGERS if type(metadata[key]) is not int]
-    try:
-        # `str` fails for other values of a wrong type.
-        str(Info(metadata))
-    except Exception as error:
-        wrong = [f"{type(error).__name__}: {error}"]
+    check_values(metadata, path)
+    return metadata
+
+
+def check_values(metadata, path):
+    """Raises `ValueError` for metadata of types, or of lengths, that no preset has."""
+    wrong = _wrong(metadata)
     if wrong:
         raise ValueError(
-            f"The preset's {METADATA} has a value of another type than it should. "
-            f"Received: {wrong[0]} in {path}"
+            f"The preset's {METADATA} has a value of another type than it should, or out of range. "
+            f"Received: {plain.text(wrong, lines=False)} in {path}"
         )
-    return metadata
+
+
+def _wrong(metadata):
+    """What is wrong with metadata, in words, or None. Nothing is formatted to find it out."""
+    waiting = [(None, metadata)]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, str) and len(value) > _MOST_TEXT:
+            return f"a text of {len(value):,} characters for {str(key)[:40]!r}"
+        if isinstance(value, int) and abs(value) > 2**63:
+            return f"an integer beyond 64 bits for {str(key)[:40]!r}"
+        if isinstance(value, (dict, list)):
+            pairs = value.items() if isinstance(value, dict) else ((key, v) for v in value)
+            waiting += pairs
+    for key in _INTEGERS:
+        if type(metadata[key]) is not int or metadata[key] < 0:
+            return f"{key}={_short(metadata[key])}"
+    for key in ("name", "description"):
+        if isinstance(metadata[key], (dict, list)):
+            return f"{key}={_short(metadata[key])}"
+    for file in (CONFIG, WEIGHTS):
+        if not isinstance(metadata["sha256"].get(file, ""), (str, type(None))):
+            return f"sha256 of {file}: {_short(metadata['sha256'][file])}"
+    return (
+        _wrong_input(metadata["input"])
+        or _wrong_codes(metadata.get("codes"))
+        or _wrong_metrics(metadata.get("metrics", []))
+    )
+
+
+def _wrong_input(value):
+    if not isinstance(value, dict) or not _is_shape(value.get("shape")):
+        return f"input={_short(value)}"
+    limits = value.get("range", ())
+    if not isinstance(value.get("dtype"), str) or not (
+        limits is None
+        or (isinstance(limits, list) and len(limits) == 2 and all(map(_is_number, limits)))
+    ):
+        return f"input={_short(value)}"
+    return None
+
+
+def _wrong_codes(value):
+    if not value:
+        return None
+    number = value.get("number", "") if isinstance(value, dict) else ""
+    if not (number is None or type(number) is int) or not _is_shape(value.get("shape")):
+        return f"codes={_short(value)}"
+    return None
+
+
+def _wrong_metrics(metrics):
+    if not isinstance(metrics, list) or len(metrics) > _MOST_METRICS:
+        return f"metrics={_short(metrics)}"
+    for metric in metrics:
+        if not isinstance(metric, dict):
+            return f"the metric {_short(metric)}"
+        texts = [metric.get("title"), metric.get("how"), metric.get("unit") or ""]
+        numbers = [metric.get("value"), metric.get("standard_error") or 0]
+        digits = metric.get("digits", 2)
+        if not (
+            all(isinstance(text, str) for text in texts)
+            and all(map(_is_number, numbers))
+            and type(digits) is int
+            and 0 <= digits <= _MOST_DIGITS
+        ):
+            return f"the metric {_short(metric)}, with digits from 0 to {_MOST_DIGITS}"
+    return None
+
+
+def _is_shape(value):
+    return (
+        isinstance(value, list)
+        and len(value) <= 16
+        and all(size is None or type(size) is int for size in value)
+    )
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _short(value):
+    """The beginning of a value, which may be long."""
+    if isinstance(value, (list, dict)) and len(value) > 20:
+        return f"a {type(value).__name__} of {len(value):,}"
+    return repr(value)[:200]
 
 
 def read_json(files, name, path):
@@ -198,5 +293,6 @@ def _check_hash(files, name, path, expected):
     if received != expected:
         raise ValueError(
             f"{name} is damaged or was changed: its sha256 is not the one in "
-            f"{METADATA}. Get the preset again. Expected: {expected}. Received: {received}"
+            f"{METADATA}. Get the preset again. Expected: {_text(expected)}. "
+            f"Received: {received} of {path / name}"
         )

@@ -9,8 +9,8 @@ import contextlib
 import re
 from pathlib import Path
 
-from keras_vae import _atomic
-from keras_vae.zoo import building, card, diffusers, safetensors, strict_json, untrusted
+from keras_vae import _atomic, _budget
+from keras_vae.zoo import bounds, building, card, diffusers, safetensors, strict_json, untrusted
 from keras_vae.zoo.description import WEIGHTS as OURS
 from keras_vae.zoo.description import Info, dump_json
 
@@ -172,9 +172,9 @@ def load(path, weights=True):
     with _opened(path, weights) as (config, tensors, _):
         numbers = untrusted.MOST_NUMBERS // 2 if tensors is None else tensors.numbers
         try:
-            with untrusted.budget(2 * numbers + 2**16):
+            with bounds.budget(2 * numbers + 2**16):
                 model = diffusers.build(config, tensors, path)
-        except untrusted.Exhausted as error:
+        except _budget.Exhausted as error:
             raise building.no_fit(error, path / CONFIG) from error
         except Exception as error:
             if isinstance(error, ValueError) and "Received" in str(error):

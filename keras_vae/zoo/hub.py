@@ -3,6 +3,7 @@
 A downloaded preset is untrusted: it is checked and loaded like any other folder.
 """
 
+import hashlib
 import os
 import re
 import tempfile
@@ -12,8 +13,9 @@ from keras_vae import _atomic
 
 PREFIX = "hf://"
 MOST_BYTES = 2**32
-_WORD = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
-_INNER = r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,59}){0,2}"
+# None ends with a dot, which some file systems drop.
+_WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?"
+_INNER = r"(?:/[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,58}[A-Za-z0-9_-])?){0,2}"
 _NAME = re.compile(rf"{PREFIX}({_WORD}/{_WORD})({_INNER})(?:@({_WORD}))?")
 
 
@@ -96,7 +98,17 @@ def fetch(name, wanted, check):
 
 def _place(root, commit, inner):
     """The cache's folder of a folder in a commit. No name of the hub has an @."""
-    return root / "@".join([commit, *filter(None, inner.split("/"))])
+    return root / "@".join([_apart(commit), *map(_apart, filter(None, inner.split("/")))])
+
+
+def _apart(word):
+    """A word that no other one equals where a file system makes no difference of case.
+
+    Repositories are told apart by the hub itself, which does not either. No name has a ~.
+    """
+    if word == word.lower():
+        return word
+    return f"{word}~{hashlib.sha256(word.encode()).hexdigest()[:8]}"
 
 
 def _reference(root, revision, inner):

@@ -21,7 +21,17 @@ import numpy as np
 from keras_vae import _atomic
 from keras_vae._types import Array, Model, PathLike
 from keras_vae.models import hub_names
-from keras_vae.zoo import allowed, building, card, diffusers_folder, hub, own, untrusted
+from keras_vae.zoo import (
+    allowed,
+    archives,
+    building,
+    card,
+    diffusers_folder,
+    hub,
+    own,
+    plain,
+    untrusted,
+)
 from keras_vae.zoo.description import (
     CONFIG,
     GOLDEN,
@@ -30,6 +40,7 @@ from keras_vae.zoo.description import (
     WEIGHTS,
     Info,
     check_hashes,
+    check_values,
     describe,
     dump_json,
     golden_values,
@@ -65,6 +76,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(names, pattern))
 
 
+@plain.errors()
 def info(name: PathLike) -> Info:
     """Metadata of a preset: description, metrics, licence, hash.
 
@@ -87,6 +99,7 @@ def info(name: PathLike) -> Info:
         return Info(read_metadata(files, path))
 
 
+@plain.errors()
 def load(
     name: PathLike,
     weights: str | None = "pretrained",
@@ -133,7 +146,7 @@ def load(
     wall = bool(trusted), own.expanded(custom_objects)
     if _is_archive(name):
         path = _atomic.absolute(name)
-        with untrusted.unpacked(path) as files:
+        with archives.unpacked(path) as files:
             config = building.without_optimizers(read_json(files, CONFIG, path))
             model = building.with_weights(config, files, path, weights, wall, slots=True)
     else:
@@ -151,6 +164,7 @@ def load(
     return model
 
 
+@plain.errors()
 def class_of(name: PathLike) -> type:
     """The class of a preset's model, without its weights."""
     path = folder(name)
@@ -252,6 +266,7 @@ def save(
         for name, content in contents.items():
             (new / name).write_bytes(content)
         described = describe(model, target.name, new, metadata or {})
+        check_values(json.loads(dump_json(described)), target)
         (new / METADATA).write_text(dump_json(described), encoding="utf-8")
     return target
 
@@ -358,17 +373,17 @@ def _wanted_of_hub(paths, inner, download, inside=False):
     return [start + n for n in diffusers_folder.wanted_of_hub(names, download, start, missing)]
 
 
+@plain.errors()
 def folder(name: PathLike) -> Path:
     """The folder of a preset, by name or path; presets of the hub are downloaded."""
     if hub.is_name(name):
         return hub.fetch(name, _wanted_of_hub, _check_folder)
     if isinstance(name, str) and name and name == Path(name).name:
-        for root in _FOLDERS:
-            _atomic.settled(root / name)
-        if name in list_models():
-            return next(r / name for r in _FOLDERS if (r / name / METADATA).is_file())
-    path = _atomic.absolute(name)
-    if _atomic.settled(path) and path.is_dir():
+        for path in (untrusted.place(root / name) for root in _FOLDERS):
+            if (path / METADATA).is_file():
+                return path
+    path = untrusted.place(_atomic.absolute(name))
+    if path.is_dir():
         names = untrusted.settled_names(path)
         if METADATA in names:
             return path

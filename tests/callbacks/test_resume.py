@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -257,3 +258,52 @@ class TestStopAtNaN:
         with pytest.raises(FloatingPointError, match="Lower the learning rate.*Received"):
             model.fit(images, epochs=9, batch_size=8, verbose=0)
         assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+class TestAStateThatCameWithAFolder:
+    """Its weights are those beside it, and are checked as a stranger's are."""
+
+    @pytest.fixture
+    def folder(self, tmp_path, images):
+        model = tiny()
+        model.compile("adam")
+        model.fit(images, epochs=1, verbose=0, callbacks=[callbacks.Resume(tmp_path, keep=True)])
+        return tmp_path
+
+    def resumed(self, folder, images):
+        model = tiny()
+        model.compile("adam")
+        model.fit(images, epochs=2, verbose=0, callbacks=[callbacks.Resume(folder, keep=True)])
+
+    @pytest.mark.parametrize(
+        "changed, message",
+        [
+            ({"weights": "../elsewhere.weights.h5"}, "weights of '../elsewhere"),
+            ({"weights": "/tmp/epoch_1.weights.h5"}, "weights of '/tmp"),
+            ({"weights": None}, "weights of 'None'"),
+            ({"epoch": "1"}, "no number of an epoch"),
+            ({"logs": 3}, "no list of logs"),
+            ({"logs": [{"loss": "\x1b[2J"}]}, "logs that are no numbers"),
+        ],
+    )
+    def test_other_states_are_refused(self, folder, images, changed, message):
+        state = json.loads((folder / "state.json").read_text())
+        (folder / "state.json").write_text(json.dumps({**state, **changed}))
+        with pytest.raises(ValueError, match=f"The kept state is of another model.*{message}"):
+            self.resumed(folder, images)
+
+    def test_a_link_and_a_file_with_links(self, folder, images):
+        weights = folder / "epoch_1.weights.h5"
+        with h5py.File(weights, "r+") as file:
+            file["more"] = h5py.ExternalLink("/etc/hosts.h5", "/")
+        with pytest.raises(ValueError, match="arrays of numbers only"):
+            self.resumed(folder, images)
+        weights.rename(folder / "elsewhere")
+        weights.symlink_to(folder / "elsewhere")
+        with pytest.raises(ValueError, match="is a link"):
+            self.resumed(folder, images)
+
+    def test_a_state_of_a_hundred_thousand_levels(self, folder, images):
+        (folder / "state.json").write_text("[" * 10**5)
+        with pytest.raises(ValueError, match="The kept state is damaged"):
+            self.resumed(folder, images)

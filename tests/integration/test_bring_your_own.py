@@ -233,6 +233,34 @@ def _(names):
     assert 0.7 < rows.std(axis=0).mean() < 1.5
 
 
+@check("A table of mixed types")
+def _(names):
+    learns(names)
+    assert list(names.rows) == list(names.table) and len(names.rows["age"]) == 1000
+    assert {k: v.dtype for k, v in names.rows.items()} == {
+        k: v.dtype for k, v in names.table.items()
+    }
+    missing = names.table["city"] == None  # noqa: E711
+    assert missing.any() and set(names.whole["city"]) == {"Lima", "Madrid"}
+    for name, values in names.table.items():
+        known = ~missing if name == "city" else slice(None)
+        np.testing.assert_array_equal(names.whole[name][known], values[known])
+
+
+@check("Series of different lengths")
+def _(names):
+    assert names.series.shape == (32, 12, 1) and np.isnan(names.series).any()
+    assert names.scores.shape == (32,) and np.isfinite(names.scores).all()
+
+
+@check("Counts")
+def _(names):
+    assert names.rows.shape == (100, 12) and (names.rows == np.round(names.rows)).all()
+    assert names.model.decoder.output_shape == (None, 24)
+    # Hardly trained: both of e^0.
+    assert 0.5 < names.rows.mean() < 4.0 and (names.rows == 0).any()
+
+
 @check("An HDF5 file")
 def _(names):
     np.testing.assert_allclose(names.z, names.model.encode(names.x), atol=1e-5)

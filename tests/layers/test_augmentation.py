@@ -70,6 +70,7 @@ class TestValues:
         np.testing.assert_allclose(moved, [-0.25, 0.0, 0.25, -0.125], atol=1e-6)
 
 
+@pytest.mark.turns
 class TestLayer:
     def test_two_batches_share_one_draw(self, pictures):
         layer = layers.DifferentiableAugmentation(seed=3)

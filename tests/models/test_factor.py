@@ -86,6 +86,7 @@ class TestObjective:
             model.evaluate(images, verbose=0)
 
 
+@pytest.mark.turns
 class TestTwoOptimizers:
     """Asserted by values: what one step does to the weights of the other."""
 
@@ -158,6 +159,7 @@ class TestTwoOptimizers:
         )
 
 
+@pytest.mark.turns
 class TestFiles:
     def test_training_goes_on_exactly_where_it_was(self, images, tmp_path):
         model = tiny(discriminator_learning_rate=0.01)

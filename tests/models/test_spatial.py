@@ -84,6 +84,7 @@ def test_keeps_what_all_models_promise(kind, check, vq):
     assert testing.check_model(model, checks=check) == (check,)
 
 
+@pytest.mark.turns
 def test_sizes(kl, x):
     assert kl.factor == 2
     assert kl.data_shape == (None, None, 3) and kl.code_shape == (None, None, 2)
@@ -99,6 +100,7 @@ def test_sizes(kl, x):
     np.testing.assert_allclose(q.kl(kl.prior), expected, rtol=1e-4)
 
 
+@pytest.mark.turns
 def test_traverse_sets_a_channel_everywhere(kl, x):
     z = kl.encode(x)
     z[..., 1] = -2.0
@@ -106,6 +108,7 @@ def test_traverse_sets_a_channel_everywhere(kl, x):
     np.testing.assert_allclose(found, kl.decode(z), atol=1e-5)
 
 
+@pytest.mark.turns
 def test_the_bound_grows_with_its_samples(kl, x):
     few, many = (kl.log_likelihood(x, k, verbose=False) for k in (1, 50))
     assert few.shape == (3,) and few.dtype == "float64"
@@ -164,6 +167,7 @@ def test_blended_tiles_have_no_seams(size, overlap, factor, rng):
     assert line[0] == 0.0 and line[-1] == 1.0 and (np.diff(line) >= -1e-6).all()
 
 
+@pytest.mark.turns
 def test_what_the_networks_cannot_take_is_refused(kl, vq, x):
     for model in (kl, vq):
         for call in (model.fit, model.evaluate, model.reconstruct, model.predict):
@@ -231,6 +235,7 @@ def test_fit_takes_sizes_in_turn_and_frozen_encoders(x):
     np.testing.assert_array_equal(model.encode(x), before)
 
 
+@pytest.mark.turns
 def test_fit_on_pairs(x):
     model = tiny()
     model.compile(keras.optimizers.SGD(0.0))

@@ -22,6 +22,7 @@ def labelled():
 LABELS = np.arange(64) % 3
 
 
+@pytest.mark.turns
 class TestModel:
     def test_codes_and_pictures(self, images, model):
         codes = model.encode(images)
@@ -173,6 +174,7 @@ def _copy(part):
     return [w.copy() for w in part.get_weights()]
 
 
+@pytest.mark.turns
 class TestRefused:
     GOOD = np.zeros((2, 2, 2), "int32")
 

@@ -68,6 +68,7 @@ def probabilities(prior, condition=None, guidance=1.0, **choice):
     }
 
 
+@pytest.mark.turns
 class TestEnumeration:
     """Frequencies of draws against exact probabilities, on maps of 2 × 2."""
 
@@ -118,6 +119,7 @@ class TestEnumeration:
         np.testing.assert_array_equal(array(flagged), array(plain))
 
 
+@pytest.mark.turns
 class TestTransformer:
     @pytest.fixture
     def prior(self):

@@ -144,6 +144,7 @@ def fitted(prior, codes, y=None, epochs=40, condition=None, **options):
     return history["loss"]
 
 
+@pytest.mark.turns
 class TestTraining:
     @pytest.mark.slow
     def test_of_a_normal_it_learns_moments_and_density(self, rng):
@@ -291,6 +292,21 @@ class TestModels:
             np.testing.assert_array_equal(found[same], model.reconstruct(images, y)[same])
         changes = np.abs(model.edit(images, y, a=1.0) - model.reconstruct(images, y))
         assert changes[y[:, 0] == 0].max() > 0.02
+
+    def test_a_network_of_half_precision_knows_times_exactly(self, rng):
+        options = {"condition_dim": 2, "width": 8, "depth": 1, "heads": 2, "seed": 0}
+        whole = shaken(priors.FlowMatching((2, 2, 3), **options), 0.3)
+        half = priors.FlowMatching((2, 2, 3), **options, dtype="mixed_bfloat16")
+        half = type(half).from_config(half.get_config())
+        half.set_weights(whole.get_weights())
+        u, y = tensor(rng.normal(size=(5, 2, 2, 3))), tensor(rng.normal(size=(5, 2)))
+        for times in (np.full(5, 0.7), np.full(5, 0.7004)):
+            found, expected = (p.velocity(u, tensor(times), y) for p in (half, whole))
+            assert keras.backend.standardize_dtype(found.dtype) == "float32"
+            assert 0 < np.abs(array(found) - array(expected)).max() < 0.1
+            np.testing.assert_allclose(array(found), array(expected), atol=0.1)
+        features = [array(half.field.features_of(tensor([t]))) for t in (0.7, 0.7004)]
+        assert 0.01 < np.abs(features[0] - features[1]).max() < 0.1
 
     def test_guidance_leads_away_from_the_other_condition(self, rng):
         prior = shaken(priors.FlowMatching(2, 2, 8, 1, condition_dropout=0.1, seed=0), 0.5)

@@ -9,6 +9,7 @@ from tests.support import array
 from tests.support.autodiff import gradient
 
 
+@pytest.mark.turns
 class TestPrior:
     @pytest.fixture(params=[3, 5])
     def prior(self, request):

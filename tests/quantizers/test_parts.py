@@ -22,6 +22,7 @@ def some(quantizer, rng, shape=(3, 2, 4)):
     return rng.normal(size=(*shape, quantizer.latent_dim)).astype("float32")
 
 
+@pytest.mark.turns
 class TestEach:
     def test_codes_are_maps_and_vectors_are_theirs(self, quantizer, rng):
         features, q = some(quantizer, rng), quantizer.codes_per_position
@@ -131,6 +132,7 @@ class TestEach:
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.turns
 class TestResidual:
     def test_the_gradient_passes_once_whatever_the_stages(self, rng):
         features = rng.normal(size=(2, 3, 4)).astype("float32")
@@ -197,6 +199,7 @@ class TestResidual:
             np.testing.assert_allclose(array(a.vectors), array(b.vectors), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.turns
 class TestGradients:
     def test_a_rotation_keeps_angles_to_the_gradient(self, rng):
         z, q, g = rng.normal(size=(3, 50, 4)).astype("float32")
@@ -211,6 +214,7 @@ class TestGradients:
         np.testing.assert_allclose(cosine(gradient(loss, z), z), cosine(g, q), atol=1e-4)
 
 
+@pytest.mark.turns
 class TestStart:
     def test_kmeans_is_nearer_than_random_features(self, rng):
         features = np.concatenate([rng.normal(c, 0.1, (50, 2)) for c in range(-4, 4)])

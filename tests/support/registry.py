@@ -100,9 +100,9 @@ def table():
 TINY = table()
 
 # Those that have no prior until `fit_sampler` gives them one.
-NO_PRIOR = {name for name in TINY if function(name).endswith("autoencoder")} - {
-    "adversarial_autoencoder"
-}
+NO_PRIOR = {
+    name for name in TINY if function(name).endswith("autoencoder") or name.startswith("rae_")
+} - {"adversarial_autoencoder"}
 LABELLED = {"auxiliary_vae", "cvae"}
 
 # Those that give no bound on log p(x), and what says so.

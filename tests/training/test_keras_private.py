@@ -419,6 +419,21 @@ def train_function():
     assert model.train_function not in (None, function)
 
 
+def computing_is_asked():
+    class Computed(keras.layers.Layer):
+        def call(self, x):
+            if BACKEND == "torch" and x.device.type == "meta":
+                raise RuntimeError("no such operation")
+            return x
+
+    asked = []
+    with keras_private.computing_is_asked(lambda: asked.append(True)):
+        keras.layers.Dense(2)(keras.Input((2,)))
+        assert not asked
+        Computed()(keras.Input((2,)))
+    assert bool(asked) == (BACKEND == "torch")
+
+
 CHECKS = [
     loss_tracker,
     compiled_loss,
@@ -447,6 +462,7 @@ CHECKS = [
     is_keras_source_and_is_loader,
     build_compiled_metrics,
     compiled_loss_weights,
+    computing_is_asked,
     *(
         [array_of_and_put_back, end_jax_steps, hand_over_and_is_lent, StepHook]
         if BACKEND == "jax"
@@ -471,7 +487,7 @@ def test_every_name_has_a_check():
     public = {name for name in vars(keras_private) if not name.startswith("_")}
     checked = {name for check in CHECKS for name in check.__name__.split("_and_")}
     of_jax = {"array_of", "put_back", "end_jax_steps", "hand_over", "is_lent", "StepHook"}
-    assert public - {"keras", "operator", "data_adapters"} - of_jax <= checked
+    assert public - {"contextlib", "keras", "operator", "data_adapters"} - of_jax <= checked
 
 
 def keras_names():

@@ -317,3 +317,37 @@ class TestCards:
         )
         model = keras.saving.load_model("hf://me/blobs")
         same_weights(model.get_weights(), tiny().get_weights())
+
+
+@pytest.mark.once
+class TestPlaces:
+    """No two folders of the hub share one in the cache, also where case makes no difference."""
+
+    NAMES = (
+        "hf://a/b",
+        "hf://a/b/c",
+        "hf://a/b/c/d",
+        "hf://a/b/C",
+        "hf://a/b@c",
+        "hf://a/b@C",
+        "hf://a/b@main.ref",
+        "hf://a/b/main.ref",
+        "hf://a-b/c",
+        "hf://a/b-c",
+        "hf://a_/b",
+    )
+
+    def test_they_are_apart(self):
+        places = set()
+        for name in self.NAMES:
+            repository, inner, revision = hub_module.parse(name)
+            root = hub_module.cache() / repository
+            places.add(str(hub_module._place(root, "a" * 40, inner)).lower())
+            places.add(str(hub_module._reference(root, revision, inner)).lower())
+        # Revisions of one folder share the folder of a commit: three names of `a/b` here.
+        assert len(places) == 2 * len(self.NAMES) - 3
+
+    @pytest.mark.parametrize("name", ["hf://a--b/c", "hf://a/b--c", "hf://a/b.", "hf://a./b"])
+    def test_names_that_the_hub_does_not_have(self, name):
+        with pytest.raises(ValueError, match="A preset of the hub is named"):
+            hub_module.parse(name)

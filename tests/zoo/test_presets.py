@@ -530,7 +530,7 @@ class TestAtomic:
             "numpy.savez_compressed",
             "pathlib.Path.write_text",
             "pathlib.Path.write_bytes",
-            "pathlib.Path.chmod",
+            "os.mkdir",
             "keras.Model.save_weights",
             "tempfile.mkdtemp",
         ],
@@ -578,18 +578,24 @@ class TestAtomic:
         assert [p.name for p in preset.parent.iterdir()] == [".preset.previous"]
         assert zoo.info(preset)["name"] == "tiny"
         np.testing.assert_array_equal(zoo.load(preset).encode(IMAGES), tiny().encode(IMAGES))
+        # Reading renames nothing; the next save does.
+        assert [p.name for p in preset.parent.iterdir()] == [".preset.previous"]
+        zoo.save(tiny(units=(5,)), preset)
         assert [p.name for p in preset.parent.iterdir()] == ["preset"]
 
     def test_a_packaged_preset_is_recovered_by_its_name(self, packaged):
         (packaged / "mnist_conv").rename(packaged / ".mnist_conv.previous")
         assert "mnist_conv" not in zoo.list_models()
         np.testing.assert_array_equal(zoo.load("mnist_conv").encode(IMAGES), tiny().encode(IMAGES))
+        zoo.save(tiny(), packaged / "mnist_conv")
         assert "mnist_conv" in zoo.list_models()
 
     def test_an_old_copy_beside_a_new_one_is_removed(self, preset):
         shutil.copytree(preset, preset.with_name(".preset.previous"))
         (preset.with_name(".preset.previous") / "metadata.json").write_text("{}")
         assert zoo.info(preset)["name"] == "tiny"
+        assert sorted(p.name for p in preset.parent.iterdir()) == [".preset.previous", "preset"]
+        zoo.save(tiny(), preset)
         assert [p.name for p in preset.parent.iterdir()] == ["preset"]
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae import models, zoo
-from keras_vae.zoo import allowed, description, untrusted
+from keras_vae import _budget, _hdf5, models, zoo
+from keras_vae.zoo import allowed, bounds, description, limits
 from tests.support import SHAPE
 from tests.support.presets import function_code, rewrite, same_weights, tiny
 from tools.checks import fuzz
@@ -102,7 +102,7 @@ class TestKerasFiles:
 
     @pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
     def test_a_bomb_is_not_unpacked(self, archive, member, monkeypatch):
-        monkeypatch.setattr(untrusted, "_ROOM", 2**16)
+        monkeypatch.setattr(_hdf5, "ROOM", 2**16)
         repack(archive, **{member: bytes(2**21)})
         assert archive.stat().st_size < 2**16
         with pytest.raises(ValueError, match="unpacks to far more than the file's size"):
@@ -328,7 +328,7 @@ class TestWeights:
 
     def test_what_it_counts(self, weights):
         path, _ = weights
-        assert untrusted.check_weights(path) == tiny().count_params()
+        assert _hdf5.check_weights(path) == tiny().count_params()
 
 
 class TestSizes:
@@ -350,7 +350,7 @@ class TestSizes:
             lambda config: config["config"]["encoder"]["config"].update(trainable=10**30),
             lambda config: config.update(deep=_deep(80)),
             lambda config: config.update(
-                many=[{"class_name": "__tuple__", "config": {}}] * (allowed.MOST_CLASSES + 1)
+                many=[{"class_name": "__tuple__", "config": {}}] * (limits.MOST_CLASSES + 1)
             ),
         ],
     )
@@ -377,7 +377,7 @@ class TestSizes:
 
     def test_the_budget_ends_with_its_block(self):
         original = keras.layers.Layer.add_weight
-        with pytest.raises(untrusted.Exhausted), untrusted.budget(10):
+        with pytest.raises(_budget.Exhausted), bounds.budget(10):
             models.vae(SHAPE, 2, units=(4,))
         assert keras.layers.Layer.add_weight is original
         models.vae(SHAPE, 2, units=(4,))

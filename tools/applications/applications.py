@@ -9,7 +9,7 @@ from keras_vae.zoo import description, presets
 
 from . import uses
 
-NAMES = ("compression", "classification", "anomalies", "denoising")
+NAMES = ("compression", "classification", "anomalies", "denoising", "outliers")
 FOLDER = next((f for f in presets._FOLDERS if f.is_dir()), presets._FOLDERS[-1]) / "applications"
 TABLE = "table.json"
 

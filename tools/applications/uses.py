@@ -10,6 +10,9 @@ import numpy as np
 from keras_vae import datasets, likelihoods, metrics, models, plots, zoo
 
 from ..presets import recipes
+from .outliers import outliers
+
+__all__ = ["anomalies", "classification", "compression", "denoising", "outliers"]
 
 
 def compression(split, limit, seed, folder, sizes=(8, 32), epochs=20, data="mnist"):

@@ -23,7 +23,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tools.checks import fuzz_diffusers
+from tools.checks import fuzz_diffusers, fuzz_kinds
 
 SECONDS, BYTES = 10, 2 * 2**30
 OUTSIDE = Path(tempfile.gettempdir()) / "keras_vae_outside"
@@ -111,6 +111,8 @@ def pack(files, path, rng):
         for name in ("../outside", str(OUTSIDE), "assets/a", "config.json"):
             if rng.random() < 0.03:
                 archive.writestr(name, b"{}")
+    if rng.random() < 0.2:
+        fuzz_kinds.change_archive(path, rng)
     if rng.random() < 0.3:
         path.write_bytes(damaged(path.read_bytes(), rng))
     return path
@@ -256,7 +258,14 @@ def change_files(files, rng):
         (files / "more").write_bytes(content)
 
 
-CHANGES = [change_bytes, *[change_json] * 4, *[change_weights] * 2, change_files]
+# Of the kinds of attack that SECURITY.md lists, each as often as the others.
+CHANGES = [
+    *[change_bytes] * 2,
+    *[change_json] * 8,
+    *[change_weights] * 4,
+    *[change_files] * 2,
+    *fuzz_kinds.CHANGES.values(),
+]
 
 
 class Watch:
@@ -317,6 +326,7 @@ def judge(path, same, model, watch):
     except (ValueError, OSError) as error:
         result = type(error).__name__
         good = "Received" in str(error) or isinstance(error, OSError)
+        good = good and str(error).replace("\n", "").isprintable()
         result += "" if good else f": {str(error)[:300]}"
     except Exception as error:
         result, good = f"{type(error).__name__}: {str(error)[:300]}", False
@@ -350,15 +360,15 @@ def work(first, last, seed, notes, kind="preset"):
             target = sandbox / "case"
             target.mkdir()
             path, same = change(source, target, np.random.default_rng([seed, case]))
-            outside = _count(sandbox)
+            outside, beside = _count(sandbox), sorted(target.rglob("*"))
             # Its own seconds; and, for what waits for ever, those of a busy machine's clock.
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             signal.alarm(60 * SECONDS)
             result, good = judge(path, same, model, watch)
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
-            if _count(sandbox) != outside:
-                result, good = "left files behind", False
+            if _count(sandbox) != outside or sorted(target.rglob("*")) != beside:
+                result, good = "left files behind, or moved some", False
             shutil.rmtree(target)
             line = json.dumps({"case": case, "result": result, "good": good})
             with open(notes, "a", encoding="utf-8") as file:

@@ -8,6 +8,7 @@ else, so any static server will do, without a network too.
 import functools
 import http.server
 import importlib.util
+import os
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from . import describe
 PAGE = Path(__file__).resolve().parent / "page"
 # Its presence makes a folder a page of ours, which another one may replace.
 ABOUT = "explore.json"
+_HOSTS = ("127.0.0.1", "localhost")
 MODEL = "model.tflite"
 # Where tools/start.py has npm put LiteRT.js.
 LITERTJS = Path(sys.prefix) / "litertjs" / "node_modules" / "@litertjs"
@@ -129,6 +131,26 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+    def send_head(self):
+        """Answers this machine only, and with files of the page only.
+
+        A web site of somebody else may give its name the address 127.0.0.1, and would read
+        the page: the browser then sends that name as the host.
+        """
+        port = self.server.server_port
+        names = [name for host in _HOSTS for name in (f"{host}:{port}", host)]
+        if self.headers.get("Host", "").lower() not in names:
+            self.send_error(403, "This page is for 127.0.0.1")
+            return None
+        root, path = (os.path.realpath(p) for p in (self.directory, self.translate_path(self.path)))
+        if os.path.commonpath([root, path]) != root:
+            self.send_error(404, "No file of the page")
+            return None
+        return super().send_head()
+
+    def list_directory(self, path):
+        self.send_error(404, "No file of the page")
 
 
 def _check_installed():

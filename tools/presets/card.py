@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae import _atomic, datasets, plots, zoo
-from keras_vae.zoo import description
+from keras_vae.zoo import description, plain
 
 from . import autoencoders, codes, faces, imputation, recipes
 
@@ -147,7 +147,10 @@ def _pairs(labels, n=4):
 
 
 def _text(info, folder, pictures):
-    training, recipe = info["training"], recipes.read(folder)
+    # A card is a page: what a stranger's file says is shown, and does nothing.
+    info = description.Info(plain.markup(dict(info)))
+    written = recipes.read(folder)
+    training, recipe = info["training"], plain.markup(written)
     rows = [
         f"| {m['title']} | {_value(m)} | {m['how']} | `{m['command']}` |" for m in info["metrics"]
     ]
@@ -177,7 +180,8 @@ def _text(info, folder, pictures):
         + ", ".join(f"{k} {v}" for k, v in info["made_with"].items())
         + "."
     )
-    notes = recipe.get("notes")
+    # Notes have paragraphs.
+    notes = plain.text(written.get("notes") or "", most=20_000).replace("<", "&lt;")
     parts = [
         f"# {info['name']}",
         info["description"],

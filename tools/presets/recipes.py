@@ -1,14 +1,14 @@
 """Recipes: what it takes to rebuild a preset, as data."""
 
 import fnmatch
-import json
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_vae import datasets, models, priors, schedules, zoo
-from keras_vae.zoo import presets
+from keras_vae.models.papers import PAPERS
+from keras_vae.zoo import allowed, bounds, plain, presets, untrusted
 
 from ..judges.classifier import convolutions
 from . import faces, imputation
@@ -32,15 +32,36 @@ def read(folder):
         ValueError: there is none, or it is not JSON.
     """
     path = Path(folder) / RECIPE
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.is_file():
         raise ValueError(
             f"There is no recipe to train from: {path}. A recipe is a JSON file with "
             "`model`, `data` and `training`; see those in zoo/."
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"The recipe {path} is not JSON: {error}") from None
+        )
+    # A recipe may have come with a stranger's folder.
+    follow = path.parent.parent in presets._FOLDERS
+    with plain.errors(), untrusted.copied(path.parent, [RECIPE], follow) as files:
+        recipe = allowed.read(files / RECIPE, path)
+        _check(recipe, path)
+    return recipe
+
+
+def _check(recipe, path):
+    """Raises `ValueError` for a recipe without its parts, or one that the wall refuses."""
+    for key in ("model", "training"):
+        if not isinstance(recipe.get(key), dict):
+            raise ValueError(f"A recipe needs a dict `{key}`. Received: {path}")
+    function, arguments = recipe["model"].get("function"), recipe["model"].get("arguments")
+    if not isinstance(function, str) or function not in PAPERS:
+        raise ValueError(
+            "A recipe's `function` is a name of the register of papers, such as 'vae'. "
+            f"Received: {str(function)[:80]!r} in {path}"
+        )
+    if not isinstance(arguments, dict):
+        raise ValueError(f"A recipe needs a dict of its function's `arguments`. Received: {path}")
+    if not isinstance(recipe.get("data"), str):
+        raise ValueError(f"A recipe names its `data`. Received: {path}")
+    allowed.check_config(recipe["model"], path)
+    allowed.check_arguments(function, arguments, path)
 
 
 def names(pattern="*"):
@@ -51,7 +72,7 @@ def names(pattern="*"):
 
 def objective(recipe):
     """What a recipe's model minimises: the formula in its function's first line."""
-    first = getattr(models, recipe["model"]["function"]).__doc__.partition("\n")[0]
+    first = PAPERS[recipe["model"]["function"]].function.__doc__.partition("\n")[0]
     return first.partition(": ")[2].removesuffix(".")
 
 
@@ -69,7 +90,18 @@ def build(recipe, steps_per_epoch=None):
             0.0, arguments.get("beta", 1.0), max(1, round(warmup * steps_per_epoch))
         )
     function = recipe["model"]["function"]
-    return (function if callable(function) else getattr(models, function))(**arguments)
+    if callable(function):
+        # One of the caller's own: no file holds any.
+        return function(**arguments)
+    try:
+        with bounds.budget(untrusted.MOST_NUMBERS):
+            return PAPERS[function].function(**arguments)
+    except Exception as error:
+        plain.clean(error)
+        raise ValueError(
+            "The recipe's function and arguments describe no model. "
+            f"Received: {type(error).__name__}: {plain.text(error)} for models.{function}"
+        ) from error
 
 
 def started(model, name, x):

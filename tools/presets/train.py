@@ -288,7 +288,13 @@ def _fit_flow(model, x, y, validation, settings, folder, mirrored):
     def fit(optimizer, **options):
         model.fit_prior(x, y, settings["batch_size"], optimizer=optimizer, **options)
 
-    return _kept(fit, len(x), validation, settings, folder)
+    plain, precision = model.prior, settings.get("precision", "float32")
+    if precision != "float32":
+        model.prior = priors.FlowMatching.from_config({**plain.get_config(), "dtype": precision})
+    kept = _kept(fit, len(x), validation, settings, folder)
+    plain.set_weights(model.prior.get_weights())
+    model.prior = plain
+    return kept
 
 
 def _versions():

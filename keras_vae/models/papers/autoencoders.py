@@ -3,7 +3,7 @@
 import functools
 
 from keras_vae import corruption as corruptions
-from keras_vae import objectives, posteriors, priors, schedules
+from keras_vae import likelihoods, objectives, posteriors, priors, schedules
 from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.papers.plain import vae
 from keras_vae.models.papers.register import paper
@@ -166,4 +166,70 @@ def contractive_autoencoder(
     objective = objectives.Contractive(weight, probes)
     return autoencoder(
         input_shape, latent_dim, objective=objective, code_activation=code_activation, **options
+    )
+
+
+@paper()
+def rae_l2(
+    input_shape=(28, 28, 1),
+    latent_dim=16,
+    *,
+    likelihood="squared_error",
+    beta: float | schedules.Schedule = 1e-2,
+    weight: float = 1e-4,
+    **options,
+) -> VAE:
+    """RAE-L2: ‖x - x̂‖² + β ½‖z‖² + λ ‖θ‖², θ the decoder's weights.
+
+    Ghosh, Sajjadi, Vergari, Black & Schölkopf, "From Variational to Deterministic
+    Autoencoders", 2020. An autoencoder whose codes stay near the origin and whose decoder stays
+    smooth; `model.fit_sampler(x)` then gives it a prior. The defaults are the authors' for
+    MNIST, where they divide the squared errors by the number of pixels.
+
+    Args: as `autoencoder`, but
+        likelihood: "squared_error", a `likelihoods.Normal(0.5)`, or another.
+        beta: β, a number or a schedule.
+        weight: λ.
+
+    Raises:
+        ValueError: as `vae`; a weight that is negative.
+    """
+    objective = objectives.Regularized("l2", beta, weight)
+    return _regularized(input_shape, latent_dim, likelihood, objective, options)
+
+
+@paper()
+def rae_gp(
+    input_shape=(28, 28, 1),
+    latent_dim=16,
+    *,
+    likelihood="squared_error",
+    beta: float | schedules.Schedule = 1e-2,
+    weight: float = 1e-2,
+    probes: int = 1,
+    **options,
+) -> VAE:
+    """RAE-GP: ‖x - x̂‖² + β ½‖z‖² + λ ‖∂x̂/∂z‖²_F.
+
+    Ghosh, Sajjadi, Vergari, Black & Schölkopf, "From Variational to Deterministic
+    Autoencoders", 2020. As `rae_l2`, with a penalty on the decoder's gradient in place of its
+    weights. The norm is estimated without bias from random vectors, as d or more passes would
+    be needed for its exact value.
+
+    Args: as `rae_l2`, and
+        probes: random vectors for each example.
+
+    Raises:
+        ValueError: as `vae`; a number that is out of range.
+    """
+    objective = objectives.Regularized("gradient", beta, weight, probes)
+    return _regularized(input_shape, latent_dim, likelihood, objective, options)
+
+
+def _regularized(input_shape, latent_dim, likelihood, objective, options):
+    if likelihood == "squared_error":
+        # -log p(x|z) = ‖x - x̂‖² and a constant.
+        likelihood = likelihoods.Normal(0.5)
+    return autoencoder(
+        input_shape, latent_dim, likelihood=likelihood, objective=objective, **options
     )

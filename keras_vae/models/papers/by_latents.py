@@ -18,6 +18,7 @@ from keras_vae import (
     quantizers,
     schedules,
 )
+from keras_vae.models import parts
 from keras_vae.models.auxiliary import AuxiliaryVAE
 from keras_vae.models.papers.by_prior import _prior_seed
 from keras_vae.models.papers.plain import vae
@@ -123,8 +124,10 @@ def vq_vae(
         )
     else:
         _check_quantizer(quantizer, own)
+    likelihood = parts.likelihood(likelihood)
+    options |= {"spatial": True, "per_value": likelihood.per_value}
     encoder, decoder = networks.build(
-        network, input_shape, quantizer.latent_dim, units, seed=seed, spatial=True, **options
+        network, input_shape, quantizer.latent_dim, units, seed=seed, **options
     )
     codes = {
         "num_codes": quantizer.num_codes,
@@ -261,6 +264,8 @@ def auxiliary_vae(
         condition = conditions.OptionalLabels(num_classes, condition_names)
     classes = num_classes or 0
     seeds = itertools.islice(initializers.seeds(seed), 8)
+    likelihood = parts.likelihood(likelihood)
+    options["per_value"] = likelihood.per_value
     build = functools.partial(networks.build, network, input_shape, latent_dim, units)
 
     def encoder(beside, part):
@@ -386,6 +391,8 @@ def hierarchical_vae(
 
     *_, own = itertools.islice(initializers.seeds(seed), 3)
     posterior = posteriors.ChainedPosterior(whole, top_dim, hidden_units, seed=own)
+    likelihood = parts.likelihood(likelihood)
+    options["per_value"] = likelihood.per_value
     encoder, decoder = networks.build(network, input_shape, latent_dim, units, seed=seed, **options)
     return VAE(
         encoder,

@@ -74,7 +74,8 @@ def miwae(
 
     Mattei & Frellsen, "MIWAE: Deep Generative Modelling and Imputation of Incomplete
     Data Sets", 2019. Values that are missing at random are NaN, or marked by
-    `fit(x, missing=...)`; `impute(x)` fills them in. Without missing values it is `iwae`.
+    `fit(x, missing=...)`; `impute(x)` fills them in. Without missing values it is `iwae`. With
+    `network="recurrent"` the encoder skips what is missing of series, see `pad_series`.
 
     Args: as `iwae`, but
         likelihood: of single pixels: not one that looks at the whole picture.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_vae import conditions, initializers, networks, objectives, posteriors, priors, schedules
+from keras_vae.models import parts
 from keras_vae.models.papers.register import paper
 from keras_vae.models.spatial import SpatialVAE
 from keras_vae.models.vae import VAE
@@ -37,10 +38,12 @@ def vae(
     Args:
         input_shape: shape of one example without the batch axis.
         latent_dim: number of latent dimensions d.
-        network: "dense", "conv" or "residual".
+        network: "dense"; "conv" or "residual", of series, pictures and volumes;
+            "recurrent", of series `(time, features)`.
         units: widths from the data inwards; see `networks.build`.
         likelihood: "bernoulli", "dynamic_bernoulli", "normal" (σ learned),
-            "optimal_normal" (σ the best for each batch), or a layer.
+            "optimal_normal" (σ the best for each batch), "student_t"; of counts "poisson",
+            "negative_binomial"; others of `likelihoods.get`; or a layer.
         seed: int for the initial weights, the same on every backend, and for the
             noise of training; or None. For the same model twice set the order of the data
             too: `keras.utils.set_random_seed(0)` before `fit`, or `fit(shuffle=False)`.
@@ -80,6 +83,8 @@ def vae(
                 f"Received: maps=True, model_class={_name_of(model_class)}"
             )
         options["spatial"] = networks.FEATURES
+    likelihood = parts.likelihood(likelihood)
+    options["per_value"] = likelihood.per_value
     encoder, decoder = networks.build(
         network, input_shape, latent_dim, units, condition_dim, seed, **options
     )

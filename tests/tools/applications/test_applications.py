@@ -10,7 +10,7 @@ from keras_vae import datasets, metrics, models, zoo
 from tests.support import make_images
 from tests.support.recipes import RECIPE
 from tools import __main__ as cli
-from tools.applications import applications, uses
+from tools.applications import applications, outliers, uses
 from tools.pages import readme
 
 # The backends agree on what this computes (test_backends.py), so each test runs on one.
@@ -105,6 +105,54 @@ def test_anomalies_are_found_by_a_model_of_the_others(tmp_path, monkeypatch):
     assert (tmp_path / "anomalies.png").is_file()
 
 
+@pytest.mark.once
+def test_outliers_are_scored_on_rows_that_nothing_was_fitted_to(monkeypatch):
+    """Each detector's area under the curve, on the same rows."""
+    datasets_of = pytest.importorskip("sklearn.datasets")
+    monkeypatch.setattr(outliers, "RUNS", 2)
+    seen = []
+
+    def detectors(shape, epochs, seed):
+        def norm(x, held_out):
+            seen.append((x, held_out))
+            return np.square(held_out).sum(axis=1)
+
+        return {"norm": norm, "minus": lambda x, held_out: -norm(x, held_out)}
+
+    monkeypatch.setattr(outliers, "detectors", detectors)
+    found = outliers.outliers("test", None, 0, None)
+    titles = ["breast cancer"] * 2 + ["a digit that training never saw"] * 2
+    assert [title for title, _, _ in found] == [
+        f"AUROC of {name}, {title}" for name, title in zip(["norm", "minus"] * 2, titles)
+    ]
+    # 357 benign rows and 36 malignant ones: 60 and 20 %.
+    assert (len(seen[0][0]), len(seen[0][1])) == (235, 79)
+    np.testing.assert_allclose(seen[0][0].mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(found[0][1] + found[1][1], 1.0)
+    # Malignant cells are further from the mean.
+    assert found[0][1] > 0.8
+    x, digit = datasets_of.load_digits(return_X_y=True)
+    pure = seen[4][0]
+    assert pure.shape[0] == pytest.approx(0.6 * (digit != 0).sum(), abs=25)
+    rows = np.random.default_rng(0).permutation(9)
+    train, held_out = outliers._divided(9, "validation", 0)
+    np.testing.assert_array_equal(train, rows[:5])
+    np.testing.assert_array_equal(held_out, rows[5:7])
+    impure, outlier = outliers._impure(x, digit == 3, 0, limit=100)
+    assert len(impure) == 110 and outlier.sum() == 10
+
+
+@pytest.mark.once
+def test_detectors_are_ours_and_those_of_scikit_learn(rng):
+    pytest.importorskip("sklearn")
+    x, held_out = rng.normal(size=(40, 4)), 9.0 * np.eye(4)
+    for name, detector in outliers.detectors((4,), 2, 0).items():
+        scores = np.concatenate([detector(x, held_out), detector(x, x[:9])])
+        assert np.isfinite(scores).all(), name
+        if "ratio" not in name:
+            assert scores[:4].min() > np.median(scores[4:]), name
+
+
 class TestDenoising:
     @pytest.mark.usefixtures("offline")
     def test_figures_are_those_of_the_pictures(self, tmp_path):
@@ -175,15 +223,15 @@ class TestTable:
         assert applications.read(tmp_path) == [entry]
 
     def test_each_application_replaces_its_own(self, stub, tmp_path):
-        assert len(applications.apply("all", tmp_path)) == 4
+        assert len(applications.apply("all", tmp_path)) == 5
         applications.apply("compression", tmp_path, epochs=9)
         applications.apply("compression", tmp_path, split="validation")
         entries = applications.read(tmp_path)
-        assert len(entries) == 5
+        assert len(entries) == 6
         own = [e for e in entries if e["application"] == "compression"]
         assert [(e["split"], e["value"]) for e in own] == [("test", 4.5), ("validation", 1.0)]
         text = applications.markdown(tmp_path)
-        assert text.count("<details>") == text.count("</details>") == 4
+        assert text.count("<details>") == text.count("</details>") == 5
         part = text.split("<summary>compression (2 figures)</summary>")[1].split("</details>")[0]
         assert "| errors | 4.50 ± 0.10 nats | test, by hand, seed 0 |" in part
         assert part.count("\n| errors |") == 2

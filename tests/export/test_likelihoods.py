@@ -1,0 +1,40 @@
+"""Models of counts, of heavy tails and of grey levels as files: decoders give means of data."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from keras_vae import export, models
+from keras_vae.export import report as reports
+from keras_vae.export import route
+
+if importlib.util.find_spec("tensorflow") is None:
+    pytest.skip("needs TensorFlow", allow_module_level=True)
+litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert")
+pytestmark = [pytest.mark.slow, pytest.mark.turns]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "discretised_logistic_mixture",
+        "negative_binomial",
+        "poisson",
+        "student_t",
+        "zero_inflated_negative_binomial",
+        "zero_inflated_poisson",
+    ],
+)
+def test_the_decoder_of_the_file_gives_means(name, tmp_path, conversions, monkeypatch, rng):
+    monkeypatch.setattr(reports, "_TIMED_SECONDS", 0.02)
+    monkeypatch.setattr(route, "_child", conversions)
+    model = models.vae((6,), 2, units=(5,), likelihood=name, seed=0)
+    path = tmp_path / "model.tflite"
+    # Without `data`: samples of the model itself, which are counts of a model of counts.
+    export.tflite(model, path, verbose=False)
+    z = rng.normal(size=(1, 2)).astype("float32")
+    decode = litert.Interpreter(str(path)).get_signature_runner("decode")
+    (found,) = decode(z=z).values()
+    assert found.shape == (1, 6)
+    np.testing.assert_allclose(found, model.decode(z), rtol=1e-5, atol=1e-6)

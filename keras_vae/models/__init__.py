@@ -4,7 +4,6 @@ from keras_vae.models import papers
 from keras_vae.models.adversarial import VAEGAN, AdversarialAutoencoder
 from keras_vae.models.attribute_gan import AttributeGAN
 from keras_vae.models.auxiliary import AuxiliaryVAE
-from keras_vae.models.controlled import ControlledVAE
 from keras_vae.models.denoising import DenoisingAutoencoder
 from keras_vae.models.factor import FactorVAE
 from keras_vae.models.miwae import MIWAE, mark_missing, pad_series
@@ -18,7 +17,6 @@ __all__ = [
     "AdversarialAutoencoder",
     "AuxiliaryVAE",
     "AttributeGAN",
-    "ControlledVAE",
     "DenoisingAutoencoder",
     "FactorVAE",
     "MIWAE",

@@ -1,7 +1,6 @@
-"""Classifiers of face attributes: some train a model, another one measures it.
+"""Classifiers of face attributes: one chooses on validation faces, another one measures.
 
-The one that measures is of another architecture and seed than those that train,
-and no training step ever sees it.
+They differ in architecture and seed, and no training step of a model ever sees them.
 """
 
 import os
@@ -11,23 +10,22 @@ import keras
 import numpy as np
 
 from keras_vae import datasets
-from keras_vae.layers import Augment, SpaceToDepth
+from keras_vae.layers import Augment
 
-MEASURES = "measures"
-TRAINS = ("trains_a", "trains_b", "trains_c", "trains_d")
+CHOOSES, MEASURES = "chooses", "measures"
 # Channels, kernel and stride of the one that measures.
 _STAGES = ((32, 5, 2), (64, 3, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1), (256, 3, 2))
-_SEEDS = {MEASURES: 100, "trains_a": 1, "trains_b": 2, "trains_c": 3, "trains_d": 4}
+_SEEDS = {MEASURES: 100, CHOOSES: 1}
 
 
 def classifier(name, data="celeb_a_64", epochs=None):
     """An attribute classifier, trained once and kept in Keras' cache folder.
 
     Args:
-        name: "measures", or one of `TRAINS`.
+        name: "measures" or "chooses".
         data: name of a data set with attributes.
         epochs: passes over the training split, if it must be trained; 5 for the one
-            that measures and 8 for the others by default.
+            that measures and 8 for the other by default.
 
     Returns:
         A model from pictures `(n, h, w, 3)` in [0, 1] to logits `(n, 40)`. They are
@@ -87,30 +85,12 @@ def _network(name, shape, attributes):
             x = layers.Activation("relu")(layers.BatchNormalization()(x))
         x = layers.Dropout(0.3)(layers.Flatten()(x))
         x = layers.Dense(256, activation="relu")(x)
-    elif name == "trains_a":
+    else:
         for width in (32, 64, 128, 256):
             x = layers.Conv2D(width, 4, 2, padding="same")(x)
             x = layers.LeakyReLU(0.1)(x)
         x = layers.Dropout(0.4)(layers.Flatten()(x))
         x = layers.Dense(256, activation="relu")(x)
-    elif name == "trains_c":
-        for width, stride in ((32, 2), (64, 2), (96, 1), (128, 2), (256, 2)):
-            x = layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(x)
-            x = layers.Activation("elu")(layers.BatchNormalization()(x))
-        x = layers.GlobalAveragePooling2D()(x)
-        x = layers.Dense(256, activation="elu")(x)
-    elif name == "trains_d":
-        x = layers.Conv2D(32, 7, 2, padding="same", activation="relu")(x)
-        for width in (64, 96, 128):
-            x = layers.MaxPooling2D(2)(x)
-            x = layers.Conv2D(width, 3, padding="same", activation="relu")(x)
-        x = layers.Dropout(0.4)(layers.Flatten()(x))
-        x = layers.Dense(192, activation="relu")(x)
-    else:
-        x = SpaceToDepth(4)(x)
-        for width, stride in ((64, 1), (128, 2), (128, 1), (192, 2)):
-            x = layers.Conv2D(width, 3, stride, padding="same", activation="silu")(x)
-        x = layers.Flatten()(x)
     x = layers.Dropout(0.4)(x)
     return keras.Model(inputs, layers.Dense(attributes)(x), name=name)
 

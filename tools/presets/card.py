@@ -12,11 +12,6 @@ from . import autoencoders, codes, faces, imputation, recipes
 LOGS = {
     "log.csv": "Training.",
     "prior_log.csv": "Training of the prior alone.",
-    "control_log.csv": "Second phase.",
-    "control_2_log.csv": "Third phase.",
-    "control_3_log.csv": "Fourth phase.",
-    "control_4_log.csv": "Fifth phase.",
-    "control_5_log.csv": "Sixth phase.",
 }
 
 
@@ -244,8 +239,6 @@ def _prior_phase(training):
 
 def _kept(training):
     """Which weights of a training were kept, in words."""
-    if "control_epochs" in training:
-        return f"then {training['control_epochs']} with counterfactuals, the last kept"
     if training.get("last"):
         return "the last kept"
     loss, epoch = training["validation_loss"], training["best_epoch"]

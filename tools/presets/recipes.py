@@ -6,12 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import datasets, models, objectives, priors, schedules, zoo
+from keras_vae import datasets, models, priors, schedules, zoo
 from keras_vae.models.papers import PAPERS
-from keras_vae.training import keras_private
 from keras_vae.zoo import allowed, bounds, plain, presets, untrusted
 
-from ..judges import attributes
 from ..judges.classifier import convolutions
 from . import faces, imputation
 
@@ -198,13 +196,6 @@ def shown(recipe, model, n):
     return x, (None if model.condition is None else y)
 
 
-def phases(training):
-    """The phases of training in which a model is taught to obey, one after another."""
-    control = training.get("control", [])
-    control = [control] if isinstance(control, dict) else control
-    return [{**training, **settings} for settings in control]
-
-
 def taught(model, y, settings):
     """The model beside a critic that teaches it to obey its attributes.
 
@@ -218,60 +209,3 @@ def taught(model, y, settings):
     focus = np.full(model.condition.dim, settings.pop("others_share"), "float32")
     focus[[model.condition.index(name) for name in settings.pop("attributes")]] = 1.0
     return models.AttributeGAN(model, y.mean(axis=0), focus=focus, seed=model.seed, **settings)
-
-
-def controlled(model, x, y, control):
-    """The model in the scaffold that teaches it to obey its attributes."""
-    model.objective = objectives.ELBO(beta=control["beta"])
-    shares = dict.fromkeys(control["attributes"], 1.0) | control.get("focus", {})
-
-    def each(values, default):
-        """A number for every attribute."""
-        found = np.full(model.condition.dim, default, "float32")
-        for name, value in values.items():
-            found[model.condition.index(name)] = value
-        return found
-
-    names = control.get("classifiers", attributes.TRAINS)
-    classifiers = [attributes.classifier(name) for name in names]
-    return models.ControlledVAE(
-        model,
-        classifiers,
-        y.mean(axis=0),
-        scales=[attributes.logits(c, x[:2000]).std(axis=0) for c in classifiers],
-        costs=each(control.get("costs", {}), 1.0),
-        focus=each(shares, control["others_share"]),
-        weights=control["weights"],
-        colours=np.cov(x.reshape(-1, x.shape[-1]).T) if control.get("colours") else None,
-        seed=model.seed,
-    )
-
-
-def weaken(model, y, shares):
-    """Makes attributes switch a share of the way only, about their mean over the data.
-
-    The decoder then sees `mean + share (y - mean)`. That goes into its weights: each
-    way of the condition into it begins with a linear layer.
-
-    Args:
-        model: a model whose condition are named attributes; changed in place.
-        y: attributes `(n, k)` of the training data.
-        shares: shares by name, 1 for what is not there.
-    """
-    share = np.ones(model.condition.dim, "float32")
-    for name, value in shares.items():
-        share[model.condition.index(name)] = value
-    centre = (1 - share) * np.asarray(y).mean(axis=0)
-    z = np.random.default_rng(0).standard_normal((4, model.latent_dim), "float32")
-    some = np.asarray(y[:4], "float32")
-    expected = model.decode(z, some * share + centre)
-    for layer in keras_private.all_layers(model.decoder):
-        if isinstance(layer, keras.layers.Dense):
-            kernel, bias = layer.get_weights()
-            if len(kernel) in (len(share), model.latent_dim + len(share)):
-                condition = kernel[-len(share) :]
-                bias = bias + centre @ condition
-                condition *= share[:, None]
-                layer.set_weights([kernel, bias])
-    if np.abs(model.decode(z, some) - expected).max() > 1e-4:
-        raise ValueError("The decoder takes its condition in another way than by linear layers.")

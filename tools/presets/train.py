@@ -103,23 +103,6 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     model = _in_float32(trained.plain(), recipe)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
-    control_epochs, after = 0, []
-    for number, control in enumerate(recipes.phases(training), start=1):
-        if limit:
-            control["epochs"] = min(control["epochs"], epochs)
-        scaffold = recipes.controlled(model, x, y, control)
-        folder = runs / ("control" if number == 1 else f"control_{number}")
-        folder.mkdir(exist_ok=True)
-        best.best = _fit(scaffold, x, y, validation, control, folder, last=True).best
-        control_epochs += control["epochs"]
-        model = scaffold.plain()
-        after.append(model.get_weights())
-    if "averaged" in training:
-        # Of phases of one training: what only one of them paints goes, what all do stays.
-        parts = [after[phase - 1] for phase in training["averaged"]]
-        model.set_weights([np.mean(weights, axis=0) for weights in zip(*parts, strict=True)])
-    if "switches" in training:
-        recipes.weaken(model, y, training["switches"])
     model.set_weights([rounded(w) for w in model.get_weights()])
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)
@@ -141,7 +124,6 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
         "training": {
             "epochs": epochs,
             "best_epoch": best.best["epoch"],
-            **({"control_epochs": control_epochs} if control_epochs else {}),
             **({"last": True} if training.get("last") else {}),
             "validation_loss": round(best.best["val_loss"], 3),
             **({"prior": best.best["prior"]} if "prior" in best.best else {}),

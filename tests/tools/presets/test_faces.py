@@ -1,4 +1,4 @@
-"""Recipes of face presets, in small: two phases, a fitted prior, and no photograph kept."""
+"""Recipes of face presets, in small: a critic, a fitted prior, and no photograph kept."""
 
 import json
 import types
@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vae import datasets, models, priors, zoo
+from keras_vae import datasets, priors, zoo
 from tools.judges import attributes
-from tools.presets import edits, evaluate, faces, recipes
+from tools.presets import edits, evaluate, faces
 from tools.presets import train as training
 
 # The backends agree on what this computes (test_backends.py), so each test runs on one.
@@ -49,18 +49,7 @@ RECIPE = {
         "mirror": True,
         "fitted_prior": True,
         "verbose": 0,
-        "control": [
-            {
-                "epochs": 1,
-                "beta": 2.0,
-                "attributes": ["Smiling", "Male"],
-                "others_share": 0.1,
-                "weights": {"control": 10.0},
-                "classifiers": attributes.TRAINS[:count],
-                "focus": {"Male": 2.0},
-            }
-            for count in (2, 3)
-        ],
+        "critic": {"attributes": ["Smiling", "Male"], "others_share": 0.1, "width": 4},
     },
     "evaluation": {"samples": 3},
 }
@@ -97,12 +86,12 @@ def written(tmp_path, recipe):
 
 
 @pytest.mark.filterwarnings("ignore:.*Fréchet distance is biased")
-def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tmp_path, offline):
+def test_a_taught_model_is_trained_measured_and_saved_without_photographs(tmp_path, offline):
     path = written(tmp_path, RECIPE)
     model, info = zoo.load(path), zoo.info(path)
     assert type(model).__name__ == "VAE" and isinstance(model.prior, priors.LinearNormal)
     assert np.abs(keras.ops.convert_to_numpy(model.prior.slope)).max() > 0
-    assert info["training"]["epochs"] == 2 and info["training"]["control_epochs"] == 2
+    assert info["training"]["epochs"] == 2
     assert not any("classifier" in w.path or "critic" in w.path for w in model.weights)
     with np.load(path / "golden.npz") as golden:
         np.testing.assert_array_equal(golden["condition"], faces.attributes(8))
@@ -113,7 +102,6 @@ def test_a_controlled_model_is_trained_measured_and_saved_without_photographs(tm
             assert distance.min() > 0.05
     card = (path / "README.md").read_text()
     assert "attributes.jpg" in card and "strengths.jpg" in card and "reconstructions" not in card
-    assert "control_training.png" in card and "control_2_training.png" in card
     found = {m["title"]: m["value"] for m in evaluate.evaluate(path)}
     assert 0 <= found["asked attribute read, mean of both directions"] <= 100
     assert {f"{name} read when switched on" for name in faces.SWITCHED} <= set(found)
@@ -141,12 +129,10 @@ def test_a_model_of_maps_is_taught_by_a_critic_and_gets_a_prior(tmp_path, offlin
             priors.FlowMatching((4, 4, 2), 40, width=8, depth=1, heads=2, steps=2, seed=0)
         ),
     }
-    for name in ("control", "fitted_prior"):
-        del recipe["training"][name]
+    del recipe["training"]["fitted_prior"]
     recipe["training"] |= {
         "last": True,
         "precision": "mixed_bfloat16",
-        "critic": {"attributes": ["Smiling", "Male"], "others_share": 0.1, "width": 4},
         "prior": {"epochs": 2, "learning_rate": 0.01, "last": False, "mirrored": True},
     }
     path = written(tmp_path, recipe)
@@ -169,58 +155,10 @@ def test_a_model_of_maps_is_taught_by_a_critic_and_gets_a_prior(tmp_path, offlin
     assert 0 <= found["asked attribute read, mean of both directions"] <= 100
 
 
-def test_weights_of_phases_are_averaged(tmp_path, offline, monkeypatch):
-    calls = []
-
-    def fit(model, x, y, validation, settings, folder, **kwargs):
-        calls.append(folder)
-        for weight in model.trainable_variables:
-            weight.assign(np.full(weight.shape, len(calls), "float32"))
-        (folder / "log.csv").write_text("epoch,loss,val_loss\n0,1.0,1.0\n1,1.0,1.0\n")
-        return types.SimpleNamespace(best={"epoch": 1, "val_loss": 0.0})
-
-    monkeypatch.setattr(training, "_fit", fit)
-    recipe = json.loads(json.dumps(RECIPE))
-    recipe["training"] |= {"averaged": [1, 2, 2], "fitted_prior": False}
-    model = zoo.load(written(tmp_path, recipe), compile=False)
-    assert len(calls) == 3
-    for weight in model.decoder.trainable_variables:
-        # Of the first phase 2, of the second 3; kept to nine bits.
-        np.testing.assert_allclose(weight, 8 / 3, rtol=2**-9)
-
-
-class TestWeaken:
-    def test_the_decoder_sees_a_share_of_the_way(self, rng):
-        model = recipes.build(RECIPE)
-        y = photographs("train", 50)[1]
-        z = rng.standard_normal((50, 3), "float32")
-        x, condition = rng.random((50, *SHAPE), "float32"), y.copy()
-        codes = model.encode(x, y)
-        k = NAMES.index("Male")
-        condition[:, k] = 0.3 * y[:, k] + 0.7 * y[:, k].mean()
-        expected, before = model.decode(z, condition), model.decode(z, y)
-        recipes.weaken(model, y, {"Male": 0.3})
-        np.testing.assert_allclose(model.decode(z, y), expected, atol=1e-5)
-        assert np.abs(before - expected).max() > 1e-4
-        np.testing.assert_array_equal(model.encode(x, y), codes)
-
-    def test_a_condition_that_comes_in_bent_is_refused(self):
-        layers = keras.layers
-        code, condition = keras.Input((3,)), keras.Input((40,))
-        h = layers.Concatenate()([code, layers.Activation("exponential")(condition)])
-        decoder = keras.Model([code, condition], layers.Reshape(SHAPE)(layers.Dense(768)(h)))
-        model = recipes.build(RECIPE)
-        bent = models.VAE(
-            model.encoder, decoder, model.posterior_layer, condition=model.condition, seed=0
-        )
-        with pytest.raises(ValueError, match="another way than by linear"):
-            recipes.weaken(bent, photographs("train", 50)[1], {"Male": 0.3})
-
-
 @pytest.mark.filterwarnings("ignore:.*Fréchet distance is biased")
 def test_the_twins_have_directions_and_the_autoencoder_no_bound(tmp_path, offline):
     recipe = json.loads(json.dumps(RECIPE))
-    del recipe["training"]["control"]
+    del recipe["training"]["critic"]
     recipe["training"]["directions"] = NAMES
     for name in ("film", "condition_dim", "condition_names"):
         del recipe["model"]["arguments"][name]

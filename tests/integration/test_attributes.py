@@ -1,4 +1,4 @@
-"""Attribute control: modulation, augmentation, counterfactual training, the fitted prior."""
+"""Models of attributes: modulation, augmentation, directions, edits, the fitted prior."""
 
 import keras
 import numpy as np
@@ -12,7 +12,6 @@ pytestmark = pytest.mark.turns
 
 SHAPE = (16, 16, 3)
 NAMES = tuple("abcde")
-ZERO = dict.fromkeys(("control", "others", "change", "hiding", "realism"), 0.0)
 
 
 def small(**options):
@@ -28,23 +27,6 @@ def small(**options):
         condition_names=NAMES,
         **{"hidden": 0, "stages": "strided", "film": True, **options},
     )
-
-
-def classifier(seed):
-    keras.utils.set_random_seed(seed)
-    return keras.Sequential(
-        [
-            keras.Input(SHAPE),
-            keras.layers.Conv2D(4, 3, 2),
-            keras.layers.Flatten(),
-            keras.layers.Dense(5, kernel_initializer=keras.initializers.RandomNormal(0, 0.3, seed)),
-        ]
-    )
-
-
-def controlled(**options):
-    options = {"classifiers": [classifier(1), classifier(2)], "seed": 0, **options}
-    return models.ControlledVAE(small(), frequencies=np.full(5, 0.4), **options)
 
 
 @pytest.fixture
@@ -145,181 +127,6 @@ class TestAugment:
             for c in range(-3, 4)
         ]
         assert sum(found) == 1
-
-
-class TestControlled:
-    def test_without_weights_it_is_the_plain_step(self, faces):
-        """The same gradients reach the VAE, and the same loss is logged."""
-        x, y = faces
-        scaffold = controlled(weights=ZERO)
-        plain = small()
-        # Both draw their noise: without variance both take the mean.
-        for model in (plain, scaffold):
-            kernel, offset = (array(w) for w in model.posterior_layer.get_weights())
-            kernel[:, 4:], offset[4:] = 0, -50.0
-            model.posterior_layer.set_weights([kernel, offset])
-        assert plain.posterior(x, y).variance.max() < 1e-4
-        expected = plain.evaluate(x, y, verbose=0, return_dict=True)
-        found = scaffold.evaluate(x, y, verbose=0, return_dict=True)
-        for key in ("loss", "reconstruction_loss", "kl_loss"):
-            assert found[key] == pytest.approx(expected[key], rel=1e-3)
-        before = plain.decoder.get_weights()
-        for model in (plain, scaffold):
-            model.compile(keras.optimizers.SGD(1e-4))
-            model.fit(x, y, batch_size=13, verbose=0)
-        for a, b in zip(plain.decoder.get_weights(), scaffold.decoder.get_weights(), strict=True):
-            np.testing.assert_allclose(array(a), array(b), atol=1e-4)
-        moved = [np.abs(a - b).max() for a, b in zip(before, plain.decoder.get_weights())]
-        assert max(moved) > 1e-3
-
-    def test_the_asked_conditions_differ_in_one_attribute_each(self, faces):
-        y = faces[1]
-        asked = array(controlled().asked(ops.convert_to_tensor(y)))
-        assert (np.abs(asked - y).sum(axis=1) == 1).all()
-        assert np.isin(asked, (0, 1)).all()
-
-    def test_rare_values_and_the_focus_are_changed_more_often(self):
-        n = 4000
-        y = np.zeros((n, 5), "float32")
-        y[: n // 2, 0] = 1
-        model = models.ControlledVAE(
-            small(),
-            [classifier(1)],
-            frequencies=[0.1, 0.5, 0.5, 0.5, 0.5],
-            focus=[1, 1, 1, 1, 0],
-            seed=0,
-        )
-        changed = np.abs(array(model.asked(ops.convert_to_tensor(y))) - y)
-        # One over the frequency: 10 against 2 + 2 + 2, and 1.11 against 6.
-        assert changed[: n // 2, 0].mean() == pytest.approx(10 / 16, abs=0.04)
-        assert changed[n // 2 :, 0].mean() == pytest.approx(1.11 / 7.11, abs=0.04)
-        assert changed[:, 4].sum() == 0
-
-    def test_rare_changes_of_colour_cost_more(self, rng):
-        """The squared change Δᵀ C^{-1/2} Δ times the largest standard deviation."""
-        factor = np.array([[0.3, 0.0, 0.0], [0.25, 0.1, 0.0], [0.2, 0.1, 0.02]])
-        covariance = factor @ factor.T
-        matrix = array(controlled(colours=covariance).colour_costs)
-        change = rng.standard_normal((50, 3))
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors @ np.diag(values**0.5) @ vectors.T
-        expected = np.einsum("ni,ij,nj->n", change, np.linalg.inv(root), change)
-        found = np.square(change @ matrix).sum(-1)
-        np.testing.assert_allclose(found, expected * values[-1] ** 0.5, rtol=1e-4)
-        np.testing.assert_array_equal(array(controlled().colour_costs), np.eye(3))
-        with pytest.raises(ValueError, match="covariance of full rank.*Received"):
-            controlled(colours=np.ones((3, 3)))
-
-    @pytest.mark.parametrize("scales", [None, np.linspace(0.2, 3.0, 10).reshape(2, 5)])
-    def test_other_readings_that_move_are_counted(self, faces, scales):
-        """Σ |p after - p before| of what was not asked, by a classifier known in full;
-        with scales, p is the sigmoid of four times the logit in their unit."""
-        y = faces[1][:4]
-        asked = y.copy()
-        asked[:, 0] = 1 - y[:, 0]
-        scaffold = controlled(scales=scales)
-        before, after = faces[0][:4], faces[0][4:8]
-        k, n = len(scaffold.classifiers), len(y)
-        reading = np.zeros((2, *y.shape))
-        slopes = np.ones(y.shape)
-        for i, read in enumerate(scaffold.classifiers):
-            if scales is not None:
-                slopes[i::k] = 4 / scales[i]
-            for j, pictures in enumerate((before, after)):
-                reading[j, i::k] = array(read(pictures))[i::k]
-        p = 1 / (1 + np.exp(-slopes * reading))
-        expected = np.abs(p[1] - p[0])[:, 1:].sum(-1)
-        tensors = map(ops.convert_to_tensor, (y, asked, before, after, np.zeros_like(y)))
-        control, others, read = scaffold._obeyed(*tensors)
-        np.testing.assert_allclose(array(others), expected, rtol=1e-4)
-        sign = 2 * asked[:, 0] - 1
-        missed = np.log1p(np.exp(-sign * reading[1][:, 0])) + 0.5 * np.log(2)
-        np.testing.assert_allclose(array(control), missed, rtol=1e-4)
-        np.testing.assert_array_equal(array(read), sign * reading[1][:, 0] > 0)
-        assert n % k == 0
-
-    def test_only_what_should_learn_learns(self, faces):
-        scaffold = controlled()
-        scaffold.compile(keras.optimizers.Adam(1e-3))
-        parts = {
-            "vae": scaffold.plain(),
-            "adversary": scaffold.adversary,
-            "critic": scaffold.critic,
-            **{f"classifier {i}": c for i, c in enumerate(scaffold.classifiers)},
-        }
-        before = {k: [array(w) for w in p.trainable_variables] for k, p in parts.items()}
-        frozen = {k: [array(w) for w in p.weights] for k, p in parts.items()}
-        scaffold.fit(*faces, batch_size=4, verbose=0)
-        for name, part in parts.items():
-            if name.startswith("classifier"):
-                for old, new in zip(frozen[name], part.weights, strict=True):
-                    np.testing.assert_array_equal(old, array(new))
-            else:
-                moved = [
-                    np.abs(o - array(n)).max() > 0
-                    for o, n in zip(before[name], part.trainable_variables, strict=True)
-                ]
-                assert all(moved), name
-
-    def test_gradients_of_the_rivals_do_not_reach_the_vae_nor_the_other_way(self, faces):
-        """With a learning rate of 0 on one side, that side stays as it is."""
-        scaffold = controlled(rivals_learning_rate=0.0)
-        scaffold.compile(keras.optimizers.Adam(1e-3))
-        before = [array(v) for v in scaffold.rivals]
-        scaffold.fit(*faces, verbose=0)
-        for old, new in zip(before, scaffold.rivals, strict=True):
-            np.testing.assert_array_equal(old, array(new))
-        scaffold = controlled()
-        scaffold.compile(keras.optimizers.SGD(0.0))
-        before = [array(v) for v in scaffold.trainable_variables]
-        scaffold.fit(*faces, verbose=0)
-        for old, new in zip(before, scaffold.trainable_variables, strict=True):
-            np.testing.assert_array_equal(old, array(new))
-
-    @pytest.mark.once
-    @pytest.mark.slow
-    def test_each_weight_lowers_its_own_term(self, rng):
-        """Learning with one weight alone lowers what it weighs."""
-        x = rng.random((32, *SHAPE), dtype="float32")
-        y = (rng.random((32, 5)) < 0.4).astype("float32")
-        for name, weight in (("control", 300.0), ("hiding", 300.0), ("change", 0.02)):
-            scaffold = controlled(
-                weights={**ZERO, name: weight}, focus=[1, 0, 0, 0, 0], rivals_learning_rate=0.0
-            )
-            scaffold.augment = layers.Augment(0, 0.0, 0.0, 0.0, seed=0)
-            scaffold.compile(keras.optimizers.Adam(1e-3 if name == "change" else 1e-2))
-            if name == "hiding":
-                # An adversary that knows something gives the encoder something to hide.
-                adversary = scaffold.adversary.get_weights()
-                adversary[-1][:] = 2.0
-                scaffold.adversary.set_weights([10 * a for a in adversary])
-            if name == "change":
-                for layer in scaffold.decoder.layers:
-                    if isinstance(layer, layers.FeatureModulation):
-                        layer.set_weights([0.2 * rng.normal(size=w.shape) for w in layer.weights])
-            log = scaffold.fit(x, y, epochs=80, batch_size=32, verbose=0).history[f"{name}_loss"]
-            assert np.mean(log[-8:]) < 0.85 * np.mean(log[:8]), (name, log)
-
-    def test_hiding_is_nothing_for_an_adversary_that_knows_nothing(self):
-        from keras_vae.models.controlled import _undecided
-
-        found = array(_undecided(ops.convert_to_tensor([[0.0, 0.0], [2.0, -3.0]])))
-        each = [np.logaddexp(0, v) - 0.5 * v - np.log(2) for v in (2.0, -3.0)]
-        np.testing.assert_allclose(found, [0.0, sum(each)], atol=1e-6)
-
-    def test_what_it_refuses(self):
-        for scales in (np.ones(5), np.zeros((2, 5))):
-            with pytest.raises(ValueError, match="5 positive numbers for each of 2 classifiers"):
-                controlled(scales=scales)
-        with pytest.raises(ValueError, match="At least one classifier"):
-            controlled(classifiers=[])
-        with pytest.raises(ValueError, match="must be numbers of at least 0"):
-            controlled(weights={"smear": 1.0})
-        with pytest.raises(ValueError, match="one number for each of 5"):
-            models.ControlledVAE(small(), [classifier(1)], frequencies=[0.5])
-        plain = models.vae(SHAPE, 4, "conv", (4, 8), seed=0)
-        with pytest.raises(ValueError, match="one number for each of 0"):
-            models.ControlledVAE(plain, [classifier(1)], frequencies=[0.5])
 
 
 class TestInitialWeights:

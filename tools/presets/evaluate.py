@@ -1,6 +1,5 @@
 """`evaluate`: measures a preset and writes what it found into it."""
 
-import collections.abc
 import dataclasses
 import pathlib
 
@@ -25,10 +24,7 @@ from . import on_request as more
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A preset and a split of its data, which every measure is given.
-
-    `entry` makes an entry of the metadata from a title, a value and how it was found.
-    """
+    """A preset and a split of its data, which every measure is given."""
 
     folder: pathlib.Path
     recipe: dict
@@ -38,7 +34,32 @@ class Case:
     split: str
     samples: int
     seed: int
-    entry: collections.abc.Callable
+    command: str
+
+    def entry(self, title, value, error=None, unit="nats", how="", digits=2):
+        """An entry of the metadata from a title, a value and how it was found."""
+        return {
+            "title": title,
+            "value": float(value),
+            "standard_error": None if error is None else float(error),
+            "unit": unit,
+            "digits": digits,
+            "how": f"{self.split}, n = {len(self.x)}, {how}seed {self.seed}",
+            "split": self.split,
+            "n": len(self.x),
+            "samples": self.samples,
+            "seed": self.seed,
+            "command": self.command,
+        }
+
+    def edited(self):
+        """The case with the examples whose edits are measured: the recipe's first ones, or all.
+
+        A model that carries codes by a flow takes ten passes of it for ten edits.
+        """
+        first = self.recipe["evaluation"].get("edited")
+        y = None if self.y is None else self.y[:first]
+        return dataclasses.replace(self, x=self.x[:first], y=y)
 
 
 def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, only=None):
@@ -51,8 +72,8 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, o
         limit: the first examples only; nothing is written then.
         seed: of the noise and of dynamic binarisation.
         write: put the figures into the preset's metadata and card.
-        only: some of `MEASURES` and `MORE`; all of `MEASURES` by default. What was
-            measured before and is none of them stays in the metadata.
+        only: some of `MEASURES` and `MORE`; by default the recipe's `measures`, or else all
+            of `MEASURES`. What was measured before and is none of them stays in the metadata.
 
     Returns:
         List of metrics, as they stand in the metadata.
@@ -78,24 +99,9 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, o
     if only is not None:
         command += f" --metric {' '.join(only)}"
 
-    def entry(title, value, error=None, unit="nats", how="", digits=2):
-        return {
-            "title": title,
-            "value": float(value),
-            "standard_error": None if error is None else float(error),
-            "unit": unit,
-            "digits": digits,
-            "how": f"{split}, n = {len(x)}, {how}seed {seed}",
-            "split": split,
-            "n": len(x),
-            "samples": samples,
-            "seed": seed,
-            "command": command,
-        }
-
-    case = Case(folder, recipe, model, x, y, split, samples, seed, entry)
+    case = Case(folder, recipe, model, x, y, split, samples, seed, command)
     found = []
-    for measure in MEASURES if only is None else only:
+    for measure in recipe["evaluation"].get("measures", MEASURES) if only is None else only:
         part = known[measure](case)
         if only is not None and not part:
             raise ValueError(
@@ -104,7 +110,7 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, o
         for metric in part:
             print(description.describe_metric(metric), flush=True)
         found += part
-    if only is None and _bounded(case):
+    if only is None and _bounded(case) and "measures" not in recipe["evaluation"]:
         print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
     if write and limit is None:
         measured = {metric["title"] for metric in found}
@@ -221,7 +227,8 @@ def _looks(case):
         if datasets.info(data).classes:
             found += judged(drawn, None, x, data, entry)
     if model.takes_attributes:
-        sets["edits"] = edits.switched(model, x, y)
+        of = case.edited()
+        sets["edits"] = edits.switched(model, of.x, of.y)
     return found + frechet.distances(data, x, sets, entry)
 
 
@@ -293,7 +300,7 @@ MEASURES = {
     "structure": _unless_quantized(_structure),
     "bytes": _bytes,
     "imputation": _unless_quantized(_gaps),
-    "attributes": _unless_quantized(edits.control),
+    "attributes": _unless_quantized(lambda case: edits.control(case.edited())),
     "pictures": _unless_quantized(_looks),
     "baseline": _unless_quantized(_baseline),
 }
@@ -304,6 +311,6 @@ MORE = {
     "psnr": _unless_quantized(more.psnr),
     "kernel": more.kernel,
     "precision": more.precision,
-    "smiles": _unless_quantized(edits.smiles),
+    "smiles": _unless_quantized(lambda case: edits.smiles(case.edited())),
     "disentanglement": _unless_quantized(more.disentanglement),
 }

@@ -202,10 +202,13 @@ def taught(model, y, settings):
     Args:
         model: a conditional model.
         y: attributes `(n, k)` of the training data.
-        settings: of the recipe: `attributes` are asked for alone, the others in
-            `others_share` as many cases; the rest goes to `models.AttributeGAN`.
+        settings: of the recipe. Where the critic judges edits, `attributes` are asked for
+            alone and the others in `others_share` as many cases; by default all alike. The
+            rest goes to `models.AttributeGAN`.
     """
     settings = dict(settings)
-    focus = np.full(model.condition.dim, settings.pop("others_share"), "float32")
-    focus[[model.condition.index(name) for name in settings.pop("attributes")]] = 1.0
-    return models.AttributeGAN(model, y.mean(axis=0), focus=focus, seed=model.seed, **settings)
+    if "attributes" in settings:
+        settings["focus"] = np.full(model.condition.dim, settings.pop("others_share"), "float32")
+        asked = [model.condition.index(name) for name in settings.pop("attributes")]
+        settings["focus"][asked] = 1.0
+    return models.AttributeGAN(model, y.mean(axis=0), seed=model.seed, **settings)

@@ -134,7 +134,10 @@ def test_a_model_of_maps_is_taught_by_a_critic_and_gets_a_prior(tmp_path, offlin
         "last": True,
         "precision": "mixed_bfloat16",
         "prior": {"epochs": 2, "learning_rate": 0.01, "last": False, "mirrored": True},
+        "critic": {"width": 4, "weights": {"control": 0.0}},
     }
+    # What takes long is measured of the first examples, or on request.
+    recipe["evaluation"] |= {"measures": ["reconstruction", "attributes", "pictures"], "edited": 70}
     path = written(tmp_path, recipe)
     model, info = zoo.load(path), zoo.info(path)
     assert type(model).__name__ == "SpatialVAE" and isinstance(model.prior, priors.FlowMatching)
@@ -151,8 +154,13 @@ def test_a_model_of_maps_is_taught_by_a_critic_and_gets_a_prior(tmp_path, offlin
     card = (path / "README.md").read_text()
     assert "attributes.jpg" in card and "strengths.jpg" in card and "reconstructions" not in card
     assert "prior_training.png" in card and "squared error a map" in card
-    found = {m["title"]: m["value"] for m in evaluate.evaluate(path)}
-    assert 0 <= found["asked attribute read, mean of both directions"] <= 100
+    found = {m["title"]: m for m in evaluate.evaluate(path)}
+    asked = found["asked attribute read, mean of both directions"]
+    assert 0 <= asked["value"] <= 100 and asked["n"] == 70 and "test, n = 70, one" in asked["how"]
+    assert found["reconstruction MSE"]["n"] == 120 and not any("NLL" in t for t in found)
+    for name, n in (("edits", 70), ("samples", 120)):
+        distance = found[f"Fréchet distance of {name}"]
+        assert distance["n"] == 120 and f"{n} images" in distance["how"]
 
 
 @pytest.mark.filterwarnings("ignore:.*Fréchet distance is biased")

@@ -94,7 +94,9 @@ class SpatialAttention(keras.layers.Layer):
         _, height, width, channels = ops.shape(normalised)
         rows = ops.reshape(normalised, (-1, height * width, channels))
         *parts, out = self.projections
-        attended = kernels.attention(*(ops.cast(part(rows), "float32") for part in parts))
+        # One head.
+        heads = (ops.expand_dims(ops.cast(part(rows), "float32"), 1) for part in parts)
+        attended = ops.squeeze(kernels.attention(*heads), 1)
         change = out(ops.cast(attended, self.compute_dtype))
         return x + ops.reshape(change, ops.shape(x))
 

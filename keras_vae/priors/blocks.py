@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vae import initializers
+from keras_vae.training import kernels
 
 
 class AttentionBlock(keras.layers.Layer):
@@ -13,11 +14,18 @@ class AttentionBlock(keras.layers.Layer):
 
     The condition shifts and scales what was normalised, and scales what is added: adaptive
     normalisation that starts as the identity, Peebles & Xie 2023.
+
+    Args:
+        width: features of each position, a multiple of `heads`.
+        heads: of the attention.
+        condition_dim: length of conditions, or None.
+        seeds: of the initial weights, an iterator.
+        fused: attend by `kernels.attention`, which is faster and has no second derivative.
     """
 
-    def __init__(self, width, heads, condition_dim, seeds, **kwargs):
+    def __init__(self, width, heads, condition_dim, seeds, fused=True, **kwargs):
         super().__init__(**kwargs)
-        self.width, self.heads = width, heads
+        self.width, self.heads, self.fused = width, heads, fused
 
         def dense(inputs, units, name, **options):
             initializer = initializers.GlorotUniform(next(seeds))
@@ -59,17 +67,23 @@ class AttentionBlock(keras.layers.Layer):
 
     def attended(self, x, queries, keys, values, mask, parts):
         """x after this block. `mask`: what is added to scores, broadcast to `(n, h, t, s)`;
-        0 for none."""
+        None for none."""
         queries, keys, values = map(self._in_heads, (queries, keys, values))
-        size = self.width // self.heads
-        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) / math.sqrt(size)
-        seen = ops.matmul(ops.softmax(scores + mask, axis=-1), values)
+        if self.fused:
+            seen = kernels.attention(queries, keys, values, mask)
+        else:
+            size = self.width // self.heads
+            scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) / math.sqrt(size)
+            scores = scores if mask is None else scores + mask
+            seen = ops.matmul(ops.softmax(scores, axis=-1), values)
         seen = ops.reshape(ops.transpose(seen, (0, 2, 1, 3)), (-1, x.shape[1], self.width))
         x = x + parts[2] * self.out(seen)
         inner = self.norms[1](x) * (1.0 + parts[4]) + parts[3]
         return x + parts[5] * self.narrow(self.wide(inner))
 
     def _in_heads(self, x):
+        # What a draw has kept is of single precision.
+        x = ops.cast(x, self.compute_dtype)
         x = ops.reshape(x, (-1, x.shape[1], self.heads, self.width // self.heads))
         return ops.transpose(x, (0, 2, 1, 3))
 

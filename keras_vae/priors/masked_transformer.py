@@ -112,7 +112,7 @@ class MaskedTransformer(AttentionPrior):
         condition = None if condition is None else self.seen(condition)
         for block in self.blocks:
             parts = block.parts(condition)
-            x = block.attended(x, *block.projected(x, parts), 0.0, parts)
+            x = block.attended(x, *block.projected(x, parts), None, parts)
         return self.read(x)
 
     def log_prob(self, codes, condition=None):

@@ -58,7 +58,9 @@ class VelocityField(keras.layers.Layer):
         def block(name):
             if self.length is None:
                 return DenseBlock(width, seeds, dtype=self.dtype_policy, name=name)
-            return AttentionBlock(width, heads, width, seeds, dtype=self.dtype_policy, name=name)
+            # The gradient of a density, which holds a divergence, is a second derivative.
+            options = {"fused": False, "dtype": self.dtype_policy, "name": name}
+            return AttentionBlock(width, heads, width, seeds, **options)
 
         self.blocks = [block(f"block_{i}") for i in range(depth)]
         self.norm = keras.layers.LayerNormalization(
@@ -88,7 +90,7 @@ class VelocityField(keras.layers.Layer):
         hidden = self.inward(tokens) + ops.convert_to_tensor(self.positions)
         for block in self.blocks:
             parts = block.parts(steer)
-            hidden = block.attended(hidden, *block.projected(hidden, parts), 0.0, parts)
+            hidden = block.attended(hidden, *block.projected(hidden, parts), None, parts)
         outputs = ops.cast(self.outward(self.norm(hidden)), "float32")
         return ops.reshape(outputs, (-1, *self.code_shape))
 

@@ -142,16 +142,29 @@ def group_norm(x, groups, scale, shift, epsilon):
     return outputs.permute(0, 2, 3, 1)
 
 
-def attention(queries, keys, values):
-    """softmax(Q Kᵀ / √c) V of one head, tensors `(n, positions, c)`.
+def attention(queries, keys, values, mask=None):
+    """softmax(Q Kᵀ / √c + mask) V of heads, tensors `(n, heads, positions, c)`.
 
-    PyTorch's kernel does not hold the whole matrix of weights in memory.
+    PyTorch's kernel does not hold the whole matrix of weights in memory. It has no second
+    derivative.
+
+    Args:
+        queries, keys, values: of one type.
+        mask: what is added to the scores, broadcast to `(n, heads, positions, positions)`.
     """
     scale = queries.shape[-1] ** -0.5
     if keras.backend.backend() == "torch":
-        heads = (tensor.unsqueeze(1) for tensor in (queries, keys, values))
-        return torch.nn.functional.scaled_dot_product_attention(*heads, scale=scale).squeeze(1)
-    logits = keras.ops.matmul(queries * scale, keras.ops.transpose(keys, (0, 2, 1)))
+        half = queries.dtype
+        if queries.device.type == "cpu":
+            # Its gradient takes a CPU twice as long in half precision.
+            queries, keys, values = (x.to(torch.float32) for x in (queries, keys, values))
+        mask = None if mask is None else mask.to(queries.dtype)
+        outputs = torch.nn.functional.scaled_dot_product_attention(
+            queries, keys, values, mask, scale=scale
+        )
+        return outputs.to(half)
+    logits = keras.ops.matmul(queries * scale, keras.ops.transpose(keys, (0, 1, 3, 2)))
+    logits = logits if mask is None else logits + keras.ops.cast(mask, logits.dtype)
     return keras.ops.matmul(keras.ops.softmax(logits, axis=-1), values)
 
 

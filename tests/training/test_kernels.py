@@ -77,3 +77,28 @@ def test_argmax_is_the_first_of_the_largest():
     x = np.array([[1.0, 3.0, 3.0, 2.0], [0.0, -0.0, 0.0, 0.0], [-2.0, -1.0, -3.0, -1.0]], "float32")
     found = ops.convert_to_numpy(kernels.argmax(ops.convert_to_tensor(x)))
     assert found.dtype == "int32" and found.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype, gap", [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_attention_in_numpy(dtype, gap, masked, rng):
+    q, k, v = rng.standard_normal((3, 2, 4, 5, 3)).astype("float32")
+    mask = np.triu(np.full((5, 5), -1e9, "float32"), 1) if masked else None
+
+    def attended(queries):
+        parts = (ops.cast(part, dtype) for part in (queries, k, v))
+        found = kernels.attention(*parts, None if mask is None else ops.convert_to_tensor(mask))
+        assert keras.backend.standardize_dtype(found.dtype) == dtype
+        return ops.cast(found, "float32")
+
+    def exact(queries):
+        scores = queries @ k.swapaxes(-1, -2) / np.sqrt(3) + (0 if mask is None else mask)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        return weights / weights.sum(-1, keepdims=True) @ v
+
+    np.testing.assert_allclose(array(attended(ops.convert_to_tensor(q))), exact(q), atol=3 * gap)
+    slope = autodiff.gradient(lambda x: ops.sum(attended(x)[0, 1, 2]), q)
+    step = np.zeros_like(q, "float64")
+    step[0, 1, 2, 0] = 1e-4
+    rise = (exact(q + step) - exact(q - step))[0, 1, 2].sum() / 2e-4
+    np.testing.assert_allclose(slope[0, 1, 2, 0], rise, atol=3 * gap)

@@ -1,5 +1,6 @@
 """`train`: rebuilds a preset from its recipe; stops and goes on where it was."""
 
+import contextlib
 import json
 import os
 import platform
@@ -98,7 +99,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     started = time.monotonic()
     watch = [] if plot is None else [_watch(recipe, model, validation, plot, out)]
     trained = recipes.taught(model, y, training["critic"]) if "critic" in training else model
-    best = _fit(trained, x, y, validation, {**training, "epochs": epochs}, runs, watch=watch)
+    with _without_prior(trained, training):
+        best = _fit(trained, x, y, validation, {**training, "epochs": epochs}, runs, watch=watch)
     # A discriminator is several times as large as the model, and has nothing more to do.
     model = _in_float32(trained.plain(), recipe)
     if "prior" in training:
@@ -254,30 +256,62 @@ def _kept(fit, n, validation, training, folder, last=False, watch=()):
     return keep
 
 
+@contextlib.contextmanager
+def _without_prior(model, training):
+    """The model without its prior of codes, where the recipe trains that alone, from its start.
+
+    It gives the codes no gradient, and a transformer takes longer than all else.
+    """
+    prior = None
+    if training.get("prior", {}).get("alone"):
+        prior, model.prior = model.prior, priors.UniformCodes(model.num_codes, model.code_shape)
+    yield
+    if prior is not None:
+        model.prior = prior
+
+
 def _fit_prior(model, x, y, validation, training, runs, limit):
     """The second phase: the prior alone, on codes that no longer move."""
-    settings = {**training, "mirror": False, **training["prior"]}
+    # Its precision is its own.
+    settings = {**training, "mirror": False, "precision": "float32", **training["prior"]}
     if limit:
         settings["epochs"] = min(settings["epochs"], limit)
     folder = runs / "prior"
     folder.mkdir(exist_ok=True)
     mirrored = settings.pop("mirrored", False)
-    if isinstance(model.prior, priors.FlowMatching):
-        best = _fit_flow(model, x, y, validation, settings, folder, mirrored).best
-    else:
-        alone, codes = model.prior_alone(), model.encode(x)
-        held_out = (model.encode(validation[0]), validation[1])
-        if mirrored:
-            # Mirrored pictures have codes of their own, which are as likely.
-            codes = np.concatenate([codes, model.encode(x[:, :, ::-1])])
-            y = None if y is None else np.concatenate([y, y])
-        best = _fit(alone, codes, y, held_out, settings, folder).best
+    with _prior_in(settings.get("precision", "float32"), model):
+        if isinstance(model.prior, priors.FlowMatching):
+            best = _fit_flow(model, x, y, validation, settings, folder, mirrored).best
+        else:
+            best = _fit_codes(model, x, y, validation, settings, folder, mirrored).best
     return {
         "epochs": settings["epochs"],
         "best_epoch": best["epoch"],
         "validation_loss": round(best["val_loss"], 3),
         **({"unit": "squared error"} if isinstance(model.prior, priors.FlowMatching) else {}),
     }
+
+
+@contextlib.contextmanager
+def _prior_in(precision, model):
+    """The model with its prior in another precision; what that learns, the prior gets."""
+    plain = model.prior
+    if precision != "float32":
+        model.prior = type(plain).from_config({**plain.get_config(), "dtype": precision})
+    yield
+    if model.prior is not plain:
+        plain.set_weights(model.prior.get_weights())
+        model.prior = plain
+
+
+def _fit_codes(model, x, y, validation, settings, folder, mirrored):
+    alone, codes = model.prior_alone(), model.encode(x)
+    held_out = (model.encode(validation[0]), validation[1])
+    if mirrored:
+        # Mirrored pictures have codes of their own, which are as likely.
+        codes = np.concatenate([codes, model.encode(x[:, :, ::-1])])
+        y = None if y is None else np.concatenate([y, y])
+    return _fit(alone, codes, y, held_out, settings, folder)
 
 
 def _fit_flow(model, x, y, validation, settings, folder, mirrored):
@@ -288,13 +322,7 @@ def _fit_flow(model, x, y, validation, settings, folder, mirrored):
     def fit(optimizer, **options):
         model.fit_prior(x, y, settings["batch_size"], optimizer=optimizer, **options)
 
-    plain, precision = model.prior, settings.get("precision", "float32")
-    if precision != "float32":
-        model.prior = priors.FlowMatching.from_config({**plain.get_config(), "dtype": precision})
-    kept = _kept(fit, len(x), validation, settings, folder)
-    plain.set_weights(model.prior.get_weights())
-    model.prior = plain
-    return kept
+    return _kept(fit, len(x), validation, settings, folder)
 
 
 def _versions():

@@ -202,6 +202,32 @@ class TestQuantized:
         training.train(codes_folder)
         assert seen == [("prior", 1), ("prior", 2)]
 
+    def test_a_prior_alone_leaves_the_rest_as_it_is(self, codes_folder):
+        """The first phase without it ends at the same codes; the second is in half precision."""
+        recipe = json.loads(json.dumps(VQ_RECIPE))
+        recipe["training"]["prior"]["epochs"] = 1
+        del recipe["model"]["arguments"]["num_classes"]
+        models, logs = [], []
+        for more in ({}, {"alone": True, "precision": "mixed_bfloat16"}):
+            recipe["training"]["prior"] |= more
+            (codes_folder / "recipe.json").write_text(json.dumps(recipe))
+            training.train(codes_folder, epochs=1)
+            models.append(zoo.load(codes_folder))
+            logs.append(next(csv.DictReader((codes_folder / "log.csv").open())))
+        for part in ("encoder", "decoder", "quantizer"):
+            pairs = (getattr(model, part).get_weights() for model in models)
+            for with_it, without in zip(*pairs, strict=True):
+                np.testing.assert_allclose(without, with_it, rtol=0, atol=1e-6)
+        assert float(logs[1]["prior_loss"]) == pytest.approx(49 * np.log(16), rel=1e-5)
+        assert float(logs[0]["prior_loss"]) < float(logs[1]["prior_loss"])
+        prior = models[1].prior
+        assert type(prior).__name__ == "GatedPixelCNN" and prior.compute_dtype == "float32"
+        fresh = recipes.build(recipe).prior
+        pairs = zip(prior.get_weights(), fresh.get_weights(), strict=True)
+        assert min(np.abs(a - b).max() for a, b in pairs) > 1e-3
+        codes = np.random.default_rng(0).integers(0, 16, (20, 7, 7))
+        assert np.isfinite(models[1].code_log_prob(codes)).all()
+
     def test_its_figures_are_those_of_the_model(self, codes_folder, offline):
         training.train(codes_folder, epochs=1)
         judge = offline

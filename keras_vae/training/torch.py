@@ -50,7 +50,8 @@ class TrainStep:
         # Outside training the second derivative is not needed, nor the memory it would take.
         second = torch.is_grad_enabled()
         with torch.enable_grad():
-            x = x.detach().requires_grad_()
+            if not (second and x.requires_grad):
+                x = x.detach().requires_grad_()
             (product,) = torch.autograd.grad(fn(x), x, vectors, create_graph=second)
         return product
 

@@ -8,7 +8,7 @@ from keras import ops
 from keras_vae import models, priors, zoo
 from keras_vae.export.signatures import signatures
 from keras_vae.models.flow_training import FlowAlone
-from tests.support import SHAPE, array, reference, tensor
+from tests.support import SHAPE, array, autodiff, reference, tensor
 from tests.support.autodiff import jacobian
 
 
@@ -124,6 +124,23 @@ class TestDivergence:
         estimate.set_weights(prior.get_weights())
         rough = array(estimate._divergence(tensor(u), t, None, None))
         np.testing.assert_allclose(rough, found, atol=0.1 * size * np.abs(found).max())
+
+    @pytest.mark.skipif(
+        keras.backend.backend() == "tensorflow",
+        reason="the second derivative of Keras' LayerNormalization on TensorFlow is not exact",
+    )
+    def test_the_gradient_of_the_density_is_its_slope(self, rng):
+        """It holds the second derivative of the velocity."""
+        prior = shaken(priors.FlowMatching((2, 1, 2), None, 8, 1, heads=2, seed=0))
+        z = rng.normal(size=(1, 2, 1, 2)).astype("float32")
+
+        def density(z):
+            return ops.sum(prior.distribution(steps=2).log_prob(z))
+
+        slope = autodiff.gradient(density, z).ravel()
+        steps = 1e-2 * np.eye(4, dtype="float32").reshape(4, *z.shape)
+        rise = [(float(array(density(z + h))) - float(array(density(z - h)))) / 2e-2 for h in steps]
+        np.testing.assert_allclose(slope, rise, rtol=0.01, atol=5e-3)
 
     def test_more_than_a_few_numbers_are_estimated(self):
         assert priors.FlowMatching(33, width=4, depth=1).probes == "auto"

@@ -97,6 +97,15 @@ class TestCondition:
         other = array(prior.velocity(u, t, -y, tensor(np.zeros(4))))
         np.testing.assert_allclose(other, at[0.0], atol=1e-6)
         assert np.abs(at[3.0] - with_it).max() > 0.05
+        # Away from another condition it is at most 1 before the start.
+        prior.transport_start = 0.02
+        assert 0 < np.sum(array(t) < 0.02) < 4
+        low, high = (array(prior.velocity(u, t, c)) for c in (-y, y))
+        for g in (0.5, 3.0):
+            found = array(prior.velocity(u, t, y, tensor(np.full(4, g)), -y))
+            for i, time in enumerate(array(t)):
+                by = min(g, 1.0) if time < 0.02 else g
+                np.testing.assert_allclose(found[i], low[i] + by * (high[i] - low[i]), atol=1e-5)
         p = prior.distribution(y, steps=4, guidance=3.0)
         noise = np.random.default_rng(0).standard_normal((4, 2), "float32")
         found = prior.sample(4, np.random.default_rng(0), y, steps=4, guidance=3.0)

@@ -106,8 +106,8 @@ def tflite(
             is complete and has passed its comparison.
         quantize: None for float32; "float16" (half the size); "dynamic" (int8
             weights, float32 between layers: the smallest and a good default);
-            "int8" (int8 throughout, float32 at the ends). Weights of
-            convolutions are scaled per channel.
+            "int8" (int8 throughout, float32 at the ends; not of 'sample' and 'transport'
+            by a flow, which are loops). Weights of convolutions are scaled per channel.
         representative: for "int8", real training data `x` or `(x, condition)`
             for the calibration; 100 to 500 examples are enough.
         data: real data that was not used in training, `x` or `(x, condition)`, for the

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vae import _atomic, _checks, zoo
+from keras_vae import _atomic, _checks, priors, zoo
 from keras_vae._version import __version__
 from keras_vae.export import report as reports
 from keras_vae.export.report import ExportError, Report
@@ -77,6 +77,8 @@ def run(
             "The budget of a quantized file is the PSNR of reconstructions, and `sample` alone has "
             f"none: export 'decode' as well. Received: signatures={signatures!r}"
         )
+    if quantize == "int8":
+        _has_no_loop(model, wanted)
     calibration = _calibration(model, wanted, quantize, representative)
     x, condition, source = _data(model, data, representative, source)
     arrays = reports.inputs(model, wanted, x, condition)
@@ -116,6 +118,18 @@ def run(
     if verbose:
         print(report)
     return report
+
+
+def _has_no_loop(model, wanted):
+    """Raises where int8 is asked for of a loop, at which the converter's calibration crashes."""
+    loops = [name for name in ("sample", "transport") if name in wanted]
+    if isinstance(model.prior, priors.FlowMatching) and loops:
+        rest = tuple(name for name in wanted if name not in loops)
+        raise ValueError(
+            "The steps of a flow are a loop, of which the converter measures no ranges: export "
+            f'signatures={rest}, or use quantize="dynamic" or "float16". '
+            f"Received: quantize='int8' with {' and '.join(map(repr, loops))}"
+        )
 
 
 def _check_installed(format):

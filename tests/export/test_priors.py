@@ -37,6 +37,11 @@ def test_flow_matching(tmp_path):
     found = sampled(tmp_path / "m.tflite", noise=noise, condition=y)
     np.testing.assert_allclose(found, model.sample(5, y, seed=1), atol=1e-5)
     assert found.std(axis=0).max() > 1e-3
+    # The calibration of the converter ends the process at a loop.
+    pair = rng.random((4, *SHAPE)).astype("float32"), y[:4]
+    refused = r"signatures=\('encode', 'decode', 'reconstruct'\).*'sample' and 'transport'$"
+    with pytest.raises(ValueError, match=refused):
+        export.tflite(model, tmp_path / "8.tflite", "int8", pair, verbose=False)
 
 
 def test_masked_transformer(tmp_path):

@@ -175,7 +175,7 @@ def _reconstruction(case):
     # Where values are missing, of those that are not.
     error = np.nanmean(np.square(case.model.reconstruct(case.x, case.y) - case.x))
     active = metrics.active_units(case.model, case.x, case.y)
-    title = f"active units of {case.model.latent_dim}"
+    title = f"active units of {active.size}"
     return [
         case.entry("reconstruction MSE", error, unit="a pixel", digits=5),
         case.entry(title, active.sum(), unit="", digits=0),

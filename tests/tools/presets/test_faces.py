@@ -157,6 +157,7 @@ def test_a_model_of_maps_is_taught_by_a_critic_and_gets_a_prior(tmp_path, offlin
     found = {m["title"]: m for m in evaluate.evaluate(path)}
     asked = found["asked attribute read, mean of both directions"]
     assert 0 <= asked["value"] <= 100 and asked["n"] == 70 and "test, n = 70, one" in asked["how"]
+    assert found["active units of 32"]["value"] <= 32
     assert found["reconstruction MSE"]["n"] == 120 and not any("NLL" in t for t in found)
     for name, n in (("edits", 70), ("samples", 120)):
         distance = found[f"Fréchet distance of {name}"]

@@ -174,8 +174,9 @@ def variants():
     for name in zoo.list_models():
         recipe = recipes.read(zoo.folder(name))
         arguments = recipe["model"]["arguments"]
-        kind = (recipe["data"], arguments.get("network", "dense"), zoo.info(name)["condition"])
-        kind += ("codes" in zoo.info(name),)
+        info = zoo.info(name)
+        kind = (*info["input"]["shape"], arguments.get("network", "dense"), info["condition"])
+        kind += ("codes" in info,)
         found.append(pytest.param(name, "tflite", None, marks=[pytest.mark.once][: kind in known]))
         if kind not in known:
             found += [

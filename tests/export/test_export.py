@@ -242,7 +242,7 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, one_child):
 @pytest.mark.once
 @pytest.mark.skipif("mnist_conv" not in zoo.list_models(), reason="needs the preset mnist_conv")
 @pytest.mark.slow
-def test_decode_alone_is_small(tmp_path):
+def test_decode_alone_is_small(tmp_path, one_child):
     x, _ = digits()
     report = export.tflite(
         "mnist_conv", tmp_path / "d.tflite", "dynamic", data=x[:200], signatures="decode"
@@ -347,7 +347,7 @@ class TestQuantized:
 
 @pytest.mark.once
 @pytest.mark.slow
-def test_a_saved_model_needs_neither_keras_nor_keras_vae(model, tmp_path):
+def test_a_saved_model_needs_neither_keras_nor_keras_vae(model, tmp_path, one_child):
     x, y = digits()
     path = tmp_path / "served"
     report = export.saved_model(model, path, data=(x[:50], y[:50]), verbose=False)

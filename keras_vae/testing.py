@@ -67,8 +67,10 @@ def check_model(
     if len(x) < 4:
         raise ValueError(f"`x` must hold at least 4 examples. Received: {len(x)}")
     scope = {type(model).__name__: type(model)}
+    trained = []
     for name in names:
         case = _Case(name, model, np.asarray(x), None if y is None else np.asarray(y), seed)
+        case.copies = trained
         try:
             # A class that is not registered can be saved, but not found again.
             with keras.saving.custom_object_scope(scope):
@@ -163,6 +165,8 @@ class _Case:
 
     def __init__(self, check, model, x, y, seed):
         self.check, self.model, self.x, self.y, self.seed = check, model, x, y, seed
+        # What `trained` has made, for all checks together.
+        self.copies = []
 
     def true(self, condition, expected, received):
         if not condition:
@@ -217,6 +221,20 @@ class _Case:
             # A copy: under JAX a training step deletes the arrays that it was given.
             clone.seed_generator.state.assign(state.copy())
         return clone
+
+    def trained(self, number=0):
+        """A copy after one epoch, its losses and its weights then; each number trained once.
+
+        To train a copy is mostly to compile it. Who trains it on leaves it to the next check.
+        """
+        while len(self.copies) <= number:
+            model = self.clone()
+            model.compile(keras.optimizers.Adam(1e-3))
+            keras.utils.set_random_seed(self.seed)
+            history = model.fit(self.x, self.y, batch_size=4, shuffle=False, verbose=0).history
+            losses = {name: values[0] for name, values in history.items()}
+            self.copies.append((model, losses, model.get_weights()))
+        return self.copies[number]
 
     def one_condition(self):
         """What `sample` needs: the first example's condition, where there is one."""
@@ -398,16 +416,10 @@ def _gradients(case):
 
 def _repetition(case):
     """Equal weights, data and states of noise give equal training."""
-    histories, weights = [], []
-    for _ in range(2):
-        model = case.clone()
-        model.compile(keras.optimizers.Adam(1e-3))
-        keras.utils.set_random_seed(case.seed)
-        history = model.fit(case.x, case.y, batch_size=4, shuffle=False, verbose=0).history
-        histories.append({name: values[0] for name, values in history.items()})
-        weights.append(model.get_weights())
-    case.equal("losses of the same training, repeated,", histories[1], histories[0])
-    equal = all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+    _, losses, weights = case.trained(0)
+    _, again, weights_again = case.trained(1)
+    case.equal("losses of the same training, repeated,", again, losses)
+    equal = all(np.array_equal(a, b) for a, b in zip(weights, weights_again, strict=True))
     case.true(equal, "weights of the same training, repeated, the same", "other weights")
 
 
@@ -433,9 +445,7 @@ def _batch_of_one(case):
 
 def _bad_input(case):
     """Bad data raise before anything changes, on every backend."""
-    model, x, y = case.clone(), case.x, case.y
-    model.compile(keras.optimizers.Adam(1e-3))
-    model.fit(x, y, verbose=0)
+    (model, *_), x, y = case.trained(), case.x, case.y
     before, codes = model.get_weights(), model.encode(x, condition=y)
     bad = {
         "data without a batch axis": x[0],
@@ -467,7 +477,7 @@ def _bad_input(case):
     unchanged = all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     case.true(unchanged, "weights as before after bad data", "other weights")
     case.same("`encode(x)` before and after bad data", codes, model.encode(x, condition=y))
-    loss = model.fit(x, y, verbose=0).history["loss"]
+    loss = model.fit(x, y, batch_size=4, verbose=0).history["loss"]
     case.finite("`loss` of `fit` after bad data", loss)
 
 
@@ -478,9 +488,7 @@ def _learning(case):
 
 
 def _files(case):
-    model, x, y = case.clone(), case.x, case.y
-    model.compile(keras.optimizers.Adam(1e-3))
-    model.fit(x, y, verbose=0)
+    (model, *_), x, y = case.trained(), case.x, case.y
     expected = model.reconstruct(x, condition=y)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)

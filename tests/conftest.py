@@ -15,9 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The end-to-end tests run as users run them (tools/checks/testing.py).
 DEFAULTS = os.environ.get("KERAS_VAE_TEST_DEFAULTS") == "1"
 
-# PyTorch takes four turns of six: it compiles nothing, and most tests compile for longer than
+# PyTorch takes ten turns of twelve: it compiles nothing, and most tests compile for longer than
 # they compute.
-SHARES = {"torch": 4}
+SHARES = {"torch": 10}
 
 if keras.backend.backend() == "tensorflow" and not DEFAULTS:
     import tensorflow as tf

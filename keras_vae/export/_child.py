@@ -47,21 +47,11 @@ def main(folder):
 
 
 def _answer(folder, request):
-    # After a crash the last of these lines is the phase.
-    print("phase: loading the model under TensorFlow", flush=True)
-    # What the caller has in memory is no stranger's; of a file the caller's `load` has judged.
-    objects = _own_objects(request)
-    model = zoo.load(folder / "model", compile=False, trusted=True, custom_objects=objects)
-    wanted = signatures(model, request["signatures"])
+    model, functions = _functions(folder, request)
     with np.load(folder / "arrays.npz") as file:
         arrays = _by_signature(file)
     with np.load(folder / "calibration.npz") as file:
         calibration = _by_signature(file)
-    print("phase: tracing the signatures", flush=True)
-    functions = {
-        name: _traced(signature, request["batch_size"]) for name, signature in wanted.items()
-    }
-    _refuse_randomness(model, functions)
     print("phase: converting", flush=True)
     path = folder / request["out"]
     make = {"saved_model": _saved_model, "tflite": _tflite, "onnx": _onnx}[request["format"]]
@@ -73,6 +63,22 @@ def _answer(folder, request):
         results.update({f"{name}/{key}": value for key, value in outputs.items()})
     np.savez(folder / "results.npz", **results)
     return {"operators": operators, "milliseconds": milliseconds, "versions": _versions()}
+
+
+def _functions(folder, request):
+    """The model of a request, and a traced function of each signature."""
+    # After a crash the last of these lines is the phase.
+    print("phase: loading the model under TensorFlow", flush=True)
+    # What the caller has in memory is no stranger's; of a file the caller's `load` has judged.
+    objects = _own_objects(request)
+    model = zoo.load(folder / "model", compile=False, trusted=True, custom_objects=objects)
+    wanted = signatures(model, request["signatures"])
+    print("phase: tracing the signatures", flush=True)
+    functions = {
+        name: _traced(signature, request["batch_size"]) for name, signature in wanted.items()
+    }
+    _refuse_randomness(model, functions)
+    return model, functions
 
 
 def _own_objects(request):

@@ -176,8 +176,9 @@ def variants():
     for name in zoo.list_models():
         recipe = recipes.read(zoo.folder(name))
         arguments = recipe["model"]["arguments"]
-        kind = (recipe["data"], arguments.get("network", "dense"), zoo.info(name)["condition"])
-        kind += ("codes" in zoo.info(name),)
+        info = zoo.info(name)
+        kind = (*info["input"]["shape"], arguments.get("network", "dense"), info["condition"])
+        kind += ("codes" in info,)
         found.append(pytest.param(name, "tflite", None, marks=[pytest.mark.once][: kind in known]))
         if kind not in known:
             ways = [("saved_model", None), ("tflite", "float16"), ("tflite", "dynamic")]
@@ -239,7 +240,7 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, one_child):
 @pytest.mark.once
 @pytest.mark.skipif("mnist_conv" not in zoo.list_models(), reason="needs the preset mnist_conv")
 @pytest.mark.slow
-def test_decode_alone_is_small(tmp_path):
+def test_decode_alone_is_small(tmp_path, one_child):
     x, _ = digits()
     report = export.tflite(
         "mnist_conv", tmp_path / "d.tflite", "dynamic", data=x[:200], signatures="decode"
@@ -344,7 +345,7 @@ class TestQuantized:
 
 @pytest.mark.once
 @pytest.mark.slow
-def test_a_saved_model_needs_neither_keras_nor_keras_vae(model, tmp_path):
+def test_a_saved_model_needs_neither_keras_nor_keras_vae(model, tmp_path, one_child):
     x, y = digits()
     path = tmp_path / "served"
     report = export.saved_model(model, path, data=(x[:50], y[:50]), verbose=False)

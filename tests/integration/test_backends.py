@@ -52,27 +52,20 @@ def child(backend, folder, *tasks, **settings):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
+    """A folder of what each backend makes of presets, compiled as users compile them."""
     folder = tmp_path_factory.mktemp("backends")
     for backend in BACKENDS:
-        # What is compared to 1e-5 of presets is compiled as users compile it.
-        for tasks, settings in processes(backend):
-            child(backend, folder, *tasks, **settings)
+        child(backend, folder, "save", "samples")
     return folder
-
-
-def processes(backend):
-    """The tasks of one backend, and the settings of each process that does some of them."""
-    if backend in testing.QUICK:
-        return [(["save", "samples"], {}), (["terms"], testing.QUICK[backend])]
-    # What is switched off here can be switched off in between.
-    return [(["save", "samples", "terms"], {})]
 
 
 @pytest.fixture(scope="module")
 def loaded(saved):
     """What each backend prints of the models that all have saved, in rows of words."""
     # Programs that run a few times: what XLA optimises is not earned back.
-    output = {b: child(b, saved, "load", "load_vq", **testing.QUICK.get(b, {})) for b in BACKENDS}
+    output = {
+        b: child(b, saved, "load", "load_vq", "terms", **testing.QUICK.get(b, {})) for b in BACKENDS
+    }
     return {b: [line.split() for line in text.splitlines()] for b, text in output.items()}
 
 
@@ -98,7 +91,7 @@ def test_presets_agree(saved, name, a, b):
 
 
 @pytest.fixture(scope="module")
-def terms(saved):
+def terms(saved, loaded):
     return {b: dict(np.load(saved / f"{b}_terms.npz")) for b in BACKENDS}
 
 

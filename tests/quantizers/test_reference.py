@@ -48,7 +48,16 @@ def agree(quantizer, features, vectors, codes, atol=1e-6):
     return found
 
 
-@pytest.mark.parametrize("levels", [(8, 5, 5, 5), (8, 6, 5), (3, 4), (7,)])
+# Odd and even numbers of levels, several and one, on every backend; others in turn.
+@pytest.mark.parametrize(
+    "levels",
+    [
+        (8, 5, 5, 5),
+        (7,),
+        pytest.param((8, 6, 5), marks=pytest.mark.turns),
+        pytest.param((3, 4), marks=pytest.mark.turns),
+    ],
+)
 def test_finite_scalars(reference, torch, rng, levels):
     """Odd and even numbers of levels; far out, where tanh ends."""
     z = (3 * rng.normal(size=(16, 25, len(levels)))).astype("float32")

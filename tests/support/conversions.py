@@ -1,32 +1,18 @@
 """One child process for the conversions of many tests: the fixture `one_child`.
 
 Each export starts a process that imports TensorFlow, which takes longer than most conversions.
-What is done with a request is the same here, in a process that is kept. That an export has a
-process of its own, and what happens if that dies, is tested in export/test_export.py,
-integration/test_own_classes.py and integration/test_end_to_end.py.
+What is done with a request is the same here, in a process that is kept: conversion_child.py.
+That an export has a process of its own, and what happens if that dies, is tested in
+export/test_export.py, integration/test_own_classes.py and integration/test_end_to_end.py.
 """
 
 import subprocess
 import sys
 
 from keras_vae.export import route
+from tests.support import ROOT
 
-# Timing the calls of a file would take nearly as long as its conversion.
-KEPT = """
-import contextlib, sys, traceback
-from pathlib import Path
-from keras_vae.export import _child
-_child.TIMED_SECONDS = 0.02
-for line in sys.stdin:
-    work, status = line.rstrip(), 0
-    with contextlib.redirect_stdout(sys.stderr):
-        try:
-            _child.main(work)
-        except Exception:
-            status = 1
-            Path(work, "errors.txt").write_text(traceback.format_exc())
-    print(status, flush=True)
-"""
+CHILD = ROOT / "tests/support/conversion_child.py"
 
 
 class Conversions:
@@ -38,7 +24,7 @@ class Conversions:
         if self.process is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             self.process = subprocess.Popen(
-                [sys.executable, "-c", KEPT],
+                [sys.executable, str(CHILD)],
                 env=route._environment(),
                 stderr=subprocess.DEVNULL,
                 text=True,

@@ -72,6 +72,12 @@ needs_taef2 = pytest.mark.skipif(
 )
 
 
+def by_turns(kinds, everywhere):
+    """All kinds; those that have no layer which others lack take turns."""
+    turns = pytest.mark.turns
+    return [kind if kind in everywhere else pytest.param(kind, marks=turns) for kind in kinds]
+
+
 def theirs(name, **config):
     """A small model of diffusers with random weights, the same at every call."""
     import diffusers
@@ -122,7 +128,7 @@ def x(rng):
     return rng.random((2, 12, 16, 3), dtype="float32")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", by_turns(KINDS, {"kl"}))
 def test_kl_encodes_decodes_and_diverges_as_diffusers(kind, x):
     their = theirs("AutoencoderKL", **KINDS[kind])
     our = ours(their)
@@ -137,7 +143,7 @@ def test_kl_encodes_decodes_and_diverges_as_diffusers(kind, x):
     np.testing.assert_allclose(logs["kl_loss"], q.kl().mean(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", CODES)
+@pytest.mark.parametrize("kind", by_turns(CODES, {"vq", "vq that modulates"}))
 def test_vq_chooses_the_codes_of_diffusers(kind, x):
     their = theirs("VQModel", **CODES[kind])
     our = ours(their)

@@ -25,6 +25,7 @@ def originals(tmp_path_factory):
     return root
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("name", hostile.CASES)
 def test_it_is_refused_within_its_bounds(name, originals, tmp_path):
     found = hostile.attempt(name, originals, tmp_path / "case")

@@ -63,8 +63,9 @@ def operators(content, names):
             op = made.get(tensor)
             if op is not None:
                 return constant(int(op.inputs[0])) if kind(op) == "DEQUANTIZE" else None
-            data = model.buffers[graph.tensors[tensor].buffer].data
-            return None if data is None else graph.tensors[tensor]
+            buffer = model.buffers[graph.tensors[tensor].buffer]
+            # litert-quantizer puts large ones behind the flatbuffer.
+            return None if buffer.data is None and not buffer.offset else graph.tensors[tensor]
 
         for op in graph.operators:
             place = _WEIGHTS.get(kind(op))

@@ -54,6 +54,8 @@ def model():
     inputs = keras.Input((8, 8, 1))
     h = keras.layers.Conv2D(8, 3, 2, "same", activation="relu", name="narrow")(inputs)
     h = keras.layers.Flatten()(h)
+    # Above 256 kB litert-quantizer writes files of another layout.
+    h = keras.layers.Dense(600, activation="relu", name="large")(h)
     encoder = keras.Model(inputs, keras.layers.Dense(8, name="last")(h), name="encoder")
     code = keras.Input((4,))
     h = keras.layers.Dense(4 * 4 * 8, activation="relu", name="wide")(code)
@@ -87,11 +89,12 @@ class TestQuantizer:
         assert kinds(made) == {
             "decoder/up": "int8",
             "decoder/wide": "int4",
+            "encoder/large": "int4",
             "encoder/last": "int4",
             "encoder/narrow": "int4",
             "posterior/projection": "int4",
         }
-        assert "weights: int4 in 4 layers; int8: decoder/up" in str(made)
+        assert "weights: int4 in 5 layers; int8: decoder/up" in str(made)
         assert made["made_with"]["litert-quantizer"]
 
     def test_int8x16_is_nearer_than_int8(self, model, pictures, tmp_path):
@@ -113,10 +116,12 @@ class TestQuantizer:
     def test_a_model_stands_for_its_layers(self, model, pictures, tmp_path):
         made = self.exported(model, tmp_path, pictures, "dynamic", exclude=["encoder", "posterior"])
         assert {k for k in kinds(made) if kinds(made)[k] == "float32"} == {
+            "encoder/large",
             "encoder/last",
             "encoder/narrow",
             "posterior/projection",
         }
+        assert made["bytes"] > 256 * 1024
         exact = {r["output"] for r in made["parity"]["outputs"] if r["max_error"] < 1e-5}
         assert exact == {"mean", "log_var"} and made["exclude"] == ["encoder", "posterior"]
 

@@ -87,7 +87,9 @@ def parser():
     text = "every variant of every preset, or of those that match 'celeba_*'; a table"
     command.add_argument("--all", nargs="?", const="*", metavar="PATTERN", help=text)
     command.add_argument("--format", default="tflite", choices=("tflite", "saved_model", "onnx"))
-    command.add_argument("--quantize", choices=("float16", "dynamic", "int8"))
+    command.add_argument("--quantize", choices=("float16", "dynamic", "int8", "int4", "int8x16"))
+    text = "layers that stay float32, such as decoder/conv2d_3"
+    command.add_argument("--exclude", nargs="+", default=(), metavar="LAYER", help=text)
     command.add_argument("--out", help="file or folder to write; with --all the folder for all")
     command.add_argument("--signatures", nargs="+", metavar="NAME", help="instead of all four")
     command.add_argument("--batch-size", type=int, help="rows of a call; 0 for any number")

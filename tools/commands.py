@@ -89,6 +89,7 @@ def export(arguments):
         arguments.batch_size,
         arguments.data,
         arguments.limit,
+        arguments.exclude,
     )
     return 0
 

@@ -18,7 +18,7 @@ TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
 ENVIRONMENT = ROOT / ".venv"
 # What a command needs beside the core; the tests run on every backend.
-TESTS = "[browser,dev,jax,litert,metrics,onnx,site,test,torch]"
+TESTS = "[browser,dev,jax,litert,metrics,onnx,quantize,site,test,torch]"
 EXTRAS = {"check": TESTS, "explore": "[browser,litert]", "site": "[site]", "test": TESTS}
 
 
@@ -58,8 +58,8 @@ def environment(extras):
         if "browser" in extras:
             npm = [str(python.with_name("npm")), "install", "--silent", "--no-fund"]
             prefix = ["--prefix", str(ENVIRONMENT / "litertjs")]
-            if subprocess.run([*npm, *prefix, _pinned("# npm: ")]).returncode:
-                print("LiteRT.js was not installed: what needs it will say so.", flush=True)
+            if subprocess.run([*npm, *prefix, *_pinned("# npm: ").split()]).returncode:
+                print("npm installed nothing: what needs its packages will say so.", flush=True)
         stamp.write_text(digest)
     return str(python)
 

@@ -92,6 +92,7 @@ def tflite(
     signatures: str | Sequence[str] | None = None,
     batch_size: int | None = 1,
     input_shape: Sequence[int] | None = None,
+    exclude: str | Sequence[str] = (),
     verbose: bool = True,
 ) -> Report:
     """Writes a `.tflite` file for phones: builtin operators only.
@@ -105,28 +106,36 @@ def tflite(
         path: file to write, such as "m.tflite". An older one is replaced after the new one
             is complete and has passed its comparison.
         quantize: None for float32; "float16" (half the size); "dynamic" (int8
-            weights, float32 between layers: the smallest and a good default);
-            "int8" (int8 throughout, float32 at the ends; not of 'sample' and 'transport'
-            by a flow, which are loops). Weights of convolutions are scaled per channel.
-        representative: for "int8", real training data `x` or `(x, condition)`
-            for the calibration; 100 to 500 examples are enough.
+            weights, float32 between layers: a good default); "int8" (int8
+            throughout, float32 at the ends; not of 'sample' and 'transport' by a flow,
+            which are loops); "int4" (as "dynamic", with int4 weights
+            of dense layers and convolutions, int8 for transposed and depthwise ones);
+            "int8x16" (int8 weights, int16 between layers: for chips that have such
+            arithmetic; slow on a CPU). Weights are scaled per channel. The last two and
+            `exclude` need `pip install "keras-vae[quantize]"`. The search for the nearest
+            code of a VQ-VAE stays float32 in all of them but "dynamic" and "float16".
+        representative: for "int8" and "int8x16", real training data `x` or
+            `(x, condition)` for the calibration; 100 to 500 examples are enough.
         data: real data that was not used in training, `x` or `(x, condition)`, for the
             comparison; by default `representative`, or else samples of the model.
         signatures: see `saved_model`; a file of "decode" alone is half as large.
         batch_size: rows per call; None for any number.
         input_shape: see `saved_model`.
+        exclude: paths of layers that stay float32, such as `("decoder/conv2d_3",)`, or of
+            a model with all its layers, "decoder"; for kinds of integer weights. The
+            report's `weights` lists the paths.
         verbose: whether to print the report.
 
     Returns:
         `Report`.
 
     Raises:
-        ImportError: TensorFlow or ai-edge-litert is missing.
-        ExportError: the model cannot be converted, the conversion crashed, or the
-            file is outside its budget: float32 a largest error of
+        ImportError: TensorFlow, ai-edge-litert or litert-quantizer is missing.
+        ExportError: the model cannot be converted, the conversion crashed, `exclude` names
+            no layer of the file, or the file is outside its budget: float32 a largest error of
             1e-5 · max(1, largest |value|) (`reconstruct`: a root-mean-square error
             of 1e-5), float16 a root-mean-square error of 1e-3 in
-            every output, "dynamic" and "int8" a reconstruction PSNR at most
+            every output, the kinds of integer weights a reconstruction PSNR at most
             0.5 dB below Keras'.
         Other errors: see `saved_model`.
     """
@@ -140,6 +149,7 @@ def tflite(
         signatures,
         batch_size,
         input_shape=input_shape,
+        exclude=exclude,
         verbose=verbose,
     )
 

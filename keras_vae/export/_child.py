@@ -6,7 +6,7 @@ arrays from the folder and writes the exported file, its outputs for the arrays,
 """
 
 import functools
-import importlib
+import importlib.metadata
 import json
 import runpy
 import sys
@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae import zoo
-from keras_vae.export import _graphs
+from keras_vae.export import _graphs, _layers
 from keras_vae.export.signatures import signatures
+from keras_vae.training import keras_private
 
 # Rows per call if the batch size is free.
 ROWS = 64
@@ -55,14 +56,14 @@ def _answer(folder, request):
     print("phase: converting", flush=True)
     path = folder / request["out"]
     make = {"saved_model": _saved_model, "tflite": _tflite, "onnx": _onnx}[request["format"]]
-    runners, operators = make(path, model, functions, request, calibration)
+    runners, about = make(path, model, functions, request, calibration)
     print("phase: running the exported file", flush=True)
     results, milliseconds = {}, {}
     for name, run in runners.items():
         outputs, milliseconds[name] = _run(run, arrays[name], request["batch_size"])
         results.update({f"{name}/{key}": value for key, value in outputs.items()})
     np.savez(folder / "results.npz", **results)
-    return {"operators": operators, "milliseconds": milliseconds, "versions": _versions()}
+    return {**about, "milliseconds": milliseconds, "versions": _versions(request)}
 
 
 def _functions(folder, request):
@@ -112,8 +113,11 @@ def _by_signature(file):
     return arrays
 
 
-def _versions():
-    return {"keras": keras.__version__, "tensorflow": tf.__version__}
+def _versions(request):
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    if request.get("quantizer"):
+        versions["litert-quantizer"] = importlib.metadata.version("litert-quantizer")
+    return versions
 
 
 def _traced(signature, batch_size):
@@ -152,7 +156,7 @@ def _saved_model(path, model, functions, request, calibration):
         name: _graphs.count(function.get_concrete_function())
         for name, function in functions.items()
     }
-    return runners, operators
+    return runners, {"operators": operators}
 
 
 def _keyword_runner(signature):
@@ -178,7 +182,8 @@ def _tflite(path, model, functions, request, calibration):
     names = list(functions)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=names)
     builtins = tf.lite.OpsSet.TFLITE_BUILTINS
-    quantize = request["quantize"]
+    # litert-quantizer takes the float file.
+    quantize = None if request["quantizer"] else request["quantize"]
     if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
@@ -195,6 +200,10 @@ def _tflite(path, model, functions, request, calibration):
             content = converter.convert()
     except Exception as error:
         raise CannotConvert(_graphs.explain(error, model, functions)) from error
+    layers = {layer.name for layer in keras_private.all_layers(model)}
+    if request["quantizer"]:
+        print("phase: quantizing", flush=True)
+        content = _quantized(content, model, layers, request, calibration)
     operators = _graphs.tflite_operators(content)
     foreign = sorted({op for ops in operators.values() for op in ops if op.startswith("CUSTOM")})
     if foreign:
@@ -204,7 +213,39 @@ def _tflite(path, model, functions, request, calibration):
         )
     path.write_bytes(content)
     interpreter = Interpreter(str(path), num_threads=1)
-    return {name: interpreter.get_signature_runner(name) for name in names}, operators
+    runners = {name: interpreter.get_signature_runner(name) for name in names}
+    weights = _layers.weights(_layers.operators(content, layers))
+    about = {"operators": operators, "weights": weights, "accelerated": _accelerated(path)}
+    return runners, about
+
+
+def _quantized(content, model, layers, request, calibration):
+    from keras_vae.export import _quantizer
+
+    searching = model.quantizer.name if model.codes_are_integers else None
+    examples = _one_by_one(calibration, request["batch_size"])
+    try:
+        return _quantizer.quantized(
+            content, request["quantize"], layers, request["exclude"], searching, examples
+        )
+    except _quantizer.UnknownLayer as error:
+        raise CannotConvert(str(error)) from error
+    except Exception as error:
+        raise CannotConvert(
+            "litert-quantizer failed. Try another `quantize`, or `exclude` a layer that it names. "
+            f"Received: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
+
+
+def _accelerated(path):
+    """Whether LiteRT runs every operator in its fast kernels for this CPU, or None if unknown."""
+    from ai_edge_litert.compiled_model import CompiledModel
+
+    try:
+        return CompiledModel.from_file(str(path)).is_fully_accelerated()
+    except Exception as error:
+        print(f"CompiledModel: {error}", file=sys.stderr)
+        return None
 
 
 def _choosing_in_float(converter):
@@ -230,12 +271,13 @@ def _onnx(path, model, functions, request, calibration):
     from keras_vae.export import _onnx_files
 
     try:
-        return _onnx_files.convert(path, functions)
+        runners, operators = _onnx_files.convert(path, functions)
     except Exception as error:
         raise CannotConvert(
             "The ONNX converter failed. Try `export.tflite` or `export.saved_model`. "
             f"Received: {type(error).__name__}: {str(error)[:300]}"
         ) from error
+    return runners, {"operators": operators}
 
 
 def _batches(arrays, size):

@@ -13,6 +13,14 @@ import numpy as np
 #       decoder magnifies the rounding of the code (3e-6 becomes 2e-5 between JAX and
 #       TensorFlow); `encode` and `decode` have limits of their own.
 LIMITS = {None: ("scaled_error", 1e-5), "float16": ("rms_error", 1e-3)}
+# The type of the weights that each kind asks for.
+WEIGHTS = {
+    "float16": "float16",
+    "dynamic": "int8",
+    "int8": "int8",
+    "int4": "int4",
+    "int8x16": "int8",
+}
 FIGURES = ("max_error", "scaled_error", "rms_error")
 # The share of choices (integer codes, or outputs that depend on a choice) that float32
 # rounding may change. With fewer digits almost equally near codes are confused more often;
@@ -65,7 +73,23 @@ class Report(dict):
         if self["format"] == "tflite":
             used = sorted({op for operators in self["operators"].values() for op in operators})
             lines.append(f"  operators, all builtin: {', '.join(used)}")
+            lines += self._weights() + self._acceleration()
         return "\n".join(lines)
+
+    def _weights(self):
+        """Which layers have other weights than was asked for."""
+        wanted = WEIGHTS.get(self["quantize"])
+        weights = self.get("weights")
+        if wanted is None or weights is None:
+            return []
+        stayed = [f"{t}: {', '.join(n)}" for t, n in weights.items() if t != wanted]
+        number = len(weights.get(wanted, ()))
+        return [f"  weights: {'; '.join([f'{wanted} in {number} layers', *stayed])}"]
+
+    def _acceleration(self):
+        """What LiteRT's CompiledModel said of its kernels for this CPU."""
+        words = {True: "all", False: "not all"}.get(self.get("accelerated"), "unknown whether all")
+        return [f"  {words} operators accelerated, on this CPU (no GPU or NPU was asked)"]
 
 
 def inputs(model, signatures, x, condition, seed=0):
@@ -247,7 +271,10 @@ def check(report):
             None: "A float32 export must be the same model, so this is a bug: report it.",
             "float16": "Export without `quantize`.",
             "dynamic": 'Try quantize="float16".',
-            "int8": 'Give more real training data as `representative`, or try quantize="dynamic".',
+            "int8": "Give more real training data as `representative`, name layers that stay "
+            '`exclude`d, or try quantize="int8x16" or "dynamic".',
+            "int4": 'Name layers to `exclude`, or try quantize="dynamic".',
+            "int8x16": 'Give more real training data as `representative`, or try "dynamic".',
         }[quantize]
         raise ExportError(
             f"The exported file is not the same model, and was not kept. {advice} "

@@ -15,14 +15,18 @@ import numpy as np
 
 from keras_vae import _atomic, _checks, priors, zoo
 from keras_vae._version import __version__
+from keras_vae.export import examples
 from keras_vae.export import report as reports
 from keras_vae.export.report import ExportError, Report
 from keras_vae.export.signatures import data_name, describe
 from keras_vae.export.signatures import signatures as signatures_of
-from keras_vae.models import VAE, sources
+from keras_vae.models import VAE
 from keras_vae.zoo import description, own
 
-QUANTIZE = (None, "float16", "dynamic", "int8")
+QUANTIZE = (None, "float16", "dynamic", "int8", "int4", "int8x16")
+# Kinds of integer weights, and those of them that the TFLite converter lacks.
+INTEGERS = ("dynamic", "int8", "int4", "int8x16")
+_QUANTIZER = ("int4", "int8x16")
 METADATA = "model.json"
 RUNTIME = {"saved_model": "TensorFlow", "tflite": "LiteRT", "onnx": "ONNX Runtime"}
 # Python module, what pip calls it, and who needs it.
@@ -34,10 +38,8 @@ _NEEDS = {
         ("tf2onnx", '"keras-vae[onnx]"'),
         ("onnxruntime", '"keras-vae[onnx]"'),
     ],
+    "quantizer": [("litert_quantizer", '"keras-vae[quantize]"')],
 }
-_SAMPLES = 64
-# Of all samples together, at most, unless one has more.
-_NUMBERS = 2**22
 
 
 def run(
@@ -52,6 +54,7 @@ def run(
     *,
     source=None,
     input_shape=None,
+    exclude=(),
     verbose=True,
 ):
     """Exports a model; see `export.tflite`.
@@ -61,32 +64,36 @@ def run(
         source: where `data` is from, in words, for the report.
         input_shape: of the file, for a model of any size.
     """
-    _check_installed(format)
     if quantize not in QUANTIZE:
         raise ValueError(
             f"`quantize` must be one of {', '.join(map(repr, QUANTIZE))}. "
             f"Received: quantize={quantize!r}"
         )
+    exclude = _excluded(exclude, quantize)
+    quantizer = bool(exclude) or quantize in _QUANTIZER
+    _check_installed([*_NEEDS[format], *(_NEEDS["quantizer"] if quantizer else ())], format)
     if batch_size is not None:
         _checks.count(batch_size, "batch_size")
     model, preset = _loaded(model)
     model = _of_one_size(model, input_shape)
     wanted = signatures_of(model, signatures)
-    if quantize in ("dynamic", "int8") and set(wanted) == {"sample"}:
+    if quantize in INTEGERS and set(wanted) == {"sample"}:
         raise ValueError(
             "The budget of a quantized file is the PSNR of reconstructions, and `sample` alone has "
             f"none: export 'decode' as well. Received: signatures={signatures!r}"
         )
-    if quantize == "int8":
-        _has_no_loop(model, wanted)
-    calibration = _calibration(model, wanted, quantize, representative)
-    x, condition, source = _data(model, data, representative, source)
+    if quantize in ("int8", "int8x16"):
+        _has_no_loop(model, wanted, quantize)
+    calibration = examples.calibration(model, wanted, quantize, representative)
+    x, condition, source = examples.compared(model, data, representative, source)
     arrays = reports.inputs(model, wanted, x, condition)
     path = _atomic.absolute(path)
     with _replaced(path, is_folder=format != "tflite") as (new, notes):
         request = {
             "format": format,
             "quantize": quantize,
+            "exclude": exclude,
+            "quantizer": quantizer,
             "batch_size": batch_size,
             "signatures": list(wanted),
             "out": "exported",
@@ -103,6 +110,7 @@ def run(
             format=format,
             file=path.name,
             quantize=quantize,
+            exclude=exclude,
             batch_size=batch_size,
             bytes=_size(new),
             sha256=_sha256(new) if format == "tflite" else None,
@@ -112,6 +120,8 @@ def run(
             made_with={"keras_vae": __version__, **answer["versions"]},
             parity=parity,
             operators=answer["operators"],
+            weights=answer.get("weights"),
+            accelerated=answer.get("accelerated"),
         )
         reports.check(report)
         notes.write_text(description.dump_json(report), encoding="utf-8")
@@ -120,20 +130,37 @@ def run(
     return report
 
 
-def _has_no_loop(model, wanted):
-    """Raises where int8 is asked for of a loop, at which the converter's calibration crashes."""
+def _has_no_loop(model, wanted, quantize):
+    """Raises where activations in integers are asked for of a loop, at which the converter's calibration crashes."""
     loops = [name for name in ("sample", "transport") if name in wanted]
     if isinstance(model.prior, priors.FlowMatching) and loops:
         rest = tuple(name for name in wanted if name not in loops)
         raise ValueError(
             "The steps of a flow are a loop, of which the converter measures no ranges: export "
             f'signatures={rest}, or use quantize="dynamic" or "float16". '
-            f"Received: quantize='int8' with {' and '.join(map(repr, loops))}"
+            f"Received: quantize={quantize!r} with {' and '.join(map(repr, loops))}"
         )
 
 
-def _check_installed(format):
-    missing = [pip for module, pip in _NEEDS[format] if importlib.util.find_spec(module) is None]
+def _excluded(exclude, quantize):
+    """The paths of layers that stay float32, as a list."""
+    paths = [exclude] if isinstance(exclude, str) else list(exclude)
+    if any(not isinstance(p, str) or not p for p in paths):
+        raise ValueError(
+            '`exclude` must be paths of layers, such as ("decoder/conv2d_3",). '
+            f"Received: exclude={exclude!r}"
+        )
+    if paths and quantize not in INTEGERS:
+        raise ValueError(
+            "`exclude` keeps layers in float32 where the others have integer weights: use it with "
+            f"`quantize` one of {', '.join(map(repr, INTEGERS))}. "
+            f"Received: quantize={quantize!r}, exclude={exclude!r}"
+        )
+    return paths
+
+
+def _check_installed(needs, format):
+    missing = [pip for module, pip in needs if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(
             f"Exporting as {format} needs packages that are not installed. "
@@ -177,67 +204,6 @@ def _of_one_size(model, input_shape):
             f"Expected: {model.data_shape}. Received: input_shape={tuple(input_shape)}"
         )
     return model
-
-
-def _pair(data):
-    return data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
-
-
-def _checked(model, data, name):
-    x, condition = sources.arrays(model, *_pair(data), name=name)
-    x = _checks.data(model, x, name)
-    if model.codes_are_integers and condition is None:
-        # Only its prior depends on the condition: any will do, where the prior is exported.
-        if model.condition is None or not getattr(model.prior, "from_noise", False):
-            return x, None
-        condition = _some_conditions(model.condition, len(x))
-    return x, _checks.condition(model, condition, len(x), f"{name}[1]")
-
-
-def _calibration(model, wanted, quantize, representative):
-    if quantize != "int8":
-        return {}
-    if representative is None:
-        raise ValueError(
-            'quantize="int8" needs `representative`: a hundred or more real training examples, '
-            "x or (x, condition), that the ranges of the activations are taken from. "
-            "Received: representative=None"
-        )
-    x, condition = _checked(model, representative, "representative")
-    return reports.inputs(model, wanted, x, condition, seed=1)
-
-
-def _data(model, data, representative, source):
-    """Data for the comparison, and its source in words."""
-    if data is not None:
-        return *_checked(model, data, "data"), source or "the caller's"
-    if representative is not None:
-        checked = _checked(model, representative, "representative")
-        return *checked, "those that it was calibrated on"
-    condition = None
-    if model.condition is not None:
-        condition = _some_conditions(model.condition, _SAMPLES)
-    if not model.can_sample and len(model.code_shape) > 1:
-        raise ValueError(
-            "The model has no prior to draw data from for the comparison: give `data=`, some real "
-            f"pictures (n, {_checks.listed(model.data_shape)}). Received: data=None"
-        )
-    pixels = np.prod(model.data_shape)
-    number = max(1, min(_SAMPLES, int(_NUMBERS // pixels)))
-    if condition is not None:
-        condition = condition[:number]
-    # Means of counts are no counts.
-    noise = model.likelihood.counts
-    x = model.sample(number, condition=condition, seed=0, noise=noise)
-    low, high = model.likelihood.data_range or (-np.inf, np.inf)
-    condition = _checks.condition(model, condition, len(x))
-    return np.clip(x, low, high), condition, "samples of the model itself"
-
-
-def _some_conditions(condition, n):
-    if type(condition).__name__ == "Labels":
-        return np.arange(n) % condition.dim
-    return np.random.default_rng(0).integers(0, 2, (n, condition.dim)).astype("float32")
 
 
 def _write_request(work, model, request, arrays, calibration):
@@ -340,6 +306,7 @@ def _obituary(status, phase, last):
     advice = {
         "starting": "See whether `import tensorflow` works in a fresh Python.",
         "converting": "Try `quantize=None`, or `export.saved_model`.",
+        "quantizing": 'Try `quantize="dynamic"`.',
     }.get(phase, "Free some memory and try again; if it stays, it is a bug: report it.")
     return (
         f"The conversion died while {phase}; this process and its model are untouched. {advice} "

@@ -15,8 +15,8 @@ import pytest
 
 import keras_vae
 from keras_vae import datasets, export, layers, models, posteriors, priors, zoo
+from keras_vae.export import examples, route
 from keras_vae.export import report as reports
-from keras_vae.export import route
 from keras_vae.export.signatures import signatures
 from keras_vae.zoo import description
 from tools import __main__ as cli
@@ -159,7 +159,7 @@ def real(name):
         if datasets.info(data).attributes:
             # What it drew itself it reconstructs too well: any rounding shows.
             pytest.skip(f"needs the data set {data}")
-        y = None if model.condition is None else route._some_conditions(model.condition, n)
+        y = None if model.condition is None else examples.some_conditions(model.condition, n)
         x = np.clip(model.sample(n, condition=y, seed=1), 0, 1)
     pair = (x, y) if model.condition else (x,)
     halves = [tuple(p[rows] for p in pair) for rows in (slice(0, n // 2), slice(n // 2, n))]
@@ -532,7 +532,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         "arguments, error, message",
         [
-            ({"quantize": "int4"}, ValueError, "quantize='int4'"),
+            ({"quantize": "int2"}, ValueError, "quantize='int2'"),
             ({"quantize": "int8"}, ValueError, "needs `representative`"),
             ({"signatures": ["decode", "draw"]}, ValueError, "must be some of encode"),
             ({"quantize": "dynamic", "signatures": "sample"}, ValueError, "export 'decode'"),
@@ -596,13 +596,30 @@ class TestCommandLine:
 @pytest.mark.once
 @pytest.mark.slow
 def test_the_lines_for_python_run(model, exported, tmp_path, monkeypatch):
+    """CompiledModel, and Interpreter where that is missing."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.tflite").write_bytes(exported[0].read_bytes())
-    lines = phone.LINES["python"]
-    lines = lines.replace("(1, 32)", "(1, 4)").replace("z=z)", "z=z, condition=np.int32([3]))")
+    # This model takes a label too.
+    label = 'y = model.create_input_buffer_by_name("decode", "condition")\ny.write(np.int32([3]))\n'
+    lines, replaced = phone.LINES["python"], 0
+    for old, new in (
+        ("(1, 32)", "(1, 4)"),
+        ("z.write(code)\n", f"z.write(code)\n{label}"),
+        ('{"z": z}', '{"z": z, "condition": y}'),
+        ("z=code)", "z=code, condition=np.int32([3]))"),
+    ):
+        replaced += lines.count(old)
+        lines = lines.replace(old, new)
+    assert replaced == 4
     found = {}
     exec(lines, found)
-    np.testing.assert_allclose(found["image"], model.decode(found["z"], 3), atol=1e-5)
+    right = model.decode(found["code"], 3)
+    np.testing.assert_allclose(found["pixels"].reshape(right.shape), right, atol=1e-5)
+    np.testing.assert_allclose(found["picture"], right, atol=1e-5)
+    # Swift calls by number.
+    assert found["model"].get_signature_index("decode") == 0
+    # Of a float file of these operators XNNPACK takes all.
+    assert exported[1]["accelerated"] is found["model"].is_fully_accelerated()
 
 
 def test_it_is_part_of_the_library():

@@ -1,4 +1,4 @@
-"""What is exported runs in a real browser: Chromium, LiteRT.js, no network."""
+"""What is exported runs in a real browser: Chromium, LiteRT.js, ONNX Runtime, no network."""
 
 import functools
 import http.server
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_vae import export, zoo
-from tests.support.browser import CHROMIUM, LITERTJS
+from tests.support.browser import CHROMIUM, LITERTJS, ONNX
 from tools.demo import digits
 from tools.pages import phone
 
@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.once,
     pytest.mark.slow,
     pytest.mark.skipif(not LITERTJS.is_dir(), reason="needs LiteRT.js: see tools/start.py"),
+    pytest.mark.skipif(not ONNX.is_dir(), reason="needs onnxruntime-web: see tools/start.py"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the path"),
 ]
 
@@ -29,7 +30,8 @@ PAGE = """<!doctype html>
 <body>
 <script type="importmap">
 {"imports": {"@litertjs/core": "./litertjs/core/dist/index.js",
-             "@litertjs/wasm-utils": "./litertjs/wasm-utils/dist/index.js"}}
+             "@litertjs/wasm-utils": "./litertjs/wasm-utils/dist/index.js",
+             "onnxruntime-web/wasm": "./onnxruntime-web/dist/ort.wasm.bundle.min.mjs"}}
 </script>
 <script type="module">
 LINES
@@ -45,8 +47,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path):
-    """A folder that holds LiteRT.js, and the address that it is served at."""
+    """A folder that holds both runtimes, and the address that it is served at."""
     (tmp_path / "litertjs").symlink_to(LITERTJS)
+    (tmp_path / "onnxruntime-web").symlink_to(ONNX)
     (tmp_path / "wasm").symlink_to(LITERTJS / "core" / "wasm")
     handler = functools.partial(Quiet, directory=str(tmp_path))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -64,34 +67,49 @@ def page():
         browser.close()
 
 
-@pytest.mark.parametrize("quantize, tolerance", [(None, 1e-5), ("dynamic", None)])
-def test_the_javascript_lines_run(served, page, quantize, tolerance, one_child):
+def pixels(served, page, language, z):
+    """What the lines of a language make of a code; and that they asked for files of the page."""
     folder, address = served
-    model = zoo.load("mnist_conv")
-    x, _ = digits()
-    export.tflite(
-        model, folder / "m.tflite", quantize, data=x[:100], signatures="decode", verbose=False
-    )
-    z = np.random.default_rng(0).standard_normal((1, 32)).astype("float32")
     lines, changed = re.subn(
-        r"new Float32Array\(32\)",
-        f"new Float32Array({z[0].tolist()})",
-        phone.LINES["javascript"],
+        r"new Float32Array\(32\)", f"new Float32Array({z[0].tolist()})", phone.LINES[language]
     )
     assert changed == 1
-    (folder / "index.html").write_text(PAGE.replace("LINES", lines))
+    (folder / f"{language}.html").write_text(PAGE.replace("LINES", lines))
     errors, asked = [], []
     page.on("pageerror", lambda error: errors.append(error))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{address}/index.html")
+    page.goto(f"{address}/{language}.html")
     page.wait_for_function("window.pixels")
-    found = np.array(page.evaluate("window.pixels"), "float32").reshape(1, 28, 28, 1)
-    assert errors == [] and all(url.startswith((address, "data:")) for url in asked)
-    if tolerance:
-        np.testing.assert_allclose(found, model.decode(z), atol=tolerance)
-    else:
-        # As the interpreter for Python answers, whose kernels are others.
-        from ai_edge_litert.interpreter import Interpreter
+    assert errors == [] and all(url.startswith((address, "data:", "blob:")) for url in asked)
+    return np.array(page.evaluate("window.pixels"), "float32").reshape(1, 28, 28, 1)
 
-        decode = Interpreter(str(folder / "m.tflite")).get_signature_runner("decode")
-        np.testing.assert_allclose(found, decode(z=z)["image"], atol=2e-2)
+
+def test_the_javascript_lines_run(served, page, one_child):
+    """LiteRT.js and ONNX Runtime beside each other: both show Keras' picture."""
+    pytest.importorskip("tf2onnx", reason="needs tf2onnx")
+    folder, _ = served
+    model = zoo.load("mnist_conv")
+    x, _ = digits()
+    options = {"data": x[:20], "signatures": "decode", "verbose": False}
+    export.tflite(model, folder / "m.tflite", **options)
+    export.onnx(model, folder / "m", batch_size=1, **options)
+    z = np.random.default_rng(0).standard_normal((1, 32)).astype("float32")
+    for language in ("javascript", "onnx"):
+        found = pixels(served, page, language, z)
+        np.testing.assert_allclose(found, model.decode(z), atol=1e-5, err_msg=language)
+
+
+def test_a_quantized_file_answers_as_in_python(served, page, one_child):
+    folder, _ = served
+    model = zoo.load("mnist_conv")
+    x, _ = digits()
+    export.tflite(
+        model, folder / "m.tflite", "dynamic", data=x[:100], signatures="decode", verbose=False
+    )
+    from ai_edge_litert.interpreter import Interpreter
+
+    z = np.random.default_rng(0).standard_normal((1, 32)).astype("float32")
+    decode = Interpreter(str(folder / "m.tflite")).get_signature_runner("decode")
+    # Its kernels for Python are others.
+    found = pixels(served, page, "javascript", z)
+    np.testing.assert_allclose(found, decode(z=z)["image"], atol=2e-2)

@@ -2,10 +2,12 @@
 
 The page is a folder of static files: its own HTML, CSS and JavaScript (in `page/`), the
 exported model, LiteRT.js, and `explore.json` with what it must know. It asks for nothing
-else, so any static server will do, without a network too.
+else, so any static server will do, without a network too. A browser installs it as an app,
+and keeps its files: after the first visit it starts without a server.
 """
 
 import functools
+import gzip
 import http.server
 import importlib.util
 import os
@@ -16,7 +18,7 @@ from pathlib import Path
 
 from keras_vae import _atomic, export, zoo
 
-from . import describe
+from . import app, describe
 
 PAGE = Path(__file__).resolve().parent / "page"
 # Its presence makes a folder a page of ours, which another one may replace.
@@ -74,10 +76,21 @@ def write(name, out, verbose=True):
         for file in PAGE.iterdir():
             shutil.copyfile(file, new / file.name)
         for part in _PARTS:
-            (new / "litertjs" / part).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(LITERTJS / part, new / "litertjs" / part)
+            _copy(LITERTJS / part, new / "litertjs" / part)
         (new / ABOUT).write_text(describe.dump(about), encoding="utf-8")
+        app.write(new, info["name"], info["description"])
     return out
+
+
+def _copy(source, target):
+    """Copies a file; WebAssembly is packed to a third, and the page unpacks what it takes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix == ".wasm":
+        # Without a time, so that the same file stays the same.
+        content = gzip.compress(source.read_bytes(), mtime=0)
+        target.with_name(f"{target.name}.gz").write_bytes(content)
+    else:
+        shutil.copyfile(source, target)
 
 
 def explore(name, out=None, port=0):
@@ -127,6 +140,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         ".js": "text/javascript",
         ".json": "application/json",
         ".wasm": "application/wasm",
+        ".webmanifest": "application/manifest+json",
     }
 
     def log_message(self, *args):
@@ -157,7 +171,7 @@ def _check_installed():
     missing = [part for part in _PARTS if not (LITERTJS / part).is_file()]
     if missing:
         lines = (Path(__file__).parents[1] / "constraints.txt").read_text().splitlines()
-        package = next(line.split()[-1] for line in lines if line.startswith("# npm: "))
+        package = next(line.split()[2] for line in lines if line.startswith("# npm: "))
         raise ImportError(
             "The page runs the model with LiteRT.js, which is not installed. Run: "
             f"npm install --prefix {LITERTJS.parents[1]} {package} (npm comes with Node.js, or "

@@ -7,49 +7,82 @@ LINES = {
     "python": """\
 # m.tflite: 32 latent dimensions; pip install ai-edge-litert
 import numpy as np
+from ai_edge_litert.compiled_model import CompiledModel
+
+model = CompiledModel.from_file("m.tflite")
+z = model.create_input_buffer_by_name("decode", "z")
+image = model.create_output_buffer_by_name("decode", "image")
+code = np.random.default_rng().standard_normal((1, 32)).astype("float32")
+z.write(code)
+model.run_by_name("decode", {"z": z}, {"image": image})
+pixels = image.read(784, np.float32)  # 28 × 28 × 1 numbers in [0, 1]
+
+# The same without CompiledModel, on the CPU alone:
 from ai_edge_litert.interpreter import Interpreter
 
 decode = Interpreter("m.tflite").get_signature_runner("decode")
-z = np.random.default_rng().standard_normal((1, 32)).astype("float32")
-image = decode(z=z)["image"]  # (1, 28, 28, 1), float32 in [0, 1]
+picture = decode(z=code)["image"]  # (1, 28, 28, 1)
 """,
     "javascript": """\
 // npm install @litertjs/core; serve its folder wasm/ beside the page
 import { loadLiteRt, loadAndCompile, Tensor } from "@litertjs/core";
 
 await loadLiteRt("./wasm/");
-const model = await loadAndCompile("m.tflite", { accelerator: "wasm" });
+const accelerator = "wasm"; // or "webgpu", which may fail: then take "wasm"
+const model = await loadAndCompile("m.tflite", { accelerator });
 const z = new Tensor(new Float32Array(32), [1, 32]);
 const { image } = await model.run("decode", { z });
 const pixels = await image.data(); // 784 numbers in [0, 1]
 z.delete();
 image.delete();
 """,
-    "kotlin": """\
-// implementation("com.google.ai.edge.litert:litert:1.4.0")
-import org.tensorflow.lite.Interpreter
+    "onnx": """\
+// npm install onnxruntime-web; the folder m of keras_vae.export.onnx(model, "m")
+import * as ort from "onnxruntime-web/wasm";
 
-val decoder = Interpreter(File(context.filesDir, "m.tflite"))
-val z = arrayOf(FloatArray(32) { Random().nextGaussian().toFloat() })
-val image = Array(1) { Array(28) { Array(28) { FloatArray(1) } } }
-decoder.runSignature(mapOf("z" to z), mapOf("image" to image), "decode")
+const session = await ort.InferenceSession.create("m/decode.onnx");
+const z = new ort.Tensor("float32", new Float32Array(32), [1, 32]);
+const { image } = await session.run({ z });
+const pixels = image.data; // 784 numbers in [0, 1]
+""",
+    "kotlin": """\
+// implementation("com.google.ai.edge.litert:litert:2.3.0"), and litert-gpu:2.3.0 for the GPU
+import com.google.ai.edge.litert.Accelerator
+import com.google.ai.edge.litert.CompiledModel
+
+val options = CompiledModel.Options(Accelerator.GPU, Accelerator.CPU)
+val model = CompiledModel.create(File(context.filesDir, "m.tflite").path, options)
+val z = model.createInputBuffer("z", "decode")
+val image = model.createOutputBuffer("image", "decode")
+z.writeFloat(FloatArray(32) { Random().nextGaussian().toFloat() })
+model.run(mapOf("z" to z), mapOf("image" to image), "decode")
+val pixels = image.readFloat() // 784 numbers in [0, 1]
 """,
     "swift": """\
-// pod "TensorFlowLiteSwift"
-import TensorFlowLite
+// Package https://github.com/google-ai-edge/LiteRT, branch release/2.3.0: LiteRT, and
+// LiteRtMetalAccelerator for the GPU. By number: "decode" is the first signature of a file.
+import LiteRT
 
-let decode = try Interpreter(modelPath: path).signatureRunner(with: "decode")
-try decode.allocateTensors()
-try decode.copy(z.withUnsafeBufferPointer { Data(buffer: $0) }, toInputNamed: "z")  // z: [Float32]
-try decode.invoke()
-let image = try decode.output(named: "image").data
+let options = try Options()
+try options.setHardwareAccelerators([.gpu, .cpu])
+let model = try CompiledModel(filePath: path, environment: try Environment(), options: options)
+let inputs = try model.createInputBuffers(signatureIndex: 0)
+let outputs = try model.createOutputBuffers(signatureIndex: 0)
+try inputs[0].write(z)  // z: [Float], 32 numbers
+try model.run(inputs: inputs, outputs: outputs, signatureIndex: 0)
+let pixels: [Float] = try outputs[0].read()
 """,
 }
+# Blocks of another language than their name.
+_FENCES = {"onnx": "javascript"}
+_TITLES = {"onnx": "JavaScript with ONNX Runtime"}
+_RUN = ("python", "javascript", "onnx")
 
 
 def _titled(language):
-    run = "run by the tests" if language in ("python", "javascript") else "not run here"
-    return f"{language.capitalize()} ({run}):\n\n{textwrap.indent(LINES[language], '    ')}"
+    run = "run by the tests" if language in _RUN else "not run here"
+    title = _TITLES.get(language, language.capitalize())
+    return f"{title} ({run}):\n\n{textwrap.indent(LINES[language], '    ')}"
 
 
 PHONE = f"""\
@@ -64,4 +97,5 @@ input range, names of the conditions, licence, and how near the file is to Keras
 
 def markdown():
     """The lines as code blocks."""
-    return "\n\n".join(f"```{language}\n{lines}```" for language, lines in LINES.items())
+    fences = ((_FENCES.get(name, name), lines) for name, lines in LINES.items())
+    return "\n\n".join(f"```{language}\n{lines}```" for language, lines in fences)

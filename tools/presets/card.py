@@ -208,20 +208,22 @@ def _exports(info):
     if not info.get("codes"):
         error = "largest error: code, picture"
     head = [
-        f"| variant | MB | {error} | PSNR (Keras), dB | encode, decode ms |",
-        "|---|---|---|---|---|",
+        f"| variant | MB | {error} | PSNR (Keras), dB | encode, decode ms | |",
+        "|---|---|---|---|---|---|",
     ]
     rows = [
         f"| {e['variant']} | {e['megabytes']:.3f} | {e['code_error']:.1e}, "
         f"{e['picture_error']:.1e} | {e['psnr_db']:.2f} ({e['keras_psnr_db']:.2f}) | "
-        f"{e['encode_ms']:.3f}, {e['decode_ms']:.3f} |"
+        f"{e['encode_ms']:.3f}, {e['decode_ms']:.3f} | "
+        f"{'kept' if e.get('kept', True) else 'refused'} |"
         for e in exports
     ]
     first = exports[0]
     how = (
         f"Compared with Keras on {first['backend']}, {first['examples']} examples "
         f"({first['source']}). One example a call; TFLite in the LiteRT interpreter on one "
-        f"thread of {first['hardware']}, not on a phone. Command: `{first['command']}`."
+        f"thread of {first['hardware']}, not on a phone. Refused: its reconstructions lose more "
+        f"than the budget, and `export.tflite` writes no file. Command: `{first['command']}`."
     )
     return ["## Exported", "\n".join(head + rows), how]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import keras
 
-from keras_vae import datasets, zoo
+from keras_vae import datasets, priors, zoo
 from keras_vae.export import route
+from keras_vae.export.examples import CALIBRATED
 
 from ..demo import digits
 from . import card, recipes
@@ -19,6 +20,8 @@ VARIANTS = (
     ("tflite", "float16"),
     ("tflite", "dynamic"),
     ("tflite", "int8"),
+    ("tflite", "int4"),
+    ("tflite", "int8x16"),
 )
 # Training examples that int8 is calibrated on.
 CALIBRATION = 500
@@ -35,6 +38,7 @@ def export(
     batch_size=None,
     data=None,
     limit=None,
+    exclude=(),
     verbose=True,
 ):
     """Exports one preset and prints its parity report.
@@ -50,6 +54,7 @@ def export(
         data: name of the data set to compare on; the recipe's by default, and
             without a recipe what the model samples.
         limit: compare on the first examples only.
+        exclude: see `keras_vae.export.tflite`.
 
     Returns:
         `keras_vae.export.Report`.
@@ -59,10 +64,10 @@ def export(
     if batch_size is None:
         batch_size = 1 if format == "tflite" else None
     out = out or default_name(name, format, quantize)
-    pairs = _data(name, data, limit, quantize == "int8")
+    pairs = _data(name, data, limit, quantize in CALIBRATED)
     return route.run(
         name, out, format, quantize, *pairs[:2], signatures, batch_size or None,
-        source=pairs[2], verbose=verbose,
+        source=pairs[2], exclude=exclude, verbose=verbose,
     )  # fmt: skip
 
 
@@ -74,6 +79,9 @@ def default_name(name, format, quantize):
 
 def export_all(out=None, limit=None, record=False, pattern="*"):
     """Every preset in every variant; prints a table, returns an exit status.
+
+    A quantized variant that is outside its budget is a row of the table, "refused"; any other
+    failure makes the status 1.
 
     Args:
         out: folder for the files; "exports" by default.
@@ -87,15 +95,25 @@ def export_all(out=None, limit=None, record=False, pattern="*"):
     status, table = 0, []
     for name in zoo.list_models(pattern):
         rows = []
+        flow = isinstance(zoo.load(name, compile=False).prior, priors.FlowMatching)
         for format, quantize in VARIANTS:
             path = out / default_name(name, format, quantize)
+            # The steps of a flow are a loop, which has no integers between layers.
+            parts = ("encode", "decode", "reconstruct") if flow and quantize in CALIBRATED else None
             try:
-                report = export(name, format, quantize, path, limit=limit, verbose=False)
+                report = export(
+                    name, format, quantize, path, parts, limit=limit, verbose=False
+                )  # fmt: skip
+                rows.append(_row(report, kept=True))
             except (ValueError, OSError, RuntimeError) as error:
-                status = 1
-                table.append(f"{name:<16}{_variant(format, quantize):<13}{error}")
+                refused = getattr(error, "report", None) if quantize else None
+                if refused is None:
+                    status = 1
+                    table.append(f"{name:<16}{_variant(format, quantize):<13}{error}")
+                else:
+                    rows.append(_row(refused, kept=False))
+                    table.append(f"{name:<16}{_line(rows[-1])}")
             else:
-                rows.append(_row(report))
                 table.append(f"{name:<16}{_line(rows[-1])}")
             print(table[-1], flush=True)
         if record and len(rows) == len(VARIANTS):
@@ -111,8 +129,8 @@ def _variant(format, quantize):
     return quantize or ("float32" if format == "tflite" else format)
 
 
-def _row(report):
-    """What a card says of one variant."""
+def _row(report, kept):
+    """What a card says of one variant, which was kept or refused."""
     parity = report["parity"]
     worst = {"code": 0.0, "picture": 0.0}
     for row in parity["outputs"]:
@@ -122,6 +140,7 @@ def _row(report):
     psnr, keras_psnr = parity["psnr_db"]["reconstruct"]
     return {
         "variant": _variant(report["format"], report["quantize"]),
+        "kept": kept,
         "megabytes": report["bytes"] / 1e6,
         "code_error": worst["code"],
         "picture_error": worst["picture"],
@@ -141,7 +160,8 @@ def _line(row):
     errors = f"{row['code_error']:.1e}, {row['picture_error']:.1e}"
     psnr = f"{row['psnr_db']:.2f} ({row['keras_psnr_db']:.2f})"
     times = f"{row['encode_ms']:.3f}, {row['decode_ms']:.3f}"
-    return f"{row['variant']:<13}{row['megabytes']:<9.3f}{errors:<22}{psnr:<17}{times}"
+    kept = "" if row["kept"] else "  refused"
+    return f"{row['variant']:<13}{row['megabytes']:<9.3f}{errors:<22}{psnr:<17}{times}{kept}"
 
 
 def _data(name, data, limit, calibrate):

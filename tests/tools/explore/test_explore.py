@@ -15,7 +15,7 @@ from tests.support.explore import COLOURED, of_maps, with_attributes
 from tools import __main__ as cli
 from tools import explore
 from tools.demo import digits
-from tools.explore import describe
+from tools.explore import app, describe
 
 # The backends agree on what this computes (test_backends.py), so each test runs on one.
 pytestmark = pytest.mark.turns
@@ -186,9 +186,11 @@ class TestCommand:
             assert cli.main(["explore", str(preset), "--out", str(out)]) == 0
         assert f"Wrote {out}" in capsys.readouterr().out
         own = {file.name for file in explore.PAGE.iterdir()}
-        parts = {f"litertjs/{part}" for part in explore._PARTS}
+        # WebAssembly is packed.
+        parts = {f"litertjs/{part}".replace(".wasm", ".wasm.gz") for part in explore._PARTS}
         found = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
-        assert found == own | parts | {"model.tflite", "explore.json"}
+        made = {"model.tflite", "explore.json", app.MANIFEST, *app.ICONS}
+        assert found == own | parts | made
         assert conversion[0]["signatures"] == ("decode",)
         assert json.loads((out / "explore.json").read_text())["name"] == "preset"
 
@@ -259,7 +261,7 @@ class TestCommand:
 
         def visit(server, serve=http.server.ThreadingHTTPServer.serve_forever):
             def look():
-                for name in ("", "main.js", "litertjs/core/wasm/litert_wasm_internal.wasm"):
+                for name in ("", "main.js", "litertjs/core/wasm/litert_wasm_internal.wasm.gz"):
                     with urllib.request.urlopen(f"http://127.0.0.1:{port}/{name}") as answer:
                         found[name] = answer.headers["Content-Type"], answer.read()
 
@@ -275,7 +277,7 @@ class TestCommand:
         assert cli.main(["explore", str(preset), "--port", str(port)]) == 0
         assert f"http://127.0.0.1:{port}/" in capsys.readouterr().out
         assert found[""] == ("text/html", (explore.PAGE / "index.html").read_bytes())
-        assert [kind for kind, _ in found.values()][1:] == ["text/javascript", "application/wasm"]
+        assert [kind for kind, _ in found.values()][1:] == ["text/javascript", "application/gzip"]
         with socket.socket() as again:
             assert again.connect_ex(("127.0.0.1", port)) != 0
 

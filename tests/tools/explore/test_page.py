@@ -106,7 +106,10 @@ def visits(tmp_path_factory, conversions):
                     folder=root / name,
                     model=zoo.load(source, compile=False),
                     address=f"http://127.0.0.1:{server.server_port}/{name}/",
-                    page=browser.new_page(viewport={"width": 1280, "height": 800}),
+                    # What the page's worker keeps is tested in test_app.py.
+                    page=browser.new_page(
+                        viewport={"width": 1280, "height": 800}, service_workers="block"
+                    ),
                     errors=[],
                     asked=[],
                 )
@@ -469,7 +472,7 @@ class TestInTheBrowser:
         about = json.loads((visit.folder / "explore.json").read_text())
         for key, value in changes.items():
             about[key] = {**(about[key] or {}), **value}
-        page = visit.page.context.browser.new_page()
+        page = visit.page.context.browser.new_page(service_workers="block")
         page.route("**/explore.json", lambda route: route.fulfill(json=about))
         changed = Visit(**{**vars(visit), "page": page, "errors": [], "asked": []})
         follow(changed)
@@ -499,7 +502,8 @@ class TestInTheBrowser:
         visit.page.close()
 
     def test_what_does_not_load_is_said(self, visits):
-        page = visits("mnist_2d").page.context.browser.new_page()
+        browser = visits("mnist_2d").page.context.browser
+        page = browser.new_page(service_workers="block")
         page.route("**/model.tflite", lambda route: route.fulfill(status=404))
         page.goto(visits("mnist_2d").address)
         page.wait_for_selector("#status.failed")

@@ -6,6 +6,7 @@ import { element, enlarged, show } from "./dom.js";
 import { drawing } from "./draw.js";
 import { map } from "./map.js";
 import { Model } from "./model.js";
+import { keep } from "./offline.js";
 import { between, gallery } from "./samples.js";
 import { sliders } from "./sliders.js";
 import { State } from "./state.js";
@@ -26,8 +27,9 @@ async function start() {
   const about = await answer.json();
   // Maps come row by row.
   for (const row of [...about.starts, ...about.samples]) row.code = row.code.flat(Infinity);
+  const kept = await keep();
   const model = new Model(about);
-  await model.load();
+  await model.load(starting(about));
 
   const state = new State(about, model);
   // For the browser's console: the code, the condition and the pixels of the page.
@@ -38,7 +40,10 @@ async function start() {
   $("status").nextElementSibling.hidden = false;
   await state.start(starting(about));
   await shown(state);
-  say($("status"), "ready", { seconds: ((performance.now() - began) / 1000).toFixed(1) });
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  say($("status"), `ready_${model.accelerator}`, { seconds });
+  $("kept").hidden = !kept;
+  document.body.dataset.accelerator = model.accelerator;
   document.body.dataset.ready = "true";
   // Small pictures come after the large one.
   for (const fill of later) await fill();

@@ -1,8 +1,12 @@
 // The exported model, one call at a time, and how long a call takes.
 
-import { loadLiteRt, loadAndCompile, Tensor } from "@litertjs/core";
+import {
+  getWebGpuDevice, loadAndCompile, loadLiteRt, supportsFeature, Tensor,
+} from "@litertjs/core";
+import { bytes } from "./offline.js";
 
 const REMEMBERED = 31;
+const WASM = "litertjs/core/wasm/";
 
 function printErr(line) {
   if (/^(INFO|WARNING): |^Created TensorFlow Lite/.test(line)) console.debug(line);
@@ -13,20 +17,48 @@ export class Model {
   #model;
   #last = Promise.resolve();
   #times = [];
+  // "webgpu" or "wasm", once it is loaded.
+  accelerator = null;
 
   constructor(about) {
     this.about = about;
   }
 
-  async load() {
-    const file = fetch("model.tflite").then((answer) => {
-      if (!answer.ok) throw new Error(`model.tflite: ${answer.status}`);
-      return answer.arrayBuffer();
-    });
+  /** Loads the runtime and the model, which decodes `row` where that works best. */
+  async load(row) {
+    const file = bytes("model.tflite");
+    // For browsers without relaxed SIMD there is another build.
+    const build = (await supportsFeature("relaxedSimd")) ? "litert_wasm" : "litert_wasm_compat";
+    const wasmBinary = await bytes(`${WASM}${build}_internal.wasm.gz`);
     // What WebAssembly hands over with its settings: its notes are no errors of this page.
-    globalThis.Module = { printErr };
-    await loadLiteRt("./litertjs/core/wasm/");
-    this.#model = await loadAndCompile(new Uint8Array(await file), { accelerator: "wasm" });
+    globalThis.Module = { printErr, wasmBinary };
+    await loadLiteRt(`./${WASM}${build}_internal.js`);
+    const content = await file;
+    if (getWebGpuDevice() && (await this.#works("webgpu", content, row))) return;
+    this.#model = await loadAndCompile(content, { accelerator: "wasm" });
+    this.accelerator = "wasm";
+  }
+
+  /** Whether an accelerator takes all operators and answers with numbers; then it is used. */
+  async #works(accelerator, content, row) {
+    let model;
+    try {
+      // In half precision pictures are visibly others.
+      model = await loadAndCompile(content, { accelerator, gpuOptions: { precision: "fp32" } });
+      this.#model = model;
+      // LiteRT.js itself may have taken another one.
+      if (!model.isFullyAccelerated || model.options.accelerator !== accelerator) throw new Error("not all");
+      const pixels = await this.decode(row.code, row.condition ?? null);
+      if (!pixels.every(Number.isFinite)) throw new Error("not finite");
+      this.accelerator = accelerator;
+      return true;
+    } catch (error) {
+      console.debug(`${accelerator}:`, error);
+      model?.delete();
+      return false;
+    } finally {
+      this.#times = [];
+    }
   }
 
   /** Pixels, height × width × channels, of a code; `condition` where the decoder takes one. */

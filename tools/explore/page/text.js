@@ -4,7 +4,8 @@ const WORDS = {
   en: {
     language: "Language",
     loading: "Loading the model …",
-    ready: "Ready in {seconds} s.",
+    ready_webgpu: "Ready in {seconds} s, on the graphics processor (WebGPU).",
+    ready_wasm: "Ready in {seconds} s, on the processor (WebAssembly).",
     failed: "The page could not start. It needs a browser with WebAssembly, and a server: "
       + "python -m http.server in its folder. Received: {error}",
     picture: "Picture",
@@ -65,12 +66,14 @@ const WORDS = {
     paletteValue: "code {code}",
     about: "{data}. Licence: {licence}.",
     runs: "The model runs in this page, on this device: nothing is sent anywhere.",
+    kept: "It is kept in this browser, and works without a network.",
     facts: "Shapes and ranges, for developers",
   },
   es: {
     language: "Idioma",
     loading: "Cargando el modelo …",
-    ready: "Listo en {seconds} s.",
+    ready_webgpu: "Listo en {seconds} s, en el procesador gráfico (WebGPU).",
+    ready_wasm: "Listo en {seconds} s, en el procesador (WebAssembly).",
     failed: "La página no pudo arrancar. Necesita un navegador con WebAssembly y un servidor: "
       + "python -m http.server en su carpeta. Recibido: {error}",
     picture: "Imagen",
@@ -131,6 +134,7 @@ const WORDS = {
     paletteValue: "código {code}",
     about: "{data}. Licencia: {licence}.",
     runs: "El modelo corre en esta página, en este dispositivo: nada se envía a ningún sitio.",
+    kept: "Queda guardado en este navegador y funciona sin red.",
     facts: "Formas y rangos, para desarrolladores",
   },
 };

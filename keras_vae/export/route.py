@@ -131,7 +131,7 @@ def run(
 
 
 def _has_no_loop(model, wanted, quantize):
-    """Raises where activations in integers are asked for of a loop, at which the converter's calibration crashes."""
+    """Raises where a loop is asked for, of which the converter's calibration dies."""
     loops = [name for name in ("sample", "transport") if name in wanted]
     if isinstance(model.prior, priors.FlowMatching) and loops:
         rest = tuple(name for name in wanted if name not in loops)

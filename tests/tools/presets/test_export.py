@@ -27,18 +27,28 @@ def report(format, quantize, psnr=20.0):
     }
 
 
+LOOPS = [("celeba_cvae", "int8"), ("celeba_cvae", "int8x16")]
+
+
 @pytest.fixture
 def outcomes(monkeypatch):
     """Takes the conversions' place: dict of variant to the error that its export raises."""
-    raised = {}
+    raised, asked = {}, []
 
-    def one(name, format, quantize, path, limit=None, verbose=True):
+    def one(name, format, quantize, path, signatures=None, limit=None, verbose=True):
         if (format, quantize) in raised:
             raise raised[format, quantize]
+        asked.append((name, quantize, signatures))
         return report(format, quantize)
 
     monkeypatch.setattr(export, "export", one)
-    return raised
+    yield raised
+    # A loop has no integers between layers.
+    parts = ("encode", "decode", "reconstruct")
+    assert asked and all(
+        signatures == (parts if (name, quantize) in LOOPS else None)
+        for name, quantize, signatures in asked
+    )
 
 
 def test_what_is_refused_is_a_row(outcomes, capsys, tmp_path):
@@ -49,6 +59,10 @@ def test_what_is_refused_is_a_row(outcomes, capsys, tmp_path):
     assert [line.split()[1] for line in table] == variants
     assert [line.split()[1] for line in table if line.endswith("  refused")] == ["int4"]
     assert "17.00 (20.00)" in next(line for line in table if "int4" in line)
+
+
+def test_a_flow_has_its_variants(outcomes, tmp_path):
+    assert export.export_all(tmp_path, limit=8, pattern="celeba_cvae") == 0
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,11 @@ def test_each_turn_is_one_backend_s_and_all_else_runs_everywhere(monkeypatch):
     for case in cases:
         assert sum(case in run for run in runs) == 1
     assert all(set(map(id, others)) <= set(map(id, run)) for run in runs)
-    # A sixth, a sixth and two thirds.
+    # A twelfth, a twelfth and ten twelfths; in the quick tier ten sixteenths.
     counts = [sum(case in run for case in cases) for run in runs]
-    np.testing.assert_allclose(counts, [100, 100, 400], rtol=0.2)
+    np.testing.assert_allclose(counts, [50, 50, 500], rtol=0.2)
+    quick = chosen(cases, "torch", monkeypatch, testing.QUICK_TURNS)
+    np.testing.assert_allclose(len(quick), 375, rtol=0.1)
     # All tests of one case are the turn of one backend.
     twin = item("test_other[7]", "turns", case="7")
     assert [twin in chosen([twin], b, monkeypatch) for b in BACKENDS] == [

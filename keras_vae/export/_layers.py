@@ -24,6 +24,7 @@ class Operator:
         layer: path of the Keras layer, such as "decoder/conv2d_4", or None outside of layers.
         weights: the type of its weights, such as "int8", or None without any.
         complete: whether each of its outputs is used.
+        constant_first: whether its first input is a constant.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Operator:
     layer: str | None
     weights: str | None
     complete: bool
+    constant_first: bool
 
 
 def operators(content, names):
@@ -81,6 +83,7 @@ def operators(content, names):
                     next(filter(None, paths), None),
                     None if weights is None else types[weights.type],
                     all(int(t) in used for t in op.outputs),
+                    len(op.inputs) > 0 and constant(int(op.inputs[0])) is not None,
                 )
             )
     return found

@@ -57,6 +57,8 @@ def quantized(content, kind, names, exclude, searching, calibration):
         or (op.kind in _SEARCH and _layers.within(op.layer, [searching]))
         # Nothing calibrates an output that nobody reads.
         or not op.complete
+        # Integers on the left have no kernel: a matrix times noise, as a fitted prior samples.
+        or (op.kind == "BATCH_MATMUL" and op.constant_first)
     ]
     work = quantizer.Quantizer(content, _recipe(kind, kept))
     statistics = _statistics(content, calibration) if kind in ACTIVATIONS else None

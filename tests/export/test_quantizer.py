@@ -132,6 +132,15 @@ class TestQuantizer:
             self.exported(model, tmp_path, pictures, "int4", exclude=("decoder/x", "encoder"))
         assert list(tmp_path.iterdir()) == []
 
+    def test_the_matrix_of_a_fitted_prior_stays_float(self, tmp_path):
+        """It stands on the left of its product, where integers have no kernel."""
+        autoencoder = models.autoencoder((8, 8, 1), 2, "dense", units=(4,), seed=0)
+        x = np.random.default_rng(0).random((64, 8, 8, 1), dtype="float32")
+        autoencoder.fit_sampler(x, kind="normal")
+        made = self.exported(autoencoder, tmp_path, x, "int4")
+        assert made["operators"]["sample"]["BATCH_MATMUL"] == 1
+        assert "int4" in kinds(made).values()
+
     def test_the_nearest_code_is_searched_in_float(self, tmp_path):
         quantized = models.vq_vae((8, 8, 1), 4, num_codes=8, units=(4,), seed=0)
         x = np.random.default_rng(0).random((64, 8, 8, 1), dtype="float32")

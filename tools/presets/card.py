@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_vae import _atomic, datasets, plots, zoo
 from keras_vae.zoo import description, plain
@@ -19,7 +20,20 @@ def write(folder):
     """Draws the pictures that a preset's kind asks for and writes its card."""
     folder = Path(folder)
     pictures = _draw(folder)
+    for file, _ in pictures:
+        in_grey(folder / file)
     _atomic.write_text(folder / "README.md", _text(zoo.info(folder), folder, pictures))
+
+
+def in_grey(path):
+    """Writes a PNG of greys alone with one channel: the same picture in half the room."""
+    if path.suffix != ".png":
+        return
+    with Image.open(path) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    if (pixels == pixels[..., :1]).all():
+        with _atomic.file(path) as new:
+            Image.fromarray(pixels[..., 0]).save(new, optimize=True)
 
 
 def _draw(folder):

@@ -105,7 +105,8 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     model = _in_float32(trained.plain(), recipe)
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
-    model.set_weights([rounded(w) for w in model.get_weights()])
+    bits = training.get("bits", 9)
+    model.set_weights([rounded(w, bits) for w in model.get_weights()])
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)
     if training.get("sampler"):
@@ -184,7 +185,7 @@ def _in_float32(model, recipe):
 
 
 def rounded(values, bits=9):
-    """Numbers to 9 significant bits, one more than bfloat16's: less than half the room on disk.
+    """Numbers to so many significant bits; 9, one more than bfloat16's, take half the room on disk.
 
     Rounded before anything is measured, so that the figures are those of the file.
     """

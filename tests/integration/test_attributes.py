@@ -7,26 +7,9 @@ from keras import ops
 
 from keras_vae import distributions, initializers, layers, models, networks, priors
 from tests.support import array
+from tests.support.faces import NAMES, SHAPE, small
 
 pytestmark = pytest.mark.turns
-
-SHAPE = (16, 16, 3)
-NAMES = tuple("abcde")
-
-
-def small(**options):
-    return models.cvae(
-        SHAPE,
-        4,
-        "conv",
-        (4, 8),
-        "normal",
-        seed=0,
-        beta=2.0,
-        condition_dim=5,
-        condition_names=NAMES,
-        **{"hidden": 0, "stages": "strided", "film": True, **options},
-    )
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 import functools
 import hashlib
 import json
-import struct
-import zlib
 
 import numpy as np
+from PIL import Image
 
 ACCENT, PAPER, WHITE = (0x34, 0x5F, 0xD6), (0xF6, 0xF7, 0xF9), (255, 255, 255)
 # File: pixels of its side, and whether it fills the square, for systems that cut their own shape.
@@ -36,20 +35,6 @@ def icon(size, full):
 
     colour = smooth(point) * np.array(WHITE) + (1 - smooth(point)) * np.array(ACCENT)
     return np.concatenate([colour, 255 * smooth(square)], axis=-1).round().astype("uint8")
-
-
-def png(pixels):
-    """A PNG file of an array `(height, width, 4)` of bytes."""
-    height, width, _ = pixels.shape
-    rows = np.concatenate([np.zeros((height, 1), "uint8"), pixels.reshape(height, -1)], axis=1)
-
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 def manifest(name, description):
@@ -84,7 +69,7 @@ def _hex(colour):
 def write(folder, name, description):
     """Writes icons, manifest, and the list of files into the worker of a complete page."""
     for file, (size, full) in ICONS.items():
-        (folder / file).write_bytes(png(icon(size, full)))
+        Image.fromarray(icon(size, full)).save(folder / file, optimize=True)
     text = json.dumps(manifest(name, description), ensure_ascii=False, indent=1)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     worker = folder / WORKER

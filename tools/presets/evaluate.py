@@ -84,8 +84,11 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, o
     folder = zoo.folder(name)
     recipe = recipes.read(folder)
     known = {**MEASURES, **MORE}
-    if only is not None and (not only or not set(only) <= set(known)):
-        raise ValueError(f"Measures are {', '.join(known)}. Received: {', '.join(only) or 'none'}")
+    chosen = recipe["evaluation"].get("measures") if only is None else only
+    if chosen is not None and (not chosen or not set(chosen) <= set(known)):
+        raise ValueError(
+            f"Measures are {', '.join(known)}. Received: {', '.join(chosen) or 'none'}"
+        )
     model = zoo.load(folder)
     x, y = recipes.data(recipe, split, model, limit)
     samples = samples or recipe["evaluation"]["samples"]
@@ -101,16 +104,16 @@ def evaluate(name, split="test", samples=None, limit=None, seed=0, write=True, o
 
     case = Case(folder, recipe, model, x, y, split, samples, seed, command)
     found = []
-    for measure in recipe["evaluation"].get("measures", MEASURES) if only is None else only:
+    for measure in MEASURES if chosen is None else chosen:
         part = known[measure](case)
-        if only is not None and not part:
+        if chosen is not None and not part:
             raise ValueError(
                 f"There is nothing to measure of {folder.name} in that way. Received: {measure!r}"
             )
         for metric in part:
             print(description.describe_metric(metric), flush=True)
         found += part
-    if only is None and _bounded(case) and "measures" not in recipe["evaluation"]:
+    if chosen is None and _bounded(case):
         print(metrics.collapse_report(model, x[:1000], None if y is None else y[:1000]))
     if write and limit is None:
         measured = {metric["title"] for metric in found}

@@ -3,7 +3,6 @@
 import functools
 import gzip
 import http.server
-import io
 import json
 import threading
 
@@ -22,8 +21,11 @@ pytestmark = pytest.mark.once
 
 
 @pytest.mark.parametrize("size, full", app.ICONS.values())
-def test_an_icon_is_a_point_in_a_square(size, full):
-    picture = matplotlib.image.imread(io.BytesIO(app.png(app.icon(size, full))), format="png")
+def test_an_icon_is_a_point_in_a_square(size, full, tmp_path):
+    (tmp_path / app.WORKER).write_text("")
+    app.write(tmp_path, "name", "description")
+    file = next(file for file, what in app.ICONS.items() if what == (size, full))
+    picture = matplotlib.image.imread(tmp_path / file)
     np.testing.assert_array_equal(np.round(255 * picture), app.icon(size, full))
     middle, point = picture[size // 2 + size // 8, size // 4], picture[3 * size // 8, 5 * size // 8]
     np.testing.assert_allclose(255 * middle, [0x34, 0x5F, 0xD6, 255])

@@ -93,6 +93,13 @@ class TestEvaluate:
             evaluate.evaluate(preset, only=["fid"])
         with pytest.raises(ValueError, match="nothing to measure of small.*'attributes'"):
             evaluate.evaluate(preset, only=["attributes"])
+        # Of a recipe as of the caller.
+        recipe = json.loads((preset / "recipe.json").read_text())
+        for measures, said in ((["fid"], "Received: fid"), (["attributes"], "nothing to measure")):
+            recipe["evaluation"]["measures"] = measures
+            (preset / "recipe.json").write_text(json.dumps(recipe))
+            with pytest.raises(ValueError, match=said):
+                evaluate.evaluate(preset)
 
     # Ten examples are few for a Fréchet distance: `evaluate` says so to whom it shows it.
     @pytest.mark.filterwarnings("ignore:.*biased upwards")

@@ -6,10 +6,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_vae import datasets, zoo
 from tests.support.recipes import RECIPE
-from tools.presets import evaluate, recipes
+from tools.presets import card, evaluate, recipes
 from tools.presets import train as training
 
 pytestmark = pytest.mark.once
@@ -250,11 +251,24 @@ class TestQuantized:
         assert found["-log p(pixels, given codes) - log p(codes)"] == pytest.approx(bound, rel=1e-5)
 
 
-def test_weights_are_kept_to_nine_bits(rng):
+def test_pictures_of_greys_have_one_channel(rng, tmp_path):
+    grey = np.repeat(rng.integers(0, 256, (20, 30, 1)), 3, axis=-1).astype("uint8")
+    colour = rng.integers(0, 256, (20, 30, 3)).astype("uint8")
+    for name, pixels, mode in (("grey", grey, "L"), ("colour", colour, "RGB")):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(pixels).save(path)
+        card.in_grey(path)
+        with Image.open(path) as found:
+            assert found.mode == mode
+            np.testing.assert_array_equal(np.asarray(found.convert("RGB")), pixels)
+
+
+def test_weights_are_kept_to_so_many_bits(rng):
     values = (rng.standard_normal(10_000) * 10.0 ** rng.integers(-6, 6, 10_000)).astype("float32")
     kept = training.rounded(values)
     assert kept.dtype == "float32"
-    assert 2**-9.2 < np.abs(kept / values - 1).max() <= 2**-9
+    for found, bits in ((kept, 9), (training.rounded(values, 6), 6)):
+        assert 2 ** (-bits - 0.2) < np.abs(found / values - 1).max() <= 2.0**-bits
     # What nine bits hold stays as it is.
     np.testing.assert_array_equal(training.rounded(kept), kept)
     np.testing.assert_array_equal(training.rounded(np.float32([0, 1, -3, 511])), [0, 1, -3, 511])

@@ -115,6 +115,8 @@ def run(backends, arguments, tier="all"):
 def _settings(job, processes, cache, turns):
     """The environment of one of these processes."""
     cores = os.cpu_count()
+    # Compiled once, tests and library start faster in each process and in each that they start.
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     # More threads would wait for a core that another process occupies.
     threads = dict.fromkeys(
         ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(cores // min(cores, len(processes)))
@@ -125,7 +127,7 @@ def _settings(job, processes, cache, turns):
         TURNS: " ".join(sorted(turns)),
     }
     if job.name == DEFAULTS:
-        return {**threads, **os.environ, **chosen, SWITCH: "1"}
+        return {**threads, **inherited, **chosen, SWITCH: "1"}
     return {
         **threads,
         # Many tests compile the same small programs.
@@ -133,7 +135,7 @@ def _settings(job, processes, cache, turns):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         **QUICK.get(job.backend, {}),
-        **os.environ,
+        **inherited,
         **chosen,
     }
 

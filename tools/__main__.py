@@ -70,6 +70,13 @@ def parser():
 
     command = add("site", "Make a static web site of the pages, the zoo and the API.")
     command.add_argument("--out", default="site", help="folder to write (default: site)")
+    command.add_argument(
+        "--explore",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="presets whose cards show their page of `explore`",
+    )
 
     command = add("sample", "Draw new data.", name)
     command.add_argument("--label", type=int, help="of a conditional model")

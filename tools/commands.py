@@ -128,7 +128,7 @@ def readme(arguments):
 
 def site(arguments):
     """`site`."""
-    print(f"Wrote {sites.site(arguments.out)}")
+    print(f"Wrote {sites.site(arguments.out, arguments.explore)}")
     return 0
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from keras_vae import zoo
 from keras_vae._version import __version__
 
-from .. import gallery
+from .. import explore, gallery
 from . import api, catalogue, notebooks, readme
 
 ROOT = readme.ROOT
@@ -79,21 +79,25 @@ _WORDS = {
 }  # fmt: skip
 
 
-def site(out):
+def site(out, explored=()):
     """Makes the site.
 
     Args:
         out: folder to write; what an earlier site left there is replaced.
+        explored: names of presets whose cards show their page of `tools explore`, each with a
+            runtime of its own of 3 MB.
 
     Returns:
         Path of its first page.
 
     Raises:
-        ImportError: Sphinx, MyST or Furo is not installed.
+        ImportError: Sphinx, MyST or Furo is not installed, or what `tools explore` needs.
         ValueError: a warning, such as a link that leads nowhere; a folder that holds
-            something else; no checkout, which the pages are read from.
+            something else; no checkout, which the pages are read from; an unknown preset.
     """
     readme.checkout()
+    for name in explored:
+        zoo.info(name)
     try:
         import furo  # noqa: F401
         import myst_parser  # noqa: F401
@@ -105,12 +109,14 @@ def site(out):
         raise ValueError(f"The folder holds something else than a site. Received: {out}")
     with tempfile.TemporaryDirectory(prefix="keras_vae-site-") as work:
         source, built = Path(work, "source"), Path(work, "html")
-        stage(source)
+        stage(source, explored)
         if build_main(["-q", "-W", "--keep-going", "-b", "html", str(source), str(built)]):
             raise ValueError("The site has warnings: see above. Nothing was written.")
         for path in built.rglob("*.es.html"):
             text = path.read_text(encoding="utf-8")
             path.write_text(text.replace('lang="en"', 'lang="es"', 1), encoding="utf-8")
+        for name in explored:
+            explore.write(name, built / "explore" / name)
         (built / ".nojekyll").touch()
         shutil.rmtree(built / ".doctrees", ignore_errors=True)
         shutil.rmtree(out, ignore_errors=True)
@@ -124,7 +130,7 @@ def pages():
     return sorted(p.relative_to(ROOT).as_posix() for p in found if ".runs" not in p.parts)
 
 
-def stage(folder):
+def stage(folder, explored=()):
     """Writes what Sphinx reads: pages with links to each other, pictures, the API."""
     known = set(pages())
     (folder / "_static").mkdir(parents=True)
@@ -134,6 +140,8 @@ def stage(folder):
         text = (ROOT / name).read_text(encoding="utf-8")
         text = _content(name, text)
         text = _linked(name, text, known, folder)
+        if name in {f"zoo/{preset}/README.md" for preset in explored}:
+            text += _explorer(name.split("/")[1])
         target = folder / _staged(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -173,6 +181,16 @@ def _content(name, text):
     elif not text.lstrip().startswith("# "):
         text = f"# {Path(name).stem}\n\n{text}"
     return text
+
+
+def _explorer(name):
+    """The page of `tools explore` in a card."""
+    page = f"../../explore/{name}/index.html"
+    return (
+        "\n## Explore it here\n\n```{raw} html\n"
+        f'<iframe class="explorer" src="{page}" title="Explore {name}" loading="lazy"></iframe>\n'
+        f'<p><a href="{page}">The page by itself</a></p>\n```\n'
+    )
 
 
 def _tree(caption, docs):

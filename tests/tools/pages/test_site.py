@@ -64,6 +64,22 @@ class TestStaged:
                 assert (source / f"_static/zoo/{name}.jpg").stat().st_size < 40_000
 
 
+def test_a_card_shows_its_explorer(tmp_path):
+    site.stage(tmp_path / "source", ["mnist_2d"])
+    card = (tmp_path / "source/zoo/mnist_2d/index.md").read_text(encoding="utf-8")
+    assert 'src="../../explore/mnist_2d/index.html" title="Explore mnist_2d"' in card
+    other = (tmp_path / "source/zoo/mnist_conv/index.md").read_text(encoding="utf-8")
+    assert "iframe" not in other
+
+
+def test_an_unknown_preset_is_refused_before_the_work(tmp_path):
+    pytest.importorskip("furo")
+    pytest.importorskip("myst_parser")
+    with pytest.raises(ValueError, match="mnist_3d"):
+        site.site(tmp_path / "site", ["mnist_3d"])
+    assert not (tmp_path / "site").exists()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
     pytest.importorskip("furo")
     pytest.importorskip("myst_parser")

@@ -226,11 +226,10 @@ def _safely(change):
     """A change that leaves alone what other changes have made of a file."""
 
     def changed(files, rng):
-        # To write into a pipe is to wait for its reader.
-        if any(path.is_fifo() for path in files.iterdir()):
-            return
         try:
-            change(files, rng)
+            # To write into a pipe is to wait for its reader.
+            if not any(path.is_fifo() for path in files.glob("*")):
+                change(files, rng)
         except Exception:  # it is no longer what it was
             pass
 

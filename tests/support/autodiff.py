@@ -19,7 +19,7 @@ def gradient(fn, value):
     elif backend == "jax":
         import jax
 
-        found = jax.grad(fn)(ops.convert_to_tensor(value))
+        found = jax.jit(jax.grad(fn))(ops.convert_to_tensor(value))
     else:
         import torch
 
@@ -41,7 +41,7 @@ def jacobian(function, x):
     elif keras.backend.backend() == "jax":
         import jax
 
-        found = jax.jacobian(function)(x)
+        found = jax.jit(jax.jacobian(function))(x)
     else:
         import torch
 

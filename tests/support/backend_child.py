@@ -40,8 +40,8 @@ def small_vq():
 
 
 def data_of(name, preset):
-    """256 digits, or the preset's own golden pictures, turned and dimmed: of large ones 64."""
-    n = 256 if np.prod(preset.data_shape) < 1000 else 64
+    """256 digits, or the preset's own golden pictures, turned and dimmed: of large ones 16."""
+    n = 256 if np.prod(preset.data_shape) < 1000 else 16
     x, y = digits()
     x, y = x[:n], y[:n]
     if preset.data_shape != x.shape[1:]:

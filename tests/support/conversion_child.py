@@ -5,6 +5,7 @@ functions and their archive, which take as long as a conversion.
 """
 
 import contextlib
+import gc
 import hashlib
 import shutil
 import sys
@@ -50,6 +51,8 @@ class Kept:
 def serve():
     # Timing the calls of a file would take nearly as long as its conversion.
     _child.TIMED_SECONDS = 0.02
+    # The converter collects garbage each time, and looks through TensorFlow's modules for it.
+    gc.freeze()
     with tempfile.TemporaryDirectory() as root:
         kept = Kept(root)
         _child._functions, _child._archive = kept.functions_of, kept.archive_to

@@ -7,7 +7,7 @@ from keras_vae import zoo
 from keras_vae._atomic import write_text
 
 from ..applications import applications
-from ..papers import quantized, reproduce
+from ..papers import quantized, shown
 from ..presets import recipes
 from . import catalogue, notebooks, phone
 
@@ -33,7 +33,7 @@ PARTS = {
     "catalogue": ("zoo/README", catalogue.markdown),
     "zoo": ("zoo/README", lambda language: table(language)),
     "applications": ("zoo/applications/README", lambda language: applications.markdown()),
-    "reproduce": ("zoo/reproduce/README", lambda language: reproduce.markdown(language=language)),
+    "reproduce": ("zoo/reproduce/README", lambda language: shown.markdown(language=language)),
     "phone": ("keras_vae/export/README", lambda language: phone.markdown()),
 }
 
@@ -63,7 +63,7 @@ def readme():
                 text = path.read_text(encoding="utf-8")
                 write_text(path, replaced(text, mark, content(language)))
     notebooks.write()
-    quantized.page(reproduce.FOLDER)
+    quantized.page(shown.FOLDER)
 
 
 def replaced(text, mark, content):

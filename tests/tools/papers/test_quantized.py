@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_vae import datasets
-from tools.papers import quantized, reproduce
+from tools.papers import quantized, reproduce, shown
 from tools.presets import recipes
 
 pytestmark = pytest.mark.once
@@ -60,7 +60,7 @@ def test_a_row_is_trained_measured_and_written(offline, tmp_path, monkeypatch):
     assert "--budget 0.25 --rows residual --limit 40" in text
     # It is no table of a paper's.
     assert json.loads((tmp_path / "quantizers_mnist.json").read_text())["rows"]
-    assert reproduce.markdown(tmp_path) == ""
+    assert shown.markdown(tmp_path) == ""
 
 
 def test_recipes_build(offline):

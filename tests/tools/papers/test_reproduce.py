@@ -10,7 +10,7 @@ import pytest
 from keras_vae import datasets, models, objectives
 from keras_vae.datasets import sprites
 from tools import __main__ as cli
-from tools.papers import reproduce, tables
+from tools.papers import reproduce, shown, tables
 from tools.presets import recipes
 from tools.presets import train as training
 
@@ -67,7 +67,7 @@ def test_rows_are_trained_measured_and_written(stub, tmp_path, monkeypatch):
     assert (tmp_path / "static.png").is_file()
     # The warm-up is a tenth of the training, as in the paper: .3 epochs of two batches.
     assert model.objective.beta.steps == 1
-    text = reproduce.markdown(tmp_path)
+    text = shown.markdown(tmp_path)
     value = f"{expected.mean():.2f} ± {error:.2f}"
     assert f"| first | NLL | 89.9 | {value} | 3 of 300 | validation, n = 60, K = 5" in text
     assert f"; {keras.backend.backend()}, {first['hardware']}: `python -m tools" in text
@@ -129,7 +129,7 @@ def test_a_row_that_stops_early_says_after_how_many_epochs(stub, tmp_path, monke
     monkeypatch.setattr(training.KeepBest, "on_epoch_end", stop)
     found = run(tmp_path, rows=["first"])["first"]
     assert (found["epochs"], found["paper_epochs"]) == (2, 300)
-    assert "| 2 of 300 |" in reproduce.markdown(tmp_path)
+    assert "| 2 of 300 |" in shown.markdown(tmp_path)
 
 
 def test_stages_go_on_from_each_other(stub, tmp_path, monkeypatch):
@@ -193,7 +193,7 @@ def drawn(tmp_path, monkeypatch):
         rows = [{**defaults, **row} for row in rows]
         written = {"rows": rows, "title": "t", "unit": "nats"}
         (tmp_path / "t.json").write_text(json.dumps(written), encoding="utf-8")
-        reproduce.plot(tmp_path, "t")
+        shown.plot(tmp_path, "t")
         assert (tmp_path / "t.png").is_file() == bool(seen)
         return seen[-1].axes if seen else None
 
@@ -264,11 +264,11 @@ def test_rows_far_from_their_epochs_are_folded(tmp_path):
     written = {"title": "t", "paper": "p", "notes": "n", "rows": rows}
     (tmp_path / "static.json").write_text(json.dumps(written), encoding="utf-8")
     (tmp_path / "wae.json").write_text(json.dumps({**written, "rows": rows[:1]}), encoding="utf-8")
-    front, folded = reproduce.markdown(tmp_path, ["wae", "static"]).split("<details>", 1)
+    front, folded = shown.markdown(tmp_path, ["wae", "static"]).split("<details>", 1)
     # The table that has rows in the open comes first.
     assert "| near |" in front and "| flat |" in front and "Flat from epoch 1. K = 2" in front
     assert "| far |" not in front and folded.count("| far |") == 2
-    assert "Menos de una quinta parte" in reproduce.markdown(tmp_path, ["wae"], "es")
+    assert "Menos de una quinta parte" in shown.markdown(tmp_path, ["wae"], "es")
 
 
 def test_figures_that_were_found_alike_share_a_line(tmp_path):
@@ -281,7 +281,7 @@ def test_figures_that_were_found_alike_share_a_line(tmp_path):
     written = {"title": "t", "paper": "p", "notes": "n", "rows": [made]}
     (tmp_path / "static.json").write_text(json.dumps(written), encoding="utf-8")
     end = "jax, a machine: `this` |"
-    assert reproduce.markdown(tmp_path, ["static"]).splitlines()[-2:] == [
+    assert shown.markdown(tmp_path, ["static"]).splitlines()[-2:] == [
         f"| row | MIG<br>sap | 0.45<br>- | 0.04<br>0.07 | 2 of 9 | n = 5; {end}",
         f"| row | NLL | - | 1.00 | 2 of 9 | K = 2; {end}",
     ]

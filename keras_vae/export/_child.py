@@ -26,8 +26,6 @@ from keras_vae.training import keras_private
 ROWS = 64
 # Duration of the timing of a call in seconds, and its largest number of runs.
 TIMED_SECONDS, TIMED_RUNS = 0.3, 200
-# Operators of the search for the nearest code.
-FLOAT_OPERATORS = ["FULLY_CONNECTED", "BATCH_MATMUL", "SUB"]
 
 
 class CannotConvert(Exception):
@@ -249,12 +247,9 @@ def _accelerated(path):
 
 
 def _choosing_in_float(converter):
-    """Full int8 except for the search of the nearest code.
-
-    Of 512 codes many differ by less than a step of int8, and a wrong code is a wrong
-    patch of the picture.
-    """
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=FLOAT_OPERATORS)
+    """Full int8 except for the search of the nearest code."""
+    kept = list(_layers.SEARCHING)
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=kept)
     return tf.lite.experimental.QuantizationDebugger(
         converter=converter, debug_options=options
     ).get_nondebug_quantized_model()

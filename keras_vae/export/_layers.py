@@ -12,6 +12,9 @@ _WEIGHTS = {
     "FULLY_CONNECTED": 1,
     "TRANSPOSE_CONV": 1,
 }
+# Operators of the search for the nearest code, which stay float32. Of 512 codes many differ by
+# less than a step of int8, and a wrong code is a wrong patch of the picture.
+SEARCHING = ("FULLY_CONNECTED", "BATCH_MATMUL", "SUB")
 
 
 @dataclasses.dataclass(frozen=True)

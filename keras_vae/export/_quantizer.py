@@ -15,9 +15,6 @@ _ENDS = (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT)
 _NOTHING = algorithm_manager.AlgorithmName.NO_QUANTIZE
 # Bits of activations, for kinds that calibrate them.
 ACTIVATIONS = {"int8": 8, "int8x16": 16}
-# The search for the nearest code. Of 512 codes many differ by less than a step of int8, and a
-# wrong code is a wrong patch of the picture.
-_SEARCH = {"FULLY_CONNECTED", "BATCH_MATMUL", "SUB"}
 
 
 class UnknownLayer(ValueError):
@@ -54,7 +51,7 @@ def quantized(content, kind, names, exclude, searching, calibration):
         op
         for op in found
         if _layers.within(op.layer, exclude)
-        or (op.kind in _SEARCH and _layers.within(op.layer, [searching]))
+        or (op.kind in _layers.SEARCHING and _layers.within(op.layer, [searching]))
         # Nothing calibrates an output that nobody reads.
         or not op.complete
         # Integers on the left have no kernel: a matrix times noise, as a fitted prior samples.

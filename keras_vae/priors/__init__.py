@@ -16,6 +16,7 @@ from keras_vae.priors.product import ProductPrior
 from keras_vae.priors.spatial import StandardNormalMap, UniformCodes
 from keras_vae.priors.two_stage import TwoStage
 from keras_vae.priors.vamp import VampPrior
+from keras_vae.priors.von_mises_fisher import UniformSphere
 
 __all__ = [
     "ChainedPrior",
@@ -38,6 +39,7 @@ __all__ = [
     "TwoStage",
     "UniformCategorical",
     "UniformCodes",
+    "UniformSphere",
     "VampPrior",
     "fit",
     "responsibilities",

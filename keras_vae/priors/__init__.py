@@ -8,6 +8,7 @@ from keras_vae.priors.expectation_maximisation import Fit, fit, responsibilities
 from keras_vae.priors.flow import FlowPrior
 from keras_vae.priors.flow_matching import FlowMatching
 from keras_vae.priors.gaussian_mixture import GaussianMixture
+from keras_vae.priors.masked_flow import MaskedFlow
 from keras_vae.priors.masked_transformer import MaskedTransformer
 from keras_vae.priors.mixture import LearnedMixture, MixturePrior
 from keras_vae.priors.normal import ConditionalNormal, LinearNormal, StandardNormal
@@ -29,6 +30,7 @@ __all__ = [
     "GaussianMixture",
     "LearnedMixture",
     "LinearNormal",
+    "MaskedFlow",
     "MaskedTransformer",
     "MixturePrior",
     "NoPrior",

@@ -109,12 +109,12 @@ class MADE(keras.layers.Layer):
 
     Args:
         dim: number of inputs d.
-        context_dim: length of the context.
+        context_dim: length of the context; 0 for none.
         units: width of the hidden layer.
         outputs: outputs for each input.
         seed: int for the initial weights, or None.
 
-    Call arguments: z `(..., d)` and context `(n, context_dim)`. Returns a tuple of
+    Call arguments: z `(..., d)` and context `(n, context_dim)` or None. Returns a tuple of
     `outputs` tensors `(..., d)`.
     """
 
@@ -137,12 +137,10 @@ class MADE(keras.layers.Layer):
             (hidden[None, :] >= order[:, None]).astype("float32"),
             np.tile(order[None, :] > hidden[:, None], (1, outputs)).astype("float32"),
         )
-        shapes = {
-            "kernel_in": (dim, units),
-            "kernel_out": (units, outputs * dim),
-            "context_in": (context_dim, units),
-            "context_out": (context_dim, outputs * dim),
-        }
+        shapes = {"kernel_in": (dim, units), "kernel_out": (units, outputs * dim)}
+        if context_dim:
+            shapes["context_in"] = (context_dim, units)
+            shapes["context_out"] = (context_dim, outputs * dim)
         for (name, shape), own in zip(shapes.items(), initializers.seeds(seed), strict=False):
             initializer = initializers.GlorotUniform(own)
             setattr(self, name, self.add_weight(shape, initializer, name=name))
@@ -150,12 +148,14 @@ class MADE(keras.layers.Layer):
         self.bias_out = self.add_weight((outputs * dim,), "zeros", name="bias_out")
         self.built = True
 
-    def call(self, z, context):
+    def call(self, z, context=None):
         inwards, outwards = self._masks
-        shift = ops.matmul(context, self.context_in) + self.bias_in
+        shift, shift_out = self.bias_in, self.bias_out
+        if self.context_dim:
+            shift = ops.matmul(context, self.context_in) + shift
+            shift_out = ops.matmul(context, self.context_out) + shift_out
         hidden = ops.tanh(ops.matmul(z, self.kernel_in * inwards) + shift)
-        shift = ops.matmul(context, self.context_out) + self.bias_out
-        out = ops.matmul(hidden, self.kernel_out * outwards) + shift
+        out = ops.matmul(hidden, self.kernel_out * outwards) + shift_out
         return tuple(ops.split(out, self.outputs, axis=-1))
 
     def get_config(self):
@@ -202,6 +202,42 @@ class Autoregressive:
             gate = ops.sigmoid(s)
             z = (moved - (1.0 - gate) * m) / gate
         return z, -ops.sum(ops.softplus(-self._parameters(z)[1]), axis=-1)
+
+
+class MaskedAffine:
+    """z = m + e^s u with (m, s) = MADE(z, context), then a reversal of the order.
+
+    Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Density Estimation", 2017:
+    the inverse of an `Autoregressive` flow. Densities take one call of the network, and samples
+    one for each dimension. log|det| = Σ s, and s is bounded to ±`MAX_LOG_SCALE`.
+
+    Args:
+        made: a `MADE` of two outputs.
+        context: array `(n, context_dim)` or None.
+    """
+
+    MAX_LOG_SCALE = 5.0
+
+    def __init__(self, made: MADE, context: Tensor | None = None) -> None:
+        self.made, self.context = made, context
+
+    def _parameters(self, z):
+        m, s = self.made(z, self.context)
+        return m, layers.bounded(s, self.MAX_LOG_SCALE)
+
+    def __call__(self, u):
+        z = ops.zeros_like(u)
+        for _ in range(u.shape[-1]):
+            m, s = self._parameters(z)
+            z = m + ops.exp(s) * u
+        # The parameters of a dimension depend on those before it, which were final then.
+        return ops.flip(z, axis=-1), ops.sum(s, axis=-1)
+
+    def inverse(self, z):
+        """The inverse, and log|det| of the forward map."""
+        z = ops.flip(z, axis=-1)
+        m, s = self._parameters(z)
+        return (z - m) * ops.exp(-s), ops.sum(s, axis=-1)
 
 
 @register

@@ -7,6 +7,7 @@ first `n` images are the same on every machine.
 import contextlib
 import dataclasses
 import difflib
+import importlib
 import os
 import shutil
 import sys
@@ -61,7 +62,7 @@ class Info:
 
     def __str__(self):
         rows = {
-            "version" if self.name == "sprites" else "TFDS": f"{self.name}:{self.version}",
+            "version" if self.name in _WITHOUT_TFDS else "TFDS": f"{self.name}:{self.version}",
             "image": " x ".join(map(str, self.shape)),
         }
         rows |= {
@@ -91,6 +92,7 @@ _LAST_TENTH = (
     "train 45,000; validation 5,000 (the last 10 % of the TFDS train split); test 10,000; "
     "the same shares of a smaller prepared set"
 )
+_PERMUTED = "train 1,297; validation 200; test 300 (a fixed permutation of scikit-learn's digits)"
 _OWN = "train 50,000; validation 10,000; test 10,000 (one fixed binarization, no labels)"
 _FULL = "train 162,770; validation 19,867; test 19,962; fewer in a smaller prepared set"
 _PART = "train, validation, test: what was prepared, each a part of the official split"
@@ -98,6 +100,7 @@ _GRID = (
     "train {:,}, of which the first 50,000 unless `limit` says how many; validation 10,000; "
     "test 10,000 ({})"
 )
+_UCI = "CC BY 4.0. Cite Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998."
 _DRAWN = "Drawn by this library, which is MIT: no licence of their own."
 _DSPRITES = "Apache 2.0. Cite Matthey et al., dSprites, 2017."
 _SHAPES3D = "Apache 2.0. Cite Burgess & Kim, 3D Shapes Dataset, 2018."
@@ -118,6 +121,7 @@ _ALL = (
     Info("celeb_a", "2.1.0", (218, 178, 3), _FULL, _FACES, attributes=CELEBA_ATTRIBUTES),
     Info("celeb_a_64", "1.0.0", (64, 64, 3), _PART, _FACES, attributes=CELEBA_ATTRIBUTES),
     Info("cifar10", "3.0.2", (32, 32, 3), _LAST_TENTH, _TINY, classes=_THINGS),
+    Info("digits", "1.0.0", (8, 8, 1), _PERMUTED, _UCI, classes=_DIGITS),
     Info("dsprites", "2.0.0", (64, 64, 1), _GRID.format(717_280, _END), _DSPRITES, factors=_SPRITE),
     Info("fashion_mnist", "3.0.1", (28, 28, 1), _LAST_5000, _ZALANDO, classes=_CLOTHES),
     Info("mnist", "3.0.1", (28, 28, 1), _LAST_5000, _LECUN, classes=_DIGITS),
@@ -132,6 +136,7 @@ _ALL = (
     ),
 )
 _INFOS = {i.name: i for i in _ALL}
+_WITHOUT_TFDS = ("digits", "sprites")
 # One in this many of the TFDS train split is held out: 5,000 of MNIST's 60,000.
 _HELD_OUT = {"mnist": 12, "fashion_mnist": 12, "cifar10": 10}
 # Data sets of 0 and 1, with both dtypes.
@@ -174,7 +179,8 @@ def load(
     If TFDS has no validation split, the last part of its train split is the
     validation split and not part of `"train"`; `info(name).splits` gives the sizes.
     A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
-    computed without TFDS or a download; see `keras_vae.datasets.sprites`.
+    computed without TFDS or a download; see `keras_vae.datasets.sprites`. `digits`, of
+    8 x 8 pixels, come with scikit-learn.
 
     Args:
         name: one of `names()`.
@@ -195,7 +201,7 @@ def load(
 
     Raises:
         ValueError: unknown name or split, bad `dtype` or `limit`.
-        ImportError: TFDS is not installed.
+        ImportError: TFDS, or for `digits` scikit-learn, is not installed.
         FileNotFoundError: not prepared, and a download is not allowed or not possible.
         RuntimeError: the download failed, or the prepared files are damaged.
     """
@@ -204,10 +210,9 @@ def load(
     dtype = _one_of("dtype", getattr(dtype, "__name__", str(dtype)), DTYPES)
     if limit is not None and not _checks.is_integer(limit):
         raise ValueError(f"`limit` must be a positive int or None (all). Received: limit={limit!r}")
-    if name == "sprites":
-        from keras_vae.datasets import sprites
-
-        return Data(*sprites.load(split, dtype, limit))
+    if name in _WITHOUT_TFDS:
+        own = importlib.import_module(f"keras_vae.datasets.{name}")
+        return Data(*own.load(split, dtype, limit))
     tf, tfds = _import_tfds()
     builder = _builder(tfds, spec, data_dir, download)
     try:

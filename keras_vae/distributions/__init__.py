@@ -9,6 +9,7 @@ from keras_vae.distributions.normal import MultivariateNormal, Normal
 from keras_vae.distributions.point import Point
 from keras_vae.distributions.product import Product
 from keras_vae.distributions.transformed import Transformed
+from keras_vae.distributions.von_mises_fisher import UniformSphere, VonMisesFisher
 
 __all__ = [
     "Bernoulli",
@@ -22,6 +23,8 @@ __all__ = [
     "Point",
     "Product",
     "Transformed",
+    "UniformSphere",
+    "VonMisesFisher",
     "gumbel",
     "normal_cdf",
 ]

@@ -19,7 +19,7 @@ STEPS, ROWS = 2000, 128
 
 
 class FlowTraining:
-    """Methods of `VAE` with a `priors.FlowMatching` or a `priors.TwoStage`."""
+    """Methods of `VAE` with a prior that is trained alone, such as `priors.FlowMatching`."""
 
     def fit_prior(
         self,
@@ -35,8 +35,9 @@ class FlowTraining:
     ) -> keras.callbacks.History:
         """Trains the prior alone, on the codes of x, which are found once.
 
-        For a `priors.FlowMatching` or a `priors.TwoStage`, whose moments are fitted first; the
-        rest of the model does not change. Codes of a posterior with noise are drawn from it, once.
+        For a `priors.FlowMatching`, `priors.MaskedFlow` or `priors.TwoStage`, whose moments are
+        fitted first; the rest of the model does not change. Codes of a posterior with noise are
+        drawn from it, once.
 
         Args:
             x: data `(n, ...)`.
@@ -47,7 +48,8 @@ class FlowTraining:
 
         Returns:
             `keras.callbacks.History`, of `loss`: ‖v - (code - noise)‖² of standardised codes, a
-            sum over their numbers; of a second stage its negative evidence lower bound, nats.
+            sum over their numbers; of a masked flow -log p(z) and of a second stage its negative
+            evidence lower bound, nats of standardised codes.
 
         Raises:
             ValueError: another prior, or what `encode` refuses.
@@ -185,7 +187,7 @@ class FlowTraining:
 
 
 class FlowAlone(fitting.Fitting, TrainStep, keras.Model):
-    """A `priors.FlowMatching` or `priors.TwoStage` by itself, which `fit` trains.
+    """A prior that is `FittedAlone` by itself, which `fit` trains.
 
     It is trained on codes, or on `(codes, condition)`.
 

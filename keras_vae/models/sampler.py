@@ -10,7 +10,8 @@ from keras_vae._types import Array, Condition
 from keras_vae.models import sources
 from keras_vae.models.flow_training import FlowTraining
 
-KINDS = ("gmm", "normal", "flow", "two_stage")
+KINDS = ("gmm", "normal", "flow", "maf", "two_stage")
+_TRAINED = ("flow", "maf", "two_stage")
 
 
 class Sampling(FlowTraining):
@@ -40,13 +41,15 @@ class Sampling(FlowTraining):
                 (`priors.GaussianMixture`); or "normal", one normal whose mean depends
                 linearly on the condition, if there is one (`priors.LinearNormal`); or "flow", a
                 velocity field that is trained (`priors.FlowMatching`), with the condition; or
+                "maf", a masked autoregressive flow with exact densities in one pass
+                (`priors.MaskedFlow`, Papamakarios et al. 2017), with the condition; or
                 "two_stage", a second VAE of the codes (`priors.TwoStage`, Dai & Wipf 2019).
             y: conditions of a conditional model.
             components: normals of "gmm".
             seed: int, of the start of "gmm" and of noise in the codes.
             batch_size: rows per compiled call.
-            **training: of "flow" and "two_stage", arguments of `fit_prior`, such as `epochs`;
-                about 2,000 steps of 128 codes by default.
+            **training: of "flow", "maf" and "two_stage", arguments of `fit_prior`, such as
+                `epochs`; about 2,000 steps of 128 codes by default.
 
         Returns:
             The model itself.
@@ -64,13 +67,17 @@ class Sampling(FlowTraining):
                 "This model's prior is trained with it, and samples as it is. "
                 f"Received: prior={type(self.prior).__name__}"
             )
-        if training and kind not in ("flow", "two_stage"):
+        if training and kind not in _TRAINED:
             raise TypeError(
                 f"kind={kind!r} is fitted in closed form, without training. "
                 f"Received: {', '.join(sorted(training))}"
             )
         if kind == "flow":
             return self._fit_flow(x, y, seed, training)
+        if kind == "maf":
+            dim = None if self.condition is None else self.condition.dim
+            prior = priors.MaskedFlow(self.latent_dim, dim, seed=seed)
+            return self._fit_trained(prior, x, y, training)
         if kind == "two_stage":
             self._takes_no_condition(kind)
             prior = priors.TwoStage(self.latent_dim, seed=seed)

@@ -13,6 +13,7 @@ from keras_vae.posteriors.normal import DiagonalNormal, Extended, FullCovariance
 from keras_vae.posteriors.point import Point, SparsePoint, largest
 from keras_vae.posteriors.product import ProductPosterior
 from keras_vae.posteriors.spatial import SpatialNormal, SpatialPoint
+from keras_vae.posteriors.von_mises_fisher import VonMisesFisher
 
 __all__ = [
     "Categorical",
@@ -28,5 +29,6 @@ __all__ = [
     "SparsePoint",
     "SpatialNormal",
     "SpatialPoint",
+    "VonMisesFisher",
     "largest",
 ]

@@ -8,6 +8,7 @@ from keras_vae.priors.expectation_maximisation import Fit, fit, responsibilities
 from keras_vae.priors.flow import FlowPrior
 from keras_vae.priors.flow_matching import FlowMatching
 from keras_vae.priors.gaussian_mixture import GaussianMixture
+from keras_vae.priors.masked_flow import MaskedFlow
 from keras_vae.priors.masked_transformer import MaskedTransformer
 from keras_vae.priors.mixture import LearnedMixture, MixturePrior
 from keras_vae.priors.normal import ConditionalNormal, LinearNormal, StandardNormal
@@ -16,6 +17,7 @@ from keras_vae.priors.product import ProductPrior
 from keras_vae.priors.spatial import StandardNormalMap, UniformCodes
 from keras_vae.priors.two_stage import TwoStage
 from keras_vae.priors.vamp import VampPrior
+from keras_vae.priors.von_mises_fisher import UniformSphere
 
 __all__ = [
     "ChainedPrior",
@@ -28,6 +30,7 @@ __all__ = [
     "GaussianMixture",
     "LearnedMixture",
     "LinearNormal",
+    "MaskedFlow",
     "MaskedTransformer",
     "MixturePrior",
     "NoPrior",
@@ -38,6 +41,7 @@ __all__ = [
     "TwoStage",
     "UniformCategorical",
     "UniformCodes",
+    "UniformSphere",
     "VampPrior",
     "fit",
     "responsibilities",

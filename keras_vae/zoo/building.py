@@ -91,7 +91,9 @@ def save_weights(model, path):
                 twin = new.require_group(name)
             else:
                 how = {"compression": "gzip", "shuffle": True, "chunks": item.shape}
-                twin = new.create_dataset(name, data=item[()], **(how if item.size > 1 else {}))
+                # The index of a packed array takes more than packing a small one saves.
+                large = item.size * item.dtype.itemsize >= 2048
+                twin = new.create_dataset(name, data=item[()], **(how if large else {}))
             twin.attrs.update(item.attrs)
 
         old.visititems(copy)

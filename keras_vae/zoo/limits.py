@@ -42,6 +42,7 @@ _MOST_OF = {
 _MOST_OF_CLASS = {
     "InverseAutoregressive": {"steps": 256},
     "iaf_vae": {"steps": 256},
+    "MaskedFlow": {"steps": 256},
     "GaussianMixture": {"latent_dim": 4_096},
     "LinearNormal": {"latent_dim": 4_096},
     "FullCovariance": {"latent_dim": 4_096},

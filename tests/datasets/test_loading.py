@@ -42,6 +42,7 @@ def test_names():
         "celeb_a",
         "celeb_a_64",
         "cifar10",
+        "digits",
         "dsprites",
         "fashion_mnist",
         "mnist",

@@ -42,9 +42,12 @@ def _draw(folder):
     recipe = recipes.read(folder)
     if model.codes_are_integers:
         return codes.draw(folder, model, recipe)
-    drawn = []
+    drawn, chosen = [], recipe["evaluation"].get("pictures")
 
     def picture(file, caption, draw, *arguments, **options):
+        # All, unless the recipe of a small preset names some.
+        if chosen is not None and file not in chosen:
+            return
         draw(*arguments, path=folder / file, **options)
         drawn.append((file, caption))
 

@@ -89,6 +89,32 @@ def iaf_vae(
 
 
 @paper()
+def hyperspherical_vae(
+    input_shape=(28, 28, 1),
+    latent_dim=10,
+    *,
+    min_concentration: float = 1.0,
+    **options,
+) -> VAE:
+    """Hyperspherical VAE: -log p(x|z) + KL(vMF(μ, κ) || U), z on the unit sphere.
+
+    Davidson et al., "Hyperspherical Variational Auto-Encoders", 2018. μ is a unit vector, U
+    uniform; KL = κ A(κ) + log C(κ) + log area, A = I_(d/2) / I_(d/2-1). `encode` gives μ. It
+    suits few dimensions, and data whose classes are directions.
+
+    Args: as `vae`, but
+        latent_dim: d, numbers of a code, at least 2: its sphere has d - 1 dimensions.
+        min_concentration: the smallest κ.
+
+    Raises:
+        ValueError: as `vae`; fewer than two dimensions, or a negative concentration.
+    """
+    posterior = functools.partial(posteriors.VonMisesFisher, latent_dim, min_concentration)
+    prior = priors.UniformSphere(latent_dim)
+    return vae(input_shape, latent_dim, posterior=posterior, prior=prior, **options)
+
+
+@paper()
 def categorical_vae(
     input_shape=(28, 28, 1),
     latent_dim=20,

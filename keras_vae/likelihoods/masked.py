@@ -70,8 +70,14 @@ class MaskedConvolutions(Bernoulli):
         **kwargs: Any,
     ) -> None:
         super().__init__(dynamic, **{"dtype": keras.config.dtype_policy(), **kwargs})
-        self.features, self.width = _checks.count(features, "features"), _checks.count(width, "width")
-        self.before, self.after = _checks.count(before, "before", 0), _checks.count(after, "after", 0)
+        self.features, self.width = (
+            _checks.count(features, "features"),
+            _checks.count(width, "width"),
+        )
+        self.before, self.after = (
+            _checks.count(before, "before", 0),
+            _checks.count(after, "after", 0),
+        )
         self.seed = seed
         self.per_value = self.features
         seeds, policy = initializers.seeds(seed), self.dtype_policy

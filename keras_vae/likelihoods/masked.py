@@ -28,20 +28,20 @@ class MaskedConvolutions(Bernoulli):
     """Binary pixels given z and the pixels before: log p(x|z) = Σ_i log p(x_i | f_i(z), x_<i).
 
     Chen et al., "Variational Lossy Autoencoder", 2017; Gulrajani et al., "PixelVAE", 2017: the
-    likelihood knows strokes by their neighbourhood, so that the code need not say them. The
-    order is row by row, from left to right. Masked convolutions (van den Oord et al., "Pixel
-    Recurrent Neural Networks", 2016) read the pixels before: one of 5 × 5 pixels, and residual
-    blocks of 3 × 3 each. The decoder ends in a map of features f(z), `features` for each
-    pixel, without an activation; they are added between two of the blocks. The blocks before
-    see the picture alone, and run once for all codes of an example; those after see how it
-    goes with the code.
+    likelihood knows strokes by the pixels around, so that the code need not hold them. The order
+    is row by row, from left to right. Masked convolutions (van den Oord et al., "Pixel Recurrent
+    Neural Networks", 2016) read the pixels before: one of 5 × 5 pixels, then residual blocks of
+    3 × 3. The decoder ends in a map f(z) of `features` numbers per pixel, without an activation,
+    which is added to what the blocks have read. The blocks before that see the picture alone, and
+    run once for all codes of an example; those after it see picture and code together.
 
-    `log_prob` is exact. Draws take one pixel after the other. The mean E[x|z] has no closed
-    form: it would be one of all pictures. So `mean` is the output of a head of its own, a
-    3 × 3 and a 1 × 1 convolution of the features alone, which learns the probability of each
-    pixel given z by its cross-entropy to the data, while the model is trained. Its gradient
-    goes no further than the head: log p(x|z) is as without it. Its pictures are smoother than draws,
-    `sample(n, noise=True)`, and not made of probable pictures only.
+    `log_prob` is exact. `sample_outputs`, and `sample(n, noise=True)` of a model, draw one pixel
+    after the other. E[x|z] has no closed form: it is a sum over all pictures. `mean`, and so
+    `decode` and `reconstruct`, is the estimate of a head of its own: a 3 × 3 and a 1 × 1
+    convolution of the features alone. While the model is trained, the head learns the probability
+    of each pixel given z by its cross-entropy with the data. Its gradient stops at the features:
+    log p(x|z) and what encoder and decoder learn are the same without it. Means are smoother than
+    draws.
 
     Args:
         features: channels of the decoder's output.
@@ -90,11 +90,11 @@ class MaskedConvolutions(Bernoulli):
         )
         self.first.build((None, None, None, 1))
         self.join = _pointwise(features, width, glorot(), policy, "join")
-        self.blocks = [
+        self.residual = [
             _Block(width, 3, seed=next(seeds), dtype=policy, name=f"block_{i}")
             for i in range(before + after)
         ]
-        for block in self.blocks:
+        for block in self.residual:
             block.build((None, None, None, width))
         self.head = [
             _pointwise(width, width, glorot(), policy, "hidden"),
@@ -139,10 +139,10 @@ class MaskedConvolutions(Bernoulli):
         """
         shape = ops.shape(outputs)
         h = self.first(x)
-        for block in self.blocks[: self.before]:
+        for block in self.residual[: self.before]:
             h = block(h)
         h = ops.reshape(h + self.join(outputs), (-1, *shape[2:-1], self.width))
-        for block in self.blocks[self.before :]:
+        for block in self.residual[self.before :]:
             h = block(h)
         return ops.reshape(self._read(h), (*shape[:-1], 1))
 
@@ -154,7 +154,7 @@ class MaskedConvolutions(Bernoulli):
     def log_prob(self, x, outputs, training=False):
         total = _summed(x, self.logits(x, outputs))
         if training:
-            # Of value 0: the head of `mean` learns, and log p(x|z) stays what it is.
+            # Its value is 0 and its gradient that of the head of `mean`.
             own = _summed(x, self._mean_logits(ops.stop_gradient(outputs)))
             total = total + own - ops.stop_gradient(own)
         return total
@@ -215,7 +215,7 @@ class MaskedConvolutions(Bernoulli):
             part, own = (np.pad(a, ((0, missing),) + ((0, 0),) * (a.ndim - 1)) for a in (part, own))
             seen = [
                 np.zeros((size, layer.side, shape[1], layer.kernel.shape[1]), "float32")
-                for layer in (self.first, *self.blocks)
+                for layer in (self.first, *self.residual)
             ]
             rows = []
             for i in range(shape[0]):
@@ -236,7 +236,7 @@ class MaskedConvolutions(Bernoulli):
         Returns:
             Tuple of the same with this row as the last.
         """
-        masked = (self.first, *self.blocks)
+        masked = (self.first, *self.residual)
         above = [layer.above(rows) for layer, rows in zip(masked, seen, strict=True)]
         joined = ops.cast(self.join(outputs), "float32")
         by_column = [
@@ -255,7 +255,7 @@ class MaskedConvolutions(Bernoulli):
         """Draws one pixel; `left` is what each convolution has read to its left."""
         above, joined, noise = column[:-2], column[-2], column[-1]
         h, kept = above[0] + self.first.along(left[0]), []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self.residual):
             h = h + joined if i == self.before else h
             read = ops.concatenate([left[i + 1], ops.expand_dims(ops.silu(h), 1)], axis=1)
             h = h + above[i + 1] + block.along(read)

@@ -55,7 +55,7 @@ def logits(layer, x, features):
     """The network in NumPy: of one picture and one map of features."""
     dense = [[array(w) for w in d.weights] for d in (layer.join, *layer.head)]
     h = convolved(x, layer.first)
-    for i, block in enumerate([*layer.blocks, None]):
+    for i, block in enumerate([*layer.residual, None]):
         if i == layer.before:
             h = h + features @ dense[0][0] + dense[0][1]
         if block is not None:

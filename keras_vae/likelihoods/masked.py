@@ -41,7 +41,7 @@ class MaskedConvolutions(Bernoulli):
     convolution of the features alone. While the model is trained, the head learns the probability
     of each pixel given z by its cross-entropy with the data. Its gradient stops at the features:
     log p(x|z) and what encoder and decoder learn are the same without it. Means are smoother than
-    draws.
+    draws. Files of `export` give means: their graphs have no loop over pixels.
 
     Args:
         features: channels of the decoder's output.

@@ -3,6 +3,7 @@
 from keras_vae.layers.augmentation import DifferentiableAugmentation
 from keras_vae.layers.latents import Bottom, NormalOf, Sampling, bounded
 from keras_vae.layers.maps import Conv2D, GroupNormalization, SpatialAttention
+from keras_vae.layers.masked import MaskedConv2D
 from keras_vae.layers.parts import Code, CodeVectors, ConditionVectors, DataMean
 from keras_vae.layers.pictures import (
     Augment,
@@ -27,6 +28,7 @@ __all__ = [
     "FeatureModulation",
     "GroupNormalization",
     "Known",
+    "MaskedConv2D",
     "NormalOf",
     "Sampling",
     "SpaceToDepth",

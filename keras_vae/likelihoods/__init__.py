@@ -10,6 +10,7 @@ from keras_vae.likelihoods.counts import (
 )
 from keras_vae.likelihoods.discretised import DiscretisedLogisticMixture
 from keras_vae.likelihoods.heavy_tails import StudentT
+from keras_vae.likelihoods.masked import MaskedConvolutions
 from keras_vae.likelihoods.named import get
 from keras_vae.likelihoods.observed import Observed
 from keras_vae.likelihoods.pictures import MSSSIM, Features, PictureLoss
@@ -23,6 +24,7 @@ __all__ = [
     "Likelihood",
     "LogCosh",
     "MSSSIM",
+    "MaskedConvolutions",
     "NegativeBinomial",
     "Normal",
     "Observed",

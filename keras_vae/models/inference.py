@@ -135,7 +135,8 @@ class Inference(Editing):
         """Data of codes: means, or draws from p(x|z) with NumPy's generator."""
         if rng is not None and self.likelihood.needs_outputs:
             outputs = self._batched("outputs", batch_size, z, condition)
-            return self.likelihood.sample_outputs(outputs, rng)
+            options = (self._of_likelihood,) if self.likelihood.in_order else ()
+            return self.likelihood.sample_outputs(outputs, rng, *options)
         x = self.decode(z, condition, batch_size)
         return self.likelihood.decode(x if rng is None else self.likelihood.sample(x, rng))
 
@@ -318,6 +319,9 @@ class Inference(Editing):
     def _tensor_function(self, name):
         return _FUNCTIONS[name]
 
+    def _of_likelihood(self, likelihood, name):
+        return self._function(f"likelihood_{name}")
+
     def _batched(self, name, batch_size, *arrays):
         n = len(arrays[0])
         # Few rows are padded to a power of two, so that few shapes are compiled.
@@ -374,6 +378,10 @@ def _explain(model, x, z, condition=None):
     return model.likelihood.log_prob(x, outputs)[0]
 
 
+def _likelihood_row(model, *arrays):
+    return model.likelihood.row(*arrays)
+
+
 def _contract(model, x, condition=None):
     return squared_jacobian(model, x, condition)
 
@@ -391,6 +399,7 @@ _FUNCTIONS = {
     "rebuild": _rebuild,
     "score": _score,
     "explain": _explain,
+    "likelihood_row": _likelihood_row,
     "flow_step": _flow_step,
 }
 

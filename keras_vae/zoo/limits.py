@@ -46,6 +46,8 @@ _MOST_OF_CLASS = {
     "GaussianMixture": {"latent_dim": 4_096},
     "LinearNormal": {"latent_dim": 4_096},
     "FullCovariance": {"latent_dim": 4_096},
+    "MaskedConvolutions": {"before": 256, "after": 256},
+    "MaskedConv2D": {"kernel_size": 256},
 }
 # The same of Keras' layers.
 _MOST_OF_KERAS = {

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from keras_vae import export, models
+from keras_vae import export, likelihoods, models
 from keras_vae.export import report as reports
 from keras_vae.export import route
 
@@ -37,4 +37,19 @@ def test_the_decoder_of_the_file_gives_means(name, tmp_path, conversions, monkey
     decode = litert.Interpreter(str(path)).get_signature_runner("decode")
     (found,) = decode(z=z).values()
     assert found.shape == (1, 6)
+    np.testing.assert_allclose(found, model.decode(z), rtol=1e-5, atol=1e-6)
+
+
+def test_masked_convolutions_are_a_decoder_of_means(tmp_path, conversions, monkeypatch, rng):
+    """Draws go pixel by pixel, in Python: files have the means given the code alone."""
+    monkeypatch.setattr(reports, "_TIMED_SECONDS", 0.02)
+    monkeypatch.setattr(route, "_child", conversions)
+    layer = likelihoods.MaskedConvolutions(3, 4, before=1, after=1, seed=0)
+    model = models.vae((8, 8, 1), 2, "conv", units=(4,), likelihood=layer, seed=0)
+    path = tmp_path / "model.tflite"
+    x = rng.integers(0, 2, (4, 8, 8, 1)).astype("float32")
+    export.tflite(model, path, data=x, verbose=False)
+    z = rng.normal(size=(1, 2)).astype("float32")
+    decode = litert.Interpreter(str(path)).get_signature_runner("decode")
+    (found,) = decode(z=z).values()
     np.testing.assert_allclose(found, model.decode(z), rtol=1e-5, atol=1e-6)

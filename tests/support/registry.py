@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import initializers, models
+from keras_vae import initializers, likelihoods, models
 from keras_vae.models.papers import PAPERS
 from keras_vae.models.papers.register import HEAD
 from tests.support import make_images
@@ -24,6 +24,11 @@ def features(shape=(8, 8, 1)):
     x = keras.layers.Flatten()(x)
     x = keras.layers.Dense(4, kernel_initializer=glorot(), name="second")(x)
     return keras.Model(inputs, x, name="features")
+
+
+def masked_convolutions():
+    """A likelihood whose pixels depend on each other."""
+    return likelihoods.MaskedConvolutions(3, 4, before=1, after=1, seed=0)
 
 
 # What differs from `make(SHAPE, 2, network, units=(8,), seed=0)`; "function:kind" is one
@@ -65,6 +70,7 @@ ROWS = {
         "spectral": True,
         "gradient_penalty": 1.0,
     },
+    "vae:masked_convolutions": {"likelihood": masked_convolutions},
     "vamp_vae": {"components": 5},
 }
 

@@ -223,6 +223,12 @@ def a_million_steps(preset):
     return configured(preset, lambda config: config.update(posterior=posterior))
 
 
+@case("K6", "before=1000000", weights=None)
+def a_million_masked_convolutions(preset):
+    likelihood = ours("MaskedConvolutions", features=1, width=1, before=10**6)
+    return configured(preset, lambda config: config.update(likelihood=likelihood))
+
+
 @case("K6", "a list of 100,000 for 'units'", weights=None)
 def a_million_units(preset):
     prior = ours("ChainedPrior", latent_dim=4, top_dim=2, units=[2] * 10**5)

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import datasets, plots, zoo
+from keras_vae import datasets, distribution, plots, zoo
 
 from . import gallery as galleries
 from .applications import applications
@@ -48,7 +48,10 @@ def train(arguments):
         if arguments.plot:
             raise ValueError("--plot is for one preset: leave --all out.")
         return rebuild(arguments.all, arguments.restart, arguments.epochs, arguments.limit)
-    print(f"Backend: {keras.backend.backend()}")
+    processes = distribution.start()
+    if processes.is_first:
+        several = f", {processes.size} processes" if processes.size > 1 else ""
+        print(f"Backend: {keras.backend.backend()}{several}")
     out = run_train(
         arguments.preset,
         arguments.out,
@@ -57,7 +60,8 @@ def train(arguments):
         arguments.limit,
         arguments.plot,
     )
-    print(f"Wrote {out}. Measure it: python -m tools evaluate {out}")
+    if processes.is_first:
+        print(f"Wrote {out}. Measure it: python -m tools evaluate {out}")
     return 0
 
 

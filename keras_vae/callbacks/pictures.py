@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_vae import _checks, plots
+from keras_vae.training import processes
 
 
 class _Watching(keras.callbacks.Callback):

@@ -57,6 +57,12 @@ def among_processes(run):
         own.shares = processes.shares()
         own.check()
         run.shuffle = False
+        numbered = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: setattr(own, "epoch", epoch)
+        )
+        run.callbacks = [*run.callbacks, numbered]
+        if own is run.x:
+            run.x = processes.source(own)
     _divide_validation(run)
     run.batch_size = None
     with processes.dividing():
@@ -86,5 +92,6 @@ def _divide_validation(run):
     shares = processes.shares()
     size = run.rest.pop("validation_batch_size", None) or run.batch_size or 32
     size = -(-size // shares.replicas) * shares.replicas
-    run.validation_data = Shuffled(x, y, size, None, sample_weight)
-    run.validation_data.shares = shares
+    divided = Shuffled(x, y, size, None, sample_weight)
+    divided.shares = shares
+    run.validation_data = processes.source(divided)

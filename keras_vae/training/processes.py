@@ -5,6 +5,7 @@
 * `begin(processes)` and `end()`: its own initialisation, and data parallelism;
 * `alone()`: a context in which variables are those of this process only;
 * `broadcast(data)`: the bytes that the first process has, on all of them;
+* `source(batches)`: a `PyDataset` as what Keras can divide;
 * `replicas()`: on how many devices one batch is divided;
 * `reads_own_rows`: whether each process gives the rows of its own devices only;
 * `draws_own_noise`: whether a step sees these rows only, and not those of all processes.
@@ -100,6 +101,11 @@ def alone():
     """
     with backend.alone() if several() else contextlib.nullcontext():
         yield
+
+
+def source(batches):
+    """A `PyDataset` that is divided among the processes, as Keras' `fit` can take it."""
+    return backend.source(batches)
 
 
 def shares():

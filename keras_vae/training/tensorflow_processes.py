@@ -1,6 +1,7 @@
 """TensorFlow: `MultiWorkerMirroredStrategy`. See `keras_vae.training.processes`."""
 
 import contextlib
+import functools
 import json
 import socket
 import time
@@ -49,23 +50,46 @@ def end():
 
 
 def broadcast(data):
-    size = int(_of_first(np.array(len(data), "int32")))
+    total = _total(tf.distribute.get_strategy())
+    size = int(total(np.array([len(data)], "int32"))[0])
     content = np.frombuffer(data, "uint8") if data else np.zeros(size, "uint8")
-    return _of_first(content.astype("int32")).astype("uint8").tobytes()
+    return total(content.astype("int32")).numpy().astype("uint8").tobytes()
+
+
+@functools.cache
+def _total(strategy):
+    """A function of int32 vectors, of which it returns the first process's."""
+
+    def part(value):
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return tf.where(tf.equal(number, 0), value, tf.zeros_like(value))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], "int32")])
+    def total(value):
+        return strategy.reduce("SUM", strategy.run(part, (value,)), axis=None)
+
+    return total
+
+
+def source(batches):
+    """A `tf.data.Dataset`; of a `PyDataset` Keras 3.15 has one with None, which are not divided."""
+    first = batches[0]
+    signature = tuple(tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in first)
+
+    def generate():
+        for i in range(len(batches)):
+            yield batches[i]
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    known = tf.data.experimental.assert_cardinality(len(batches))
+    return dataset.apply(known).with_options(options)
 
 
 def replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def _of_first(value):
-    strategy = tf.distribute.get_strategy()
-
-    def part():
-        number = tf.distribute.get_replica_context().replica_id_in_sync_group
-        return tf.where(tf.equal(number, 0), value, tf.zeros_like(value))
-
-    return strategy.reduce("SUM", strategy.run(part), axis=None).numpy()
 
 
 def exchanged(rank, size, first):

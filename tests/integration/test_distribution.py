@@ -69,6 +69,12 @@ def test_two_devices_of_one_machine(one, tmp_path):
     two = read(tmp_path / "two.npz")
     compare(two, one)
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-5)
+    if BACKEND == "jax":
+        # The network of latent diffusion, its weights divided between the devices.
+        parts = read(tmp_path / "two.npz.parts.npz")
+        assert parts["divided"] > 15 and parts["moved"] > 1e-2
+        assert parts["worst"].max() < 1e-5
+        np.testing.assert_allclose(*parts["losses"], rtol=1e-5)
 
 
 def test_two_processes(one, tmp_path):

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def devices():
         import jax
 
         assert len(jax.devices()) == 2
+        parts(f"{sys.argv[2]}.parts.npz")
         keras.distribution.set_distribution(keras.distribution.DataParallel())
         return build()
     import tensorflow as tf
@@ -54,6 +56,35 @@ def devices():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         return build()
+
+
+def parts(path):
+    """Weights of the largest kind of network on one device, and cut up for two, on JAX."""
+    import keras
+
+    from keras_vae import models
+
+    x = np.random.default_rng(0).random((4, 8, 8, 3), "float32")
+
+    def trained():
+        model = models.autoencoder_kl((8, 8, 3), units=(8,), norm_num_groups=4, seed=0)
+        model.compile(keras.optimizers.Adam(1e-2))
+        before = model.get_weights()
+        losses = model.fit(x, batch_size=4, epochs=2, shuffle=False, verbose=0).history["loss"]
+        moved = [np.abs(a - b).max() for a, b in zip(before, model.get_weights())]
+        return model, losses, max(moved)
+
+    one, losses, moved = trained()
+    names = {"keras": keras}
+    page = Path(__file__).parents[2] / "keras_vae/training/several_machines.md"
+    (block,) = [b for b in page.read_text().split("```python\n") if b.startswith("mesh")]
+    exec(block.split("```")[0], names)
+    two, other_losses, _ = trained()
+    keras.distribution.set_distribution(None)
+    divided = [v for v in two.weights if len(v.value.sharding.device_set) == 2]
+    divided = [v for v in divided if not v.value.sharding.is_fully_replicated]
+    worst = [np.abs(a - b).max() for a, b in zip(one.get_weights(), two.get_weights())]
+    np.savez(path, worst=worst, divided=len(divided), losses=[losses, other_losses], moved=moved)
 
 
 def process(rank, addresses):

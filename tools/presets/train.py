@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_vae import _atomic, callbacks, datasets, distribution, priors, zoo
+from keras_vae.callbacks.state import assign, seeds, values
 from keras_vae.training import processes
 from keras_vae.zoo import description
 
@@ -122,12 +123,13 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     bits = training.get("bits", 9)
     weights = [rounded(w, bits) for w in model.get_weights()]
     if processes.several():
-        first = distribution.current().is_first
+        first, drawn = distribution.current().is_first, values(seeds(model))
         # What follows is one process's work.
         distribution.stop()
         if not first:
             return out
         model = recipes.build(recipe)
+        assign(seeds(model), drawn)
     model.set_weights(weights)
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)

@@ -1,4 +1,4 @@
-"""`keras-vae train` on two processes gives what it gives on one, and goes on where one is killed."""
+"""`keras-vae train` on two processes: what one process gives, also where one of them is killed."""
 
 import csv
 import json

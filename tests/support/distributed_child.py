@@ -1,7 +1,7 @@
 """Run by test_distribution.py: trains on several devices or processes, saves its weights.
 
 python tests/support/distributed_child.py one|devices OUT
-python tests/support/distributed_child.py processes OUT ADDRESS ADDRESS    writes OUT/0.npz, OUT/1.npz
+python tests/support/distributed_child.py processes OUT ADDRESS ADDRESS    writes OUT/0.npz, 1.npz
 """
 
 import json

@@ -1,5 +1,6 @@
 """What each command does, once its words are read."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -47,6 +48,12 @@ def train(arguments):
             raise ValueError("--all writes each preset into its own folder: leave --out out.")
         if arguments.plot:
             raise ValueError("--plot is for one preset: leave --all out.")
+        found = distribution.from_environment(os.environ)
+        if found.size > 1:
+            raise ValueError(
+                "--all trains, measures and exports in one process: train presets by their names "
+                f"on several. Received: {found.size} processes by {found.launcher}"
+            )
         return rebuild(arguments.all, arguments.restart, arguments.epochs, arguments.limit)
     processes = distribution.start()
     if processes.is_first:

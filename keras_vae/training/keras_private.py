@@ -281,7 +281,11 @@ def computing_is_asked(ask):
     if keras.backend.backend() != "torch":
         yield
         return
-    from keras.src.backend.torch import core
+    try:
+        from keras.src.backend.torch import core
+    except ImportError:
+        # Where Keras 3.16 has it.
+        from keras.src.backend.torch.ops import core
 
     scope = core.device_scope
 

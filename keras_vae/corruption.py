@@ -28,7 +28,7 @@ class Corruption:
     def noise(self, shape, seed):
         """Draws noise for `transform`; `seed`: an int or a `keras.random.SeedGenerator`."""
         draw = noise.normal if self.normal else noise.uniform
-        return draw(shape, seed)
+        return draw(shape, seed, rows=0)
 
     def __call__(self, x, seed):
         """Corrupts data in a training step; tensors in and out."""

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # two names of one floor do not know each other.
 FLOORS = (
     "_atomic _budget _checks _hdf5 _registry _types _version training",
-    "conditions corruption datasets distributions initializers schedules similarity",
+    "conditions corruption datasets distribution distributions initializers schedules similarity",
     "directions layers",
     "flows networks quantizers",
     "likelihoods objectives posteriors priors metrics plots",

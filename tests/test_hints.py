@@ -10,8 +10,9 @@ pytestmark = pytest.mark.once
 
 # Packages whose `__all__` is the public API, and files that are.
 PUBLIC = (
-    "anomaly conditions corruption datasets directions distributions export flows layers "
-    "likelihoods metrics networks objectives plots posteriors priors quantizers schedules zoo"
+    "anomaly conditions corruption datasets directions distribution distributions export "
+    "flows layers likelihoods metrics networks objectives plots posteriors priors quantizers "
+    "schedules zoo"
 ).split()
 # What users call on a model.
 METHODS = (

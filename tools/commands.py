@@ -1,11 +1,12 @@
 """What each command does, once its words are read."""
 
+import os
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from keras_vae import datasets, plots, zoo
+from keras_vae import datasets, distribution, plots, zoo
 
 from . import gallery as galleries
 from .applications import applications
@@ -47,8 +48,17 @@ def train(arguments):
             raise ValueError("--all writes each preset into its own folder: leave --out out.")
         if arguments.plot:
             raise ValueError("--plot is for one preset: leave --all out.")
+        found = distribution.from_environment(os.environ)
+        if found.size > 1:
+            raise ValueError(
+                "--all trains, measures and exports in one process: train presets by their names "
+                f"on several. Received: {found.size} processes by {found.launcher}"
+            )
         return rebuild(arguments.all, arguments.restart, arguments.epochs, arguments.limit)
-    print(f"Backend: {keras.backend.backend()}")
+    processes = distribution.start()
+    if processes.is_first:
+        several = f", {processes.size} processes" if processes.size > 1 else ""
+        print(f"Backend: {keras.backend.backend()}{several}")
     out = run_train(
         arguments.preset,
         arguments.out,
@@ -57,7 +67,8 @@ def train(arguments):
         arguments.limit,
         arguments.plot,
     )
-    print(f"Wrote {out}. Measure it: python -m tools evaluate {out}")
+    if processes.is_first:
+        print(f"Wrote {out}. Measure it: python -m tools evaluate {out}")
     return 0
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_vae import _checks, plots
+from keras_vae.training import processes
 
 
 class _Watching(keras.callbacks.Callback):
@@ -85,13 +86,15 @@ class Watch(_Watching):
         logs = self._before() + self._logs
         names = dict.fromkeys(name for row in logs for name in row)
         curves = {name: [row.get(name) for row in logs] for name in names}
-        if curves:
+        # All processes compute, as JAX needs them all, and one writes.
+        first = processes.current().is_first
+        if curves and first:
             plots.training_curves(curves, self.folder / "curves.png")
         drawn = self.samples()
-        if drawn is not None:
+        if drawn is not None and first:
             plots.image_grid(drawn, path=self.folder / f"samples_{epoch:04}.png")
         pairs = self.pairs()
-        if pairs is not None:
+        if pairs is not None and first:
             pictures = np.concatenate([pairs[:, 0], pairs[:, 1]])
             path = self.folder / f"reconstructions_{epoch:04}.png"
             plots.image_grid(pictures, len(pairs), path, row_labels=["data", "model"])
@@ -130,6 +133,9 @@ class TensorBoardPictures(_Watching):
         self._writer = None
 
     def show(self, epoch, logs):
+        if not processes.current().is_first:
+            self.pairs(), self.samples()
+            return
         if self._writer is None:
             self._writer = self._tf.summary.create_file_writer(str(Path(self.log_dir) / "pictures"))
         pairs = self.pairs()

@@ -1,9 +1,11 @@
 """Training that goes on from its last completed epoch."""
 
+import contextlib
 import csv
 import json
 import random
 import shutil
+import tempfile
 from pathlib import Path
 
 import keras
@@ -11,6 +13,7 @@ import numpy as np
 
 from keras_vae import _atomic, _hdf5
 from keras_vae.callbacks.state import assign, build_optimizer, seeds, values, variables
+from keras_vae.training import processes
 
 STATE = "state.json"
 # Of the state: a hundred thousand epochs.
@@ -33,8 +36,10 @@ def begin(run):
         if run.shuffle:
             run.x = resume.shuffled(run.x, run.y, run.sample_weight, run.batch_size)
             run.y = run.sample_weight = run.batch_size = None
-    if isinstance(run.x, Shuffled):
-        resume.dataset = run.x
+    # Of a `Shuffled` that was given as a source of batches, `fit` makes `Batches`.
+    source = getattr(run.x, "source", run.x)
+    if isinstance(source, Shuffled):
+        resume.dataset = source
         # Keras would shuffle the batches once more, by a generator of its own.
         run.shuffle = False
 
@@ -51,6 +56,9 @@ class Resume(keras.callbacks.Callback):
     Give it to the `fit` of a model of this package, which then shuffles arrays by `seed`.
     Data sets and generators must give the same batches again by themselves; a `Shuffled`
     does. Callbacks that count epochs, such as `EarlyStopping`, start counting again.
+
+    On several processes (`keras_vae.distribution`) the first one keeps the state, in a folder
+    that the others need not see, and all go on from it.
 
     Args:
         folder: where to keep the state; created if it is missing.
@@ -74,14 +82,18 @@ class Resume(keras.callbacks.Callback):
     def begin(self, model, epochs, initial_epoch=0):
         """Puts the kept state into a model; returns the epoch to begin with."""
         self._pending, self._logs = None, []
-        state = self._read()
+        with _of_first(self.folder) as folder:
+            return self._begin(folder, model, epochs, initial_epoch)
+
+    def _begin(self, folder, model, epochs, initial_epoch):
+        state = _read(folder / STATE)
         if state is None:
             return initial_epoch
         build_optimizer(model)
         before = values(variables(model))
         try:
             logs, drawn = _checked(state)
-            path = self.folder / state["weights"]
+            path = folder / state["weights"]
             if path.is_symlink():
                 raise ValueError(f"{state['weights']} is a link")
             _hdf5.check_weights(path)
@@ -108,9 +120,12 @@ class Resume(keras.callbacks.Callback):
             self.dataset.epoch = epoch
 
     def on_epoch_end(self, epoch, logs=None):
+        if not processes.current().is_first:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"epoch_{epoch + 1}.weights.h5"
-        self.model.save_weights(self.folder / name)
+        with processes.alone():
+            self.model.save_weights(self.folder / name)
         self._logs.append({"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}})
         # Committed later: the callbacks after this one have not finished their epoch yet.
         self._pending = {
@@ -124,7 +139,7 @@ class Resume(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._commit(stopped=self.model.stop_training)
         self._complete_history()
-        if not self.keep:
+        if not self.keep and processes.current().is_first:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _commit(self, stopped=False):
@@ -137,19 +152,6 @@ class Resume(keras.callbacks.Callback):
                 file.unlink(missing_ok=True)
         if self.log is not None:
             self._write_log()
-
-    def _read(self):
-        path = self.folder / STATE
-        if not path.is_file():
-            return None
-        try:
-            if path.stat().st_size > MOST_BYTES:
-                raise ValueError(f"{path.stat().st_size:,} bytes, of at most {MOST_BYTES:,}")
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"The kept state is damaged: delete it to begin again. Received: {error} in {path}"
-            ) from error
 
     def _complete_history(self):
         """Puts the epochs before the interruption into the history that `fit` returns."""
@@ -168,6 +170,37 @@ class Resume(keras.callbacks.Callback):
             writer = csv.DictWriter(file, ["epoch", *names], restval="NA", lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._logs)
+
+
+@contextlib.contextmanager
+def _of_first(folder):
+    """A folder with the state that the first process has kept."""
+    if not processes.several():
+        yield folder
+        return
+
+    def files():
+        found = [path for path in (folder / STATE, *folder.glob("epoch_*.weights.h5"))]
+        found = [path for path in found if path.is_file() and not path.is_symlink()]
+        return {path.name: np.fromfile(path, "uint8") for path in found}
+
+    with tempfile.TemporaryDirectory() as copy:
+        for name, content in processes.of_first(files).items():
+            content.tofile(Path(copy) / name)
+        yield Path(copy)
+
+
+def _read(path):
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes, of at most {MOST_BYTES:,}")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"The kept state is damaged: delete it to begin again. Received: {error} in {path}"
+        ) from error
 
 
 def _checked(state):
@@ -194,9 +227,12 @@ class Shuffled(keras.utils.PyDataset):
         x: data `(n, ...)`.
         y: conditions `(n, ...)`, or None.
         batch_size: examples per batch.
-        seed: int.
+        seed: int; None for the rows in the order that they have.
         sample_weight: `(n,)` or None.
     """
+
+    # On several processes: which rows of a batch this one reads.
+    shares = processes.Shares()
 
     def __init__(self, x, y=None, batch_size=32, seed=0, sample_weight=None):
         super().__init__()
@@ -205,17 +241,35 @@ class Shuffled(keras.utils.PyDataset):
         self._order = (None, None)
 
     def __len__(self):
-        return -(-len(self.x) // self.batch_size)
+        whole, rest = divmod(len(self.x), self.batch_size)
+        return whole + (rest >= self.shares.replicas)
+
+    def check(self):
+        """Raises `ValueError` where batches cannot be divided among the processes."""
+        replicas = self.shares.replicas
+        if self.batch_size % replicas or len(self.x) < replicas:
+            raise ValueError(
+                f"A batch is divided among {replicas} devices, those of all processes: give a "
+                "`batch_size` that is a multiple of their number, and as many rows at least. "
+                f"Received: batch_size={self.batch_size}, {len(self.x)} rows"
+            )
 
     def __getitem__(self, index):
         epoch = self.epoch
         ordered, order = self._order
         # TensorFlow reads ahead in another thread, past the end of the epoch.
         if ordered != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.x))
+            order = np.arange(len(self.x))
+            if self.seed is not None:
+                order = np.random.default_rng([self.seed, epoch]).permutation(order)
             self._order = (epoch, order)
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-        x = self.changed(self.x[rows], np.random.default_rng([self.seed, epoch, index]))
+        rank, size, replicas = self.shares
+        own = len(rows) // replicas * replicas // size
+        rows = rows[rank * own : (rank + 1) * own] if replicas > 1 else rows
+        # Each process changes its rows by numbers of its own.
+        numbers = [self.seed or 0, epoch, index, rank][: 4 if rank else 3]
+        x = self.changed(self.x[rows], np.random.default_rng(numbers))
         if self.y is None:
             return (x,)
         return (x, *(a[rows] for a in (self.y, self.sample_weight) if a is not None))

@@ -70,7 +70,7 @@ class Distribution:
             Tensor `(K, ..., event)`.
         """
         shape = (samples, *ops.shape(self.center))
-        return noise.normal(shape, seed)
+        return noise.normal(shape, seed, rows=1)
 
     def transform(self, noise):
         """Turns noise into samples, differentiable in the parameters where possible."""

@@ -32,7 +32,7 @@ class Bernoulli(Distribution):
 
     def noise(self, samples, seed):
         shape = (samples, *ops.shape(self.logits))
-        return noise.uniform(shape, seed)
+        return noise.uniform(shape, seed, rows=1)
 
     def log_prob_each(self, x):
         return ops.cast(x, "float32") * self.logits - kernels.softplus(self.logits)

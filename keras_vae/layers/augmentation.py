@@ -86,7 +86,7 @@ class DifferentiableAugmentation(keras.layers.Layer):
             n: number of pictures, an int or an integer scalar.
             seed: an int or a `keras.random.SeedGenerator`.
         """
-        return noise.uniform((n, 1, 1, 7), seed)
+        return noise.uniform((n, 1, 1, 7), seed, rows=0)
 
     def augmented(self, x, amounts):
         """Pictures augmented by given amounts, without any further draw.

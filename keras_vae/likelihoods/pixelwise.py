@@ -56,7 +56,7 @@ class Bernoulli(Likelihood):
     def observe(self, x, seed):
         if not self.dynamic:
             return x
-        noise = uniform(ops.shape(x), seed)
+        noise = uniform(ops.shape(x), seed, rows=0)
         return ops.cast(noise < x, "float32")
 
     def observe_numpy(self, x, rng):

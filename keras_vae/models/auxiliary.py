@@ -249,7 +249,7 @@ class AuxiliaryVAE(VAE):
         """
         n = ops.shape(x)[0]
         if noise is None:
-            noise = self._normal((self.objective.samples, n, self.noise_dim))
+            noise = self._normal((self.objective.samples, n, self.noise_dim), rows=1)
         noise = ops.convert_to_tensor(noise)
         count, classes = noise.shape[0], 1 if self.condition is None else self.condition.dim
         shape = (count, -1, classes)

@@ -86,7 +86,7 @@ class FactorVAE(SecondOptimizer, VAE):
 
         loss, (terms, z) = self.minimize(loss_and_codes, self.optimizer, self.trainable_variables)
         z = ops.stop_gradient(z)
-        noise = self._normal(ops.shape(z))
+        noise = self._normal(ops.shape(z), rows=0)
         self.minimize(
             lambda: (self.discriminator_loss(z, noise), ()),
             self.discriminator_optimizer,

@@ -16,6 +16,7 @@ from keras_vae.models import fast as fast_path
 from keras_vae.models import saving, sources
 from keras_vae.models.cleaning import Cleaning
 from keras_vae.models.compiled import Compiled
+from keras_vae.models.divided import among_processes
 from keras_vae.models.run import Run
 from keras_vae.training import keras_private, kernels, weights_kept
 
@@ -53,7 +54,9 @@ class Fitting(Cleaning, Compiled):
         some seconds.
 
         After an exception, an interruption too, the model has the weights of its last
-        completed step, and `fit` goes on from there. One thread at a time can train a
+        completed step, and `fit` goes on from there. After `distribution.start()` all processes
+        call `fit` with the same arrays, and each trains on its part of every batch. One thread
+        at a time can train a
         model or evaluate it. While it trains, other threads may use it for inference on
         TensorFlow and PyTorch; JAX gives them an error.
 
@@ -112,8 +115,13 @@ class Fitting(Cleaning, Compiled):
         _weigh_classes(run)
         with _alone(self, training=True), _own_errors(run.x, run.validation_data):
             resume.begin(run)
-            # `weights_kept` is the innermost: the other two read the weights after an error.
-            with nan.watched(run), fast_path.kept_on_device(run, fast), weights_kept(self):
+            # `weights_kept` is the innermost: those before read the weights after an error.
+            with (
+                among_processes(run),
+                nan.watched(run),
+                fast_path.kept_on_device(run, fast),
+                weights_kept(self),
+            ):
                 return keras.Model.fit(self, **run.arguments)
 
     def why_not_fast(self, x, y=None, callbacks=None, **kwargs):

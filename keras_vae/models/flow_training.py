@@ -223,7 +223,7 @@ class FlowAlone(fitting.Fitting, TrainStep, keras.Model):
         if training:
             encoded = guiding.of_training(self.prior, encoded, self.seed_generator)
         n = ops.shape(codes)[0]
-        drawn = noise.normal(ops.shape(codes), self.seed_generator)
+        drawn = noise.normal(ops.shape(codes), self.seed_generator, rows=0)
         # One of each nth of the unit interval: less noise in the loss than independent times.
         start = noise.uniform((1,), self.seed_generator)
         index = ops.cast(ops.arange(n), "float32")

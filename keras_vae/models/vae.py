@@ -259,8 +259,8 @@ class VAE(
         """
         return self.prior.distribution(self._encoded(_checks.condition(self, condition, n)))
 
-    def _normal(self, shape):
-        return noise.normal(shape, self.seed_generator)
+    def _normal(self, shape, rows=None):
+        return noise.normal(shape, self.seed_generator, rows)
 
     def _encoded(self, condition):
         return None if self.condition is None else self.condition.encode(condition)

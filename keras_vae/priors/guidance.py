@@ -31,7 +31,7 @@ def dropped(condition, share, seed):
         share: the part to drop, from 0 to 1.
         seed: a `keras.random.SeedGenerator`.
     """
-    drawn = noise.uniform((ops.shape(condition)[0], 1), seed)
+    drawn = noise.uniform((ops.shape(condition)[0], 1), seed, rows=0)
     return flagged(condition, ops.cast(drawn < share, "float32"))
 
 

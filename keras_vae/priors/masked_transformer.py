@@ -132,7 +132,7 @@ class MaskedTransformer(AttentionPrior):
         index = ops.cast(ops.arange(n), "float32") / ops.cast(n, "float32")
         share = ops.mod(index + noises.uniform((1,), seed), 1.0)
         size = ops.minimum(ops.floor(share * length), length - 1.0) + 1.0
-        drawn = noises.uniform((n, length), seed)
+        drawn = noises.uniform((n, length), seed, rows=0)
         rank = ops.argsort(ops.argsort(drawn, axis=-1), axis=-1)
         mask = ops.cast(ops.cast(rank, "float32") < ops.expand_dims(size, -1), "int32")
         return length / size * self._log_prob_of(flat, mask, condition)

@@ -126,7 +126,7 @@ class Residual(base.Composed):
         n, q = ops.shape(features)[0], len(self.parts)
         if not dropped:
             return float(q) * ops.ones((n,))
-        drops, number = ops.unstack(noise.uniform((2, n), seed), 2)
+        drops, number = ops.unstack(noise.uniform((2, n), seed, rows=1), 2)
         return ops.where(drops < self.dropout, 1.0 + ops.floor(number * q), float(q))
 
     def adapt(self, record, seed, weights=None, pending=None, ended=1):

@@ -8,7 +8,9 @@ import contextlib
 import functools
 import threading
 
-from keras_vae.training import keras_private
+import jax
+
+from keras_vae.training import keras_private, processes
 
 
 @contextlib.contextmanager
@@ -72,6 +74,10 @@ def kept(model, step):
         finally:
             if results:
                 keras_private.hand_over(model, results[0][1])
+        if processes.several() and jax.default_backend() == "cpu":
+            # Two programs at once would take the messages of one another: on CPUs JAX orders
+            # them only where a process has several devices.
+            jax.block_until_ready(results[0])
         return results[0]
 
     return call

@@ -17,7 +17,7 @@ def traced_anew(model, name):
     yield
 
 
-class TrainStep:
+class TrainStep(keras_private.BuiltHook):
     """See `keras_vae.training`."""
 
     def variable_scope(self):

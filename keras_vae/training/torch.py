@@ -7,7 +7,7 @@ import torch
 from torch import distributed
 from torch.optim.adam import adam as native_adam
 
-from keras_vae.training import adam, keras_private, torch_replay
+from keras_vae.training import adam, keras_private, torch_processes, torch_replay
 
 # Nothing destroys a variable of PyTorch.
 weights_kept = contextlib.nullcontext
@@ -30,6 +30,14 @@ class TrainStep:
     def test_step(self, data):
         return self.assess(*keras.utils.unpack_x_y_sample_weight(data))
 
+    def get_metrics_result(self):
+        if not _several():
+            return super().get_metrics_result()
+        # Of the rows of all processes, so that all of them stop, or go on, at the same step.
+        sums = torch_processes.sums([v.value for v in self.metrics_variables])
+        with keras.StatelessScope(list(zip(self.metrics_variables, sums, strict=True))):
+            return super().get_metrics_result()
+
     def minimize(self, fn, optimizer, variables):
         loss, aux = fn()
         gradients = torch.autograd.grad(
@@ -37,8 +45,8 @@ class TrainStep:
             [v.value for v in variables],
             allow_unused=True,
         )
-        if distributed.is_available() and distributed.is_initialized():
-            _average(gradients)
+        if _several():
+            torch_processes.average(gradients)
         with torch.no_grad():
             if _is_plain_adam(optimizer, gradients, variables):
                 _fused_adam(optimizer, gradients, variables)
@@ -76,12 +84,9 @@ class TrainStep:
         return call
 
 
-def _average(gradients):
-    """Means over the processes, each of which trains on its own part of the data."""
-    for gradient in gradients:
-        if gradient is not None:
-            distributed.all_reduce(gradient)
-            gradient /= distributed.get_world_size()
+def _several():
+    """Whether there are several processes, which `keras_vae.distribution` or the user began."""
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def _is_plain_adam(optimizer, gradients, variables):

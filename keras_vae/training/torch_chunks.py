@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from keras_vae.training import torch_replay
+from keras_vae.training import processes, torch_replay
 
 
 def compile_chunk(model, loop=True):
@@ -35,6 +35,8 @@ def rows_of_chunks(n, size, shuffle):
 
 
 def why_no_chunks(model):
+    if processes.several():
+        return "several processes divide each batch"
     # From Keras 3.16 on it shards each batch, and would shard the row numbers of a chunk.
     if keras.distribution.distribution() is not None:
         return "a `keras.distribution` is set"

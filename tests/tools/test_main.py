@@ -25,6 +25,16 @@ class TestCommandLine:
         captured = capsys.readouterr()
         assert captured.out == "" and captured.err.startswith("keras-vae info: No preset")
 
+    def test_many_presets_are_trained_by_one_process(self, monkeypatch, capsys):
+        for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "first")):
+            monkeypatch.setenv(name, value)
+        assert cli.main(["train", "--all"]) == 2
+        assert "2 processes need the address" in (text := capsys.readouterr().err)
+        assert "set MASTER_PORT, or unset" in text
+        monkeypatch.setenv("MASTER_PORT", "1")
+        assert cli.main(["train", "--all"]) == 2
+        assert "Received: 2 processes by torchrun" in capsys.readouterr().err
+
     @pytest.mark.parametrize("command", ["sample", "reconstruct", "interpolate"])
     def test_pictures(self, command, tmp_path, capsys):
         preset = zoo.save(models.vae(latent_dim=2, units=(4,), seed=0), tmp_path / "p")

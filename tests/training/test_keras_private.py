@@ -434,6 +434,17 @@ def computing_is_asked():
     assert bool(asked) == (BACKEND == "torch")
 
 
+def BuiltHook():
+    """Keras has the method that the hook replaces, by which it builds a distributed model."""
+    assert callable(keras.Model._maybe_symbolic_build)
+
+    class Model(keras_private.BuiltHook, keras.Model):
+        pass
+
+    # Keras' own would take a batch of it.
+    Model()._maybe_symbolic_build(iterator="none")
+
+
 CHECKS = [
     loss_tracker,
     compiled_loss,
@@ -463,6 +474,7 @@ CHECKS = [
     build_compiled_metrics,
     compiled_loss_weights,
     computing_is_asked,
+    *([BuiltHook] if BACKEND == "tensorflow" else []),
     *(
         [array_of_and_put_back, end_jax_steps, hand_over_and_is_lent, StepHook]
         if BACKEND == "jax"

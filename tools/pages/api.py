@@ -7,8 +7,8 @@ import re
 MODULES = (
     "models", "zoo", "datasets", "metrics", "plots", "export", "callbacks", "schedules",
     "posteriors", "priors", "likelihoods", "objectives", "distributions", "flows", "networks",
-    "layers", "quantizers", "conditions", "corruption", "directions", "initializers",
-    "similarity", "testing",
+    "layers", "quantizers", "conditions", "corruption", "directions", "distribution",
+    "initializers", "similarity", "testing",
 )  # fmt: skip
 _SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes|Call args|Example|Examples)\b.*:")
 

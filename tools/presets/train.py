@@ -12,7 +12,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vae import _atomic, callbacks, datasets, priors, zoo
+from keras_vae import _atomic, callbacks, datasets, distribution, priors, zoo
+from keras_vae.callbacks.state import assign, seeds, values
+from keras_vae.training import processes
 from keras_vae.zoo import description
 
 from . import card, faces, recipes
@@ -32,24 +34,35 @@ class KeepBest(keras.callbacks.Callback):
         self.weights, self.notes = folder / "best.npz", folder / "best.json"
         self.patience, self.last = patience, last
         self.best = {"epoch": 0, "val_loss": float("inf")}
-        if self.notes.is_file():
-            self.best = json.loads(self.notes.read_text())
+        notes = processes.of_first(self._read)
+        if "notes" in notes:
+            self.best = json.loads(str(notes["notes"]))
+
+    def _read(self):
+        return {"notes": np.array(self.notes.read_text())} if self.notes.is_file() else {}
 
     def on_epoch_end(self, epoch, logs=None):
         if self.last or logs["val_loss"] < self.best["val_loss"]:
             self.best = {"epoch": epoch + 1, "val_loss": float(logs["val_loss"])}
+            if not distribution.current().is_first:
+                return
             values = [np.asarray(w) for w in self.model.get_weights()]
             with _atomic.file(self.weights) as new:
                 np.savez(new, *values)
             _atomic.write_text(self.notes, json.dumps(self.best))
         elif epoch + 1 - self.best["epoch"] >= self.patience:
-            print(f"No better epoch in {self.patience}: stopping.")
+            _say(f"No better epoch in {self.patience}: stopping.")
             self.model.stop_training = True
 
     def restore(self):
         """Puts the kept weights into the model."""
-        with np.load(self.weights) as values:
-            self.model.set_weights([values[f"arr_{i}"] for i in range(len(values))])
+
+        def read():
+            with np.load(self.weights) as file:
+                return {name: file[name] for name in file.files}
+
+        values = processes.of_first(read)
+        self.model.set_weights([values[f"arr_{i}"] for i in range(len(values))])
 
 
 class TimeLeft(keras.callbacks.Callback):
@@ -62,7 +75,7 @@ class TimeLeft(keras.callbacks.Callback):
         left = self.params["epochs"] - epoch - 1
         if left:
             minutes = left * (time.monotonic() - self.began) / 60
-            print(f"About {minutes:.0f} min left: {left} epochs.", flush=True)
+            _say(f"About {minutes:.0f} min left: {left} epochs.")
 
 
 class Mirrored(callbacks.Shuffled):
@@ -76,6 +89,8 @@ class Mirrored(callbacks.Shuffled):
 
 def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     """Trains what a recipe describes and writes the preset.
+
+    After `distribution.start()` all processes call it; the first one writes.
 
     Args:
         name: a preset's name, or a folder with a `recipe.json`.
@@ -106,7 +121,16 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
     if "prior" in training:
         best.best["prior"] = _fit_prior(model, x, y, validation, training, runs, limit and epochs)
     bits = training.get("bits", 9)
-    model.set_weights([rounded(w, bits) for w in model.get_weights()])
+    weights = [rounded(w, bits) for w in model.get_weights()]
+    if processes.several():
+        first, drawn = distribution.current().is_first, values(seeds(model))
+        # What follows is one process's work.
+        distribution.stop()
+        if not first:
+            return out
+        model = recipes.build(recipe)
+        assign(seeds(model), drawn)
+    model.set_weights(weights)
     if training.get("fitted_prior"):
         model = model.with_fitted_prior(x, y)
     if training.get("sampler"):
@@ -157,9 +181,10 @@ def begin(recipe, runs, restart=False, limit=None):
         restart: empty it first.
         limit: the first examples of each split only.
     """
-    if restart:
-        shutil.rmtree(runs, ignore_errors=True)
-    runs.mkdir(parents=True, exist_ok=True)
+    if distribution.current().is_first:
+        if restart:
+            shutil.rmtree(runs, ignore_errors=True)
+        runs.mkdir(parents=True, exist_ok=True)
     keras.config.set_dtype_policy(recipe["training"].get("precision", "float32"))
     shape = recipes.build(recipe)
     data, validation = (
@@ -203,7 +228,7 @@ def _watch(recipe, model, validation, every, out):
         x, y = None, faces.attributes(16)
     y = None if model.condition is None else y
     folder = out.parent / ".runs" / f"{out.name}_progress"
-    print(f"Curves and pictures go to {folder} every {every} epochs.", flush=True)
+    _say(f"Curves and pictures go to {folder} every {every} epochs.")
     return callbacks.Watch(folder, x, y, every)
 
 
@@ -230,7 +255,8 @@ def _kept(fit, n, validation, training, folder, last=False, watch=()):
         ema_momentum=training["weight_average"],
         global_clipnorm=training.get("clip"),
     )
-    if not (folder / "state" / callbacks.STATE).is_file():
+    first = distribution.current().is_first
+    if first and not (folder / "state" / callbacks.STATE).is_file():
         # Left by a run that had not done an epoch, or cannot be gone on with.
         for stale in ("best.npz", "best.json", "log.csv"):
             (folder / stale).unlink(missing_ok=True)
@@ -278,7 +304,8 @@ def _fit_prior(model, x, y, validation, training, runs, limit):
     if limit:
         settings["epochs"] = min(settings["epochs"], limit)
     folder = runs / "prior"
-    folder.mkdir(exist_ok=True)
+    if distribution.current().is_first:
+        folder.mkdir(exist_ok=True)
     mirrored = settings.pop("mirrored", False)
     with _prior_in(settings.get("precision", "float32"), model):
         if isinstance(model.prior, priors.FlowMatching):
@@ -324,6 +351,12 @@ def _fit_flow(model, x, y, validation, settings, folder, mirrored):
         model.fit_prior(x, y, settings["batch_size"], optimizer=optimizer, **options)
 
     return _kept(fit, len(x), validation, settings, folder)
+
+
+def _say(text):
+    """Prints a line, in the first process."""
+    if distribution.current().is_first:
+        print(text, flush=True)
 
 
 def _versions():

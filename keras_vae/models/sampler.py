@@ -122,7 +122,7 @@ class Sampling(FlowTraining):
         if self.condition is not None:
             what = "A mixture" if kind == "gmm" else "A second stage"
             raise ValueError(
-                f"{what} takes no condition: use kind='normal' or 'flow' for a conditional model. "
+                f"{what} takes no condition: use kind='normal', 'flow' or 'maf' for a conditional model. "
                 f"Received: kind={kind!r}, condition={type(self.condition).__name__}"
             )
 

@@ -122,8 +122,8 @@ class Sampling(FlowTraining):
         if self.condition is not None:
             what = "A mixture" if kind == "gmm" else "A second stage"
             raise ValueError(
-                f"{what} takes no condition: use kind='normal' or 'flow' for a conditional model. "
-                f"Received: kind={kind!r}, condition={type(self.condition).__name__}"
+                f"{what} takes no condition: use kind='normal', 'flow' or 'maf' for a conditional "
+                f"model. Received: kind={kind!r}, condition={type(self.condition).__name__}"
             )
 
     def _fitted_mixture(self, x, y, components, seed, batch_size):

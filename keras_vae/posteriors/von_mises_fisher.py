@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_vae import _checks, distributions, layers
@@ -61,7 +62,7 @@ class VonMisesFisher(Posterior):
         # Its length does not matter: squares of the longest would overflow. A pointer of no
         # length has no direction: features that are all 0 give the first axis.
         largest = ops.stop_gradient(ops.max(ops.abs(pointer), axis=-1, keepdims=True))
-        first = ops.one_hot(0, self.latent_dim, dtype="float32")
+        first = ops.convert_to_tensor(np.eye(1, self.latent_dim, dtype="float32")[0])
         pointer = ops.where(largest < 1e-6, pointer + first, pointer / ops.maximum(largest, 1e-6))
         length = ops.sqrt(ops.sum(ops.square(pointer), axis=-1, keepdims=True))
         above = layers.bounded(raw, self.max_concentration - self.min_concentration)

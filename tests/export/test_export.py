@@ -220,7 +220,9 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, one_child):
         behind = sum(np.prod(w.shape) for part in behind if part for w in part.weights)
         # The graph of five networks is large beside the weights of so small a model.
         most = 1.7 if name == "mnist_adgm" and quantize == "int8" else 1.6
-        assert 0.9 < report["bytes"] / ((info["parameters"] - behind) * width) < most
+        weights = (info["parameters"] - behind) * width
+        # The graphs alone take up to 30 kB: more than all weights of a model of digits of 8 x 8.
+        assert 0.9 * weights < report["bytes"] < max(most * weights, weights + 30_000)
     (exported_db, keras_db) = report["parity"]["psnr_db"]["reconstruct"]
     assert exported_db > keras_db - 0.5
     rows = [row for row in report["parity"]["outputs"] if not row["chooses"]]

@@ -34,6 +34,7 @@ POSTERIORS = {
         [posteriors.InverseAutoregressive(2, 1, 5, 2, seed=1), posteriors.DiagonalNormal(1, seed=2)]
     ),
     "SpatialNormal": lambda: posteriors.SpatialNormal(3, seed=1),
+    "VonMisesFisher": lambda: posteriors.VonMisesFisher(3, seed=1),
     "Stretched": lambda: Stretched(3, seed=1),
 }
 # What training draws with has no density of its own: refused, or known at its samples only.

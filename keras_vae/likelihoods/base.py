@@ -33,9 +33,8 @@ class Likelihood(keras.layers.Layer):
         counts: whether data must be counts: integers from 0 on.
         needs_outputs: whether draws take all parameters, and not the mean alone: such a
             likelihood has `sample_outputs`.
-        in_order: whether draws take one pixel after the other: `sample_outputs` then takes
-            `compiled` too, a function from the layer and the name of a method to the compiled
-            method.
+        in_order: whether draws take one row of pixels after the other: `sample_outputs` then
+            takes `row` too, the compiled method `row`.
         tables: whether data may be tables, which `encode` makes numbers of and `decode` tables
             again.
         blocks: how many values of flattened data belong together, one after the other, such as

@@ -186,7 +186,7 @@ class MaskedConvolutions(Bernoulli):
     def sample(self, mean, rng):
         return Likelihood.sample(self, mean, rng)
 
-    def sample_outputs(self, outputs, rng, compiled=getattr):
+    def sample_outputs(self, outputs, rng, row=None):
         """Draws pixel by pixel, with NumPy's uniform noise: the same on every backend.
 
         A row reads what the convolutions have kept of the rows before, and a pixel what they
@@ -195,7 +195,7 @@ class MaskedConvolutions(Bernoulli):
         Args:
             outputs: of the decoder, a NumPy array `(n, h, w, features)`.
             rng: a `numpy.random.Generator`.
-            compiled: function from this layer and the name of a method to the compiled method.
+            row: the method `row`, compiled; without it each row is drawn eagerly.
 
         Returns:
             NumPy array `(n, h, w, 1)`, float32, of 0 and 1.
@@ -206,7 +206,7 @@ class MaskedConvolutions(Bernoulli):
         outputs = np.asarray(outputs, "float32")
         n, *shape = outputs.shape
         noise = rng.random((n, *self.data_shape(shape)[:-1]), dtype="float32")
-        row, drawn = compiled(self, "row"), []
+        row, drawn = row or self.row, []
         # Few are padded to a power of two, so that few shapes are compiled.
         size = min(_DRAWN_TOGETHER, 1 << (n - 1).bit_length())
         for start in range(0, n, size):

@@ -41,9 +41,6 @@ def among_processes(run):
                 "On several processes `BackupAndRestore` would go on from different epochs: use "
                 f"`callbacks.Resume`. Received: {type(callback).__name__}"
             )
-        if isinstance(callback, keras.callbacks.ModelCheckpoint):
-            for name in ("on_epoch_end", "on_train_batch_end"):
-                setattr(callback, name, _by_itself(getattr(callback, name)))
     build_optimizer(run.model)
     processes.assign_of_first(variables(run.model))
     if run.has_arrays:
@@ -65,8 +62,25 @@ def among_processes(run):
             run.x = processes.source(own)
     _divide_validation(run)
     run.batch_size = None
-    with processes.dividing():
+    with processes.dividing(), _saving_alone(run.callbacks):
         yield
+
+
+@contextlib.contextmanager
+def _saving_alone(callbacks):
+    """A context in which `ModelCheckpoint` saves without the other processes."""
+    names = ("on_epoch_end", "on_train_batch_end")
+    saving = [c for c in callbacks if isinstance(c, keras.callbacks.ModelCheckpoint)]
+    for callback in saving:
+        for name in names:
+            setattr(callback, name, _by_itself(getattr(callback, name)))
+    try:
+        yield
+    finally:
+        # The user's own again: another `fit` may be that of one process.
+        for callback in saving:
+            for name in names:
+                delattr(callback, name)
 
 
 def _by_itself(method):

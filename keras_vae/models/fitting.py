@@ -53,11 +53,10 @@ class Fitting(Cleaning, Compiled):
         TensorFlow XLA compiles these steps once they have run for long, which takes
         some seconds.
 
-        After an exception, an interruption too, the model has the weights of its last
-        completed step, and `fit` goes on from there. After `distribution.start()` all processes
-        call `fit` with the same arrays, and each trains on its part of every batch. One thread
-        at a time can train a
-        model or evaluate it. While it trains, other threads may use it for inference on
+        After an exception, an interruption too, the model has the weights of its last completed
+        step, and `fit` goes on from there. After `distribution.start()` all processes call `fit`
+        with the same arrays, and each trains on its part of every batch. One thread at a time can
+        train a model or evaluate it. While it trains, other threads may use it for inference on
         TensorFlow and PyTorch; JAX gives them an error.
 
         Args:

@@ -1,6 +1,5 @@
 """Inference methods of models: NumPy in, NumPy out, compiled, in batches."""
 
-import functools
 import time
 
 import keras
@@ -11,9 +10,9 @@ from keras_vae import _checks
 from keras_vae._types import Array, Condition, Floats
 from keras_vae.distributions.as_numpy import Arrays
 from keras_vae.models import sources
+from keras_vae.models.batches import Batches, taken
 from keras_vae.models.checks import bound_exists
 from keras_vae.models.editing import Editing
-from keras_vae.models.probes import squared_jacobian
 from keras_vae.training import kernels
 
 # Rows per decoder call when many samples of z are scored: large enough to hide the
@@ -21,7 +20,7 @@ from keras_vae.training import kernels
 ROWS = 1000
 
 
-class Inference(Editing):
+class Inference(Editing, Batches):
     """Methods of `VAE` that use a model without changing it.
 
     Data is an array, a table of pandas, or a source as `fit` takes one, all of whose examples are
@@ -135,7 +134,7 @@ class Inference(Editing):
         """Data of codes: means, or draws from p(x|z) with NumPy's generator."""
         if rng is not None and self.likelihood.needs_outputs:
             outputs = self._batched("outputs", batch_size, z, condition)
-            options = (self._of_likelihood,) if self.likelihood.in_order else ()
+            options = (self._function("likelihood_row"),) if self.likelihood.in_order else ()
             return self.likelihood.sample_outputs(outputs, rng, *options)
         x = self.decode(z, condition, batch_size)
         return self.likelihood.decode(x if rng is None else self.likelihood.sample(x, rng))
@@ -305,122 +304,10 @@ class Inference(Editing):
         """Shape of the standard normal numbers of one sample of everything latent of x."""
         return (self.noise_dim,)
 
-    def _function(self, name):
-        """One compiled function per model, kept until it changes; never part of what is saved."""
-        version = self.python_state
-        functions = self.__dict__.get("_compiled_functions")
-        if functions is None or functions[0] != version:
-            functions = self.__dict__["_compiled_functions"] = version, {}
-        if name not in functions[1]:
-            function = functools.partial(self._tensor_function(name), self)
-            functions[1][name] = self.compile_function(function)
-        return functions[1][name]
-
-    def _tensor_function(self, name):
-        return _FUNCTIONS[name]
-
-    def _of_likelihood(self, likelihood, name):
-        return self._function(f"likelihood_{name}")
-
-    def _batched(self, name, batch_size, *arrays):
-        n = len(arrays[0])
-        # Few rows are padded to a power of two, so that few shapes are compiled.
-        size = min(_checks.count(batch_size, "batch_size"), 1 << (n - 1).bit_length())
-        parts = [
-            self._padded(name, size, [a if a is None else a[i : i + size] for a in arrays])
-            for i in range(0, n, size)
-        ]
-        if isinstance(parts[0], tuple):
-            return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return np.concatenate(parts)
-
-    def _begun(self, name, size, parts, noise=None):
-        parts = [_pad(part, size) for part in parts if part is not None]
-        if noise is not None:
-            parts.insert(0, noise)
-        results = self._function(name)(*parts)
-        self.accept_python_state()
-        return results
-
-    def _padded(self, name, size, parts):
-        results = self._begun(name, size, parts)
-        found = _taken(results, len(parts[0]))
-        return found if isinstance(results, (tuple, list)) else found[0]
-
-
-def _infer(model, x, condition=None):
-    return tuple(model.infer(x, condition))
-
-
-def _center(model, x, condition=None):
-    return model.posterior_layer.distribution(*model.infer(x, condition)).center
-
-
-def _render(model, z, condition=None):
-    return model.likelihood.mean(model.generate(z, condition))
-
-
-def _outputs(model, z, condition=None):
-    return ops.cast(model.generate(z, condition), "float32")
-
-
-def _rebuild(model, x, condition=None):
-    return model.call(x if condition is None else (x, condition))
-
-
-def _score(model, noise, x, condition=None):
-    evidence = model.evidence(x, condition, noise=noise)
-    return ops.logsumexp(evidence.log_weights, axis=0)
-
-
-def _explain(model, x, z, condition=None):
-    outputs = ops.expand_dims(model.generate(z, condition), 0)
-    return model.likelihood.log_prob(x, outputs)[0]
-
-
-def _likelihood_row(model, *arrays):
-    return model.likelihood.row(*arrays)
-
-
-def _contract(model, x, condition=None):
-    return squared_jacobian(model, x, condition)
-
-
-def _flow_step(model, *arrays):
-    return model.prior.step(*arrays)
-
-
-_FUNCTIONS = {
-    "contract": _contract,
-    "infer": _infer,
-    "center": _center,
-    "render": _render,
-    "outputs": _outputs,
-    "rebuild": _rebuild,
-    "score": _score,
-    "explain": _explain,
-    "likelihood_row": _likelihood_row,
-    "flow_step": _flow_step,
-}
-
-
-def _taken(results, n):
-    """The first n rows of each result, NumPy, in a tuple."""
-    several = results if isinstance(results, (tuple, list)) else (results,)
-    return tuple(ops.convert_to_numpy(result)[:n] for result in several)
-
 
 def _scores(results, start, n):
     """Which examples, and what was found for them."""
-    return slice(start, start + n), _taken(results, n)
-
-
-def _pad(array, size):
-    missing = size - len(array)
-    if not missing:
-        # A copy, as the other is: PyTorch would share its memory, which may be read-only.
-        return array.copy()
-    return np.pad(array, ((0, missing),) + ((0, 0),) * (array.ndim - 1), mode="edge")
+    return slice(start, start + n), taken(results, n)
 
 
 class _Progress:

@@ -35,14 +35,17 @@ def kinds():
     }
 
 
-def quantized_vae(kind, input_shape, units, seed=0):
+def quantized_vae(kind, input_shape, units, likelihood, seed=0):
     """The model of a row: the same networks and prior whatever the quantizer."""
     return models.vq_vae(
         input_shape,
         network="residual",
         units=units,
         blocks=(0,) * (len(units) - 1) + (1,),
-        output_activation="sigmoid",
+        # A Bernoulli likelihood takes logits. A sigmoid before a normal one starts black on digits
+        # and stays so.
+        output_activation=None if likelihood == "bernoulli" else "sigmoid",
+        likelihood=likelihood,
         quantizer=kinds()[kind](),
         prior_channels=32,
         prior_depth=4,
@@ -51,7 +54,7 @@ def quantized_vae(kind, input_shape, units, seed=0):
     )
 
 
-def _table(title, data, input_shape, units, epochs, prior_epochs):
+def _table(title, data, input_shape, units, likelihood, epochs, prior_epochs):
     def rows():
         training = {
             "backend": "any",
@@ -63,7 +66,12 @@ def _table(title, data, input_shape, units, epochs, prior_epochs):
             "last": True,
             "prior": {"epochs": prior_epochs, "learning_rate": 2e-3},
         }
-        arguments = {"input_shape": input_shape, "units": units, "seed": 0}
+        arguments = {
+            "input_shape": input_shape,
+            "units": units,
+            "likelihood": likelihood,
+            "seed": 0,
+        }
         return [
             {
                 "name": kind,
@@ -95,13 +103,14 @@ def _table(title, data, input_shape, units, epochs, prior_epochs):
 
 QUANTIZED = {
     "quantizers_mnist": _table(
-        "Quantizers of about ten bits per position, MNIST", "mnist", (28, 28, 1), (16, 32), 4, 4
+        "Quantizers of about ten bits per position, MNIST", "mnist", (28, 28, 1), (16, 32), "bernoulli", 4, 4
     ),
     "quantizers_faces": _table(
         "Quantizers of about ten bits per position, faces of 64 × 64",
         "celeb_a_64",
         (64, 64, 3),
         (16, 32, 64),
+        "optimal_normal",
         4,
         4,
     ),

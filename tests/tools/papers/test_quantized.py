@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 
 @pytest.mark.parametrize("kind", quantized.kinds())
 def test_every_row_has_about_ten_bits_per_position(kind):
-    model = quantized.quantized_vae(kind, (28, 28, 1), (4, 4))
+    model = quantized.quantized_vae(kind, (28, 28, 1), (4, 4), "bernoulli")
     bits = model.quantizer.codes_per_position * np.log2(model.num_codes)
     assert bits == pytest.approx(10, abs=0.04)
     assert model.quantizer.feature_map_shape(model.code_shape) == (7, 7)

@@ -16,7 +16,7 @@ def conv_encoder(
     activation: str = "relu",
     hidden: int = 256,
     blocks: int | Sequence[int] = 0,
-    stages: str = "blocks",
+    stages: str = "compact",
     film: bool = False,
     seed: int | None = None,
 ) -> keras.Model:
@@ -49,7 +49,7 @@ def conv_decoder(
     activation: str = "relu",
     hidden: int = 256,
     blocks: int | Sequence[int] = 0,
-    stages: str = "blocks",
+    stages: str = "compact",
     film: bool = False,
     output_activation: str | None = None,
     seed: int | None = None,

@@ -60,7 +60,7 @@ def build(
             as a mean and a dispersion: `per_value` of the likelihood.
         **options: `activation`; for "recurrent" `cell` ("gru" or "lstm"); and
             for "conv" and "residual" `hidden` (width of a dense layer beside
-            the code; 0 for none), `blocks` (residual blocks of
+            the code; 0, the default of "conv", for none), `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all),
             `decoder_blocks` (those of the decoder, where they differ),
             `stages` ("compact", the default of "conv": 2 × 2 convolutions beside
@@ -106,9 +106,10 @@ def build(
         _check_axes(network, input_shape, spatial)
         residual = network == "residual"
         options.setdefault("blocks", 1 if residual else 0)
-        # The bound falls fastest per minute with compact stages (tools/speed/README.md); what
-        # residual blocks take beside theirs is small.
+        # The bound of digits and faces falls fastest per minute without a dense layer and with
+        # compact stages (tools/speed/README.md); beside residual blocks neither was measured.
         options.setdefault("stages", "blocks" if residual else "compact")
+        options.setdefault("hidden", 256 if residual else 0)
         if options.get("film") and condition_dim is None:
             raise ValueError(
                 "`film` modulates features by the condition, and there is none. "

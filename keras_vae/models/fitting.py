@@ -116,6 +116,7 @@ class Fitting(Cleaning, Compiled):
             resume.begin(run)
             # `weights_kept` is the innermost: those before read the weights after an error.
             with (
+                kernels.denormals_flushed(),
                 among_processes(run),
                 nan.watched(run),
                 fast_path.kept_on_device(run, fast),

@@ -60,13 +60,14 @@ def build(
             as a mean and a dispersion: `per_value` of the likelihood.
         **options: `activation`; for "recurrent" `cell` ("gru" or "lstm"); and
             for "conv" and "residual" `hidden` (width of a dense layer beside
-            the code; 0 for none), `blocks` (residual blocks of
+            the code; 0, the default of "conv", for none), `blocks` (residual blocks of
             each stage, from the data inwards, or one number for all),
             `decoder_blocks` (those of the decoder, where they differ),
-            `stages` ("blocks": 3 × 3 convolutions beside space-to-depth;
-            "compact": 2 × 2 there, which see 4 × 4 pixels for less than half of
-            the arithmetic; or "strided": 4 × 4 convolutions of stride 2 and
-            their transposes, as much arithmetic as "compact"), `film` (whether
+            `stages` ("compact", the default of "conv": 2 × 2 convolutions beside
+            space-to-depth, which see 4 × 4 pixels; "blocks", the default of
+            "residual": 3 × 3 there, for twice the arithmetic; or "strided": 4 × 4
+            convolutions of stride 2 and their transposes, as much arithmetic as
+            "compact", and a bound that falls more slowly), `film` (whether
             the condition also scales and shifts the channels of every stage)
             and `output_activation` (of the decoder's last layer; none by
             default, as for logits).
@@ -103,7 +104,12 @@ def build(
     else:
         pair = conv_encoder, conv_decoder
         _check_axes(network, input_shape, spatial)
-        options.setdefault("blocks", 1 if network == "residual" else 0)
+        residual = network == "residual"
+        options.setdefault("blocks", 1 if residual else 0)
+        # The bound of digits and faces falls fastest per minute without a dense layer and with
+        # compact stages (tools/speed/README.md); beside residual blocks neither was measured.
+        options.setdefault("stages", "blocks" if residual else "compact")
+        options.setdefault("hidden", 256 if residual else 0)
         if options.get("film") and condition_dim is None:
             raise ValueError(
                 "`film` modulates features by the condition, and there is none. "

@@ -76,6 +76,34 @@ class AttentionBlock(keras.layers.Layer):
             scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) / math.sqrt(size)
             scores = scores if mask is None else scores + mask
             seen = ops.matmul(ops.softmax(scores, axis=-1), values)
+        return self._after(x, seen, parts)
+
+    def attended_by_one(self, x, query, own, others, parts):
+        """`attended` of one position, x and `query` `(n, 1, width)`, which copies no other one.
+
+        Args:
+            own: its key and its value, `(n, 1, width)` each. It sees itself.
+            others: `(keys, values, mask)` of groups of other positions, in heads: keys and
+                values `(n, heads, s, width / heads)`, and what is added to their scores,
+                broadcast to `(n, heads, 1, s)`.
+        """
+        query, key, value = map(self._in_heads, (query, *own))
+        query = query / math.sqrt(self.width // self.heads)
+        scores, values = [], []
+        for group in others:
+            keys, found = (ops.cast(each, self.compute_dtype) for each in group[:2])
+            scores.append(ops.matmul(query, ops.transpose(keys, (0, 1, 3, 2))) + group[2])
+            values.append(found)
+        scores.append(ops.sum(query * key, axis=-1, keepdims=True))
+        weights = ops.softmax(ops.concatenate(scores, axis=-1), axis=-1)
+        seen, start = weights[..., -1:] * value, 0
+        for found in values:
+            end = start + found.shape[2]
+            seen, start = seen + ops.matmul(weights[..., start:end], found), end
+        return self._after(x, seen, parts)
+
+    def _after(self, x, seen, parts):
+        """x after what its attention has seen, in heads, is added, and the dense layers."""
         seen = ops.reshape(ops.transpose(seen, (0, 2, 1, 3)), (-1, x.shape[1], self.width))
         x = x + parts[2] * self.out(seen)
         inner = self.norms[1](x) * (1.0 + parts[4]) + parts[3]

@@ -94,44 +94,64 @@ class CodeTransformer(AttentionPrior):
         shape = (-1, *self.map_shape, self.num_codes)
         return ops.reshape(self.read(x), shape)
 
-    def next_logits(self, position, previous, kept, condition=None):
-        """Logits `(n, num_codes)` of one position, and what the next one needs.
+    def next_logits(self, position, previous, row, *others):
+        """Logits `(n, num_codes)` of one position, and its own keys and values.
+
+        What is in the places of positions that come later is not seen, and must be finite.
 
         Args:
             position: its index from 0, an integer scalar.
             previous: codes `(n,)` of the position before; of the first position any.
-            kept: keys and values `(n, depth, 2, positions, width)` of those before.
-            condition: encoded conditions, or None.
+            row: keys and values `(depth, 2, n, heads, columns, width / heads)` of its row.
+            *others: the keys of the first block `(n, heads, positions, width / heads)`, its
+                values, those of the other blocks, of which the rows above are seen; then encoded
+                conditions, if any. An array for each, as XLA copies what is cut from a larger one.
 
         Returns:
-            `(logits, kept)`.
+            `(logits, own)`, own `(depth, 2, n, heads, width / heads)`.
         """
-        position, kept = ops.convert_to_tensor(position), ops.convert_to_tensor(kept)
+        position, row = map(ops.convert_to_tensor, (position, row))
+        above, condition = others[: 2 * self.depth], others[2 * self.depth :]
         first = ops.cast(position == 0, "float32")
         before = self.embed(previous)
         x = before + first * (ops.convert_to_tensor(self.start) - before)
         place = ops.take(ops.convert_to_tensor(self.positions), ops.reshape(position, (1,)), axis=0)
         x = ops.expand_dims(x + place, 1)
-        condition = None if condition is None else self.seen(condition)
-        index = ops.arange(self.length, dtype="int32")
-        here = ops.reshape(ops.cast(index == position, "float32"), (1, -1, 1))
-        mask = _NEVER * ops.reshape(ops.cast(index > position, "float32"), (1, 1, 1, -1))
-        stored = []
+        condition = self.seen(*condition) if condition else None
+        columns = self.map_shape[1]
+        column = position % columns
+        in_row, in_rows_above = (
+            _NEVER * ops.cast(ops.arange(size, dtype="int32") >= end, "float32")
+            for size, end in ((columns, column), (self.length, position - column))
+        )
+        every = []
         for i, block in enumerate(self.blocks):
             parts = block.parts(condition)
             query, *own = block.projected(x, parts)
-            both = [kept[:, i, j] + here * ops.cast(own[j], "float32") for j in range(2)]
-            stored.append(ops.stack(both, axis=1))
-            x = block.attended(x, query, *both, mask, parts)
-        return self.read(x)[:, 0], ops.stack(stored, axis=1)
+            every += own
+            seen = [
+                (row[i, 0], row[i, 1], in_row),
+                (above[2 * i], above[2 * i + 1], in_rows_above),
+            ]
+            x = block.attended_by_one(x, query, own, seen, parts)
+        shape = (self.depth, 2, -1, self.heads, self.width // self.heads)
+        own = ops.reshape(ops.cast(ops.concatenate(every, axis=0), "float32"), shape)
+        return self.read(x)[:, 0], own
 
     def _walk(self, codes, conditions, compiled):
         next_logits = compiled(self, "next_logits")
-        n, width = len(codes), self.map_shape[1]
-        kept = np.zeros((n, self.depth, 2, self.length, self.width), "float32")
+        n, columns = len(codes), self.map_shape[1]
+        shape = (self.depth, 2, n, self.heads, self.length, self.width // self.heads)
+        # In NumPy's memory, which is written in place: a program that returned all of it would
+        # copy it at each position. It goes to the device once a row.
+        kept = np.zeros(shape, "float32")
         previous = np.zeros(n, "int32")
         for position in range(self.length):
-            i, j = divmod(position, width)
-            logits, kept = next_logits(np.int32(position), previous, kept, *conditions)
+            i, j = divmod(position, columns)
+            if j == 0:
+                above = [ops.convert_to_tensor(each.copy()) for block in kept for each in block]
+                row = np.zeros_like(kept[..., :columns, :])
+            logits, own = next_logits(np.int32(position), previous, row, *above, *conditions)
+            row[..., j, :] = kept[..., position, :] = ops.convert_to_numpy(own)
             yield i, j, ops.convert_to_numpy(logits)
             previous = codes[:, i, j].copy()

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from keras_vae.training import keras_private
 
-# XLA takes seconds to compile; below this many steps, that costs more than it saves.
-XLA_EARNED_BACK = 3000
+# XLA takes two seconds to compile a small model; below this many steps, that costs more than it
+# saves.
+XLA_EARNED_BACK = 700
 # `keras_vae.training.noise` draws by this operator: the same numbers with and without XLA.
 SAME_BY_XLA = "StatelessRandomUniformFullIntV2"
 
@@ -39,7 +40,7 @@ def compile_chunk(model, loop=True):
     # On a CPU "auto" means no XLA, and Keras stores that meaning: a model that was compiled
     # with `jit_compile=False` looks the same here.
     if loop and not model.jit_compile and not keras_private.compiles_by_default(model):
-        many = _by_xla_in_the_long_run(steps, many)
+        many = _by_xla_in_the_long_run(steps, many, model)
 
     def run(resident, rows, whole):
         size, logs = resident.batch_size, []
@@ -90,10 +91,12 @@ def on_accelerator():
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def _by_xla_in_the_long_run(steps, plain):
-    """`plain`, and after `XLA_EARNED_BACK` steps the program that XLA compiles from `steps`.
+def _by_xla_in_the_long_run(steps, plain, model):
+    """`plain`, and in long training the program that XLA compiles from `steps`.
 
-    It stays `plain` where XLA would draw other random numbers, or cannot compile.
+    XLA takes over after the first epoch, or `XLA_EARNED_BACK` steps of a longer one, if `fit`
+    was asked for more steps than that, or has made more. So the first epoch ends no later. It
+    stays `plain` where XLA would draw other random numbers, or cannot compile.
     """
     done, chosen = collections.Counter(), {}
 
@@ -101,8 +104,11 @@ def _by_xla_in_the_long_run(steps, plain):
         arrays, table, number = arguments
         # Other shapes are another program.
         shapes = (*(a.shape for a in arrays), table.shape)
+        resident = model._resident
+        pays = max(done[shapes], resident.planned) > XLA_EARNED_BACK
+        later = done[shapes] >= min(resident.whole_steps, XLA_EARNED_BACK)
         done[shapes] += int(number)
-        if shapes not in chosen and done[shapes] > XLA_EARNED_BACK:
+        if shapes not in chosen and pays and later:
             compiled = tf.function(steps, autograph=False, jit_compile=True)
             otherwise = _draws_otherwise_by_xla(compiled.get_concrete_function(*arguments))
             chosen[shapes] = plain if otherwise else compiled

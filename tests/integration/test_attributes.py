@@ -44,7 +44,9 @@ class TestModulation:
     def test_all_stages_have_the_same_shapes(self):
         for shape in ((16, 16, 3), (14, 11, 1)):
             for stages in networks.STAGES:
-                encoder, decoder = networks.build("conv", shape, 4, (4, 8), stages=stages)
+                encoder, decoder = networks.build(
+                    "conv", shape, 4, (4, 8), stages=stages, hidden=256
+                )
                 assert encoder.output_shape[1:] == (256,)
                 assert decoder.output_shape[1:] == shape
 

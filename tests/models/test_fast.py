@@ -136,8 +136,15 @@ def test_long_training_goes_over_to_xla(x, layer, compiled, two_steps_at_once, m
     monkeypatch.setattr(chunks, "XLA_EARNED_BACK", 5)
     monkeypatch.setattr(chunks.tf, "function", Program)
     assert_same(both(build, x, batch_size=8, epochs=3))
-    # Two chunks of two steps an epoch, and the third is what is left.
+    # Two chunks of two steps an epoch, and the third is what is left: XLA after the first epoch.
     assert ran == [False, False] + 4 * [compiled]
+    # Fits that are too short count together.
+    monkeypatch.setattr(chunks, "XLA_EARNED_BACK", 6)
+    ran.clear()
+    model = build()
+    for _ in range(3):
+        model.fit(x, batch_size=8, verbose=0, fast=True)
+    assert ran == [False, False] * 2 + 2 * [compiled]
 
 
 def test_conditions_weights_and_what_an_optimizer_has(x):

@@ -52,6 +52,18 @@ class TestNetworks:
             array(encoder(x)).reshape(4, 5), np.array(expected), rtol=1e-4, atol=1e-5
         )
 
+    @pytest.mark.parametrize(
+        "network, stages, hidden", [("conv", "compact", 0), ("residual", "blocks", 256)]
+    )
+    def test_the_default_stages(self, network, stages, hidden):
+        default, named = (
+            networks.build(network, (8, 8, 1), 2, (3, 4), seed=0, **options)
+            for options in ({}, {"stages": stages, "hidden": hidden})
+        )
+        for one, other in zip(default, named, strict=True):
+            for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+                np.testing.assert_array_equal(a, b)
+
     def test_the_default_depth_follows_the_size(self):
         def stages(*shape):
             encoder, _ = networks.build("conv", shape, 2, hidden=2)

@@ -102,3 +102,30 @@ def test_attention_in_numpy(dtype, gap, masked, rng):
     step[0, 1, 2, 0] = 1e-4
     rise = (exact(q + step) - exact(q - step))[0, 1, 2].sum() / 2e-4
     np.testing.assert_allclose(slope[0, 1, 2, 0], rise, atol=3 * gap)
+
+
+@pytest.mark.once
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="the others do so always")
+def test_moments_that_vanish_slow_no_training():
+    """During `fit` a number below 1e-38 is 0, and after it what it was before."""
+    import torch
+
+    def tiniest():
+        return float(torch.full((3,), 1e-39).mul(1.0).max())
+
+    class See(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(tiniest())
+
+    seen = []
+    model = models.vae((4,), 2, units=(4,), seed=0)
+    x = np.zeros((8, 4), "float32")
+    for before in (False, True):
+        torch.set_flush_denormal(before)
+        try:
+            for fast in (True, False):
+                model.fit(x, verbose=0, callbacks=[See()], fast=fast)
+                assert (tiniest() == 0.0) == before
+        finally:
+            torch.set_flush_denormal(False)
+    assert seen == [0.0] * 4

@@ -103,7 +103,13 @@ def _table(title, data, input_shape, units, likelihood, epochs, prior_epochs):
 
 QUANTIZED = {
     "quantizers_mnist": _table(
-        "Quantizers of about ten bits per position, MNIST", "mnist", (28, 28, 1), (16, 32), "bernoulli", 4, 4
+        "Quantizers of about ten bits per position, MNIST",
+        "mnist",
+        (28, 28, 1),
+        (16, 32),
+        "bernoulli",
+        4,
+        4,
     ),
     "quantizers_faces": _table(
         "Quantizers of about ten bits per position, faces of 64 × 64",

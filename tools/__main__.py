@@ -118,8 +118,8 @@ def parser():
     command.add_argument("--port", type=int, default=0, help="to serve at (default: a free one)")
 
     command = add("apply", "Measure what codes are good for, and write a table of it.")
-    names = ("compression", "classification", "anomalies", "denoising", "outliers", "all")
-    command.add_argument("name", choices=names)
+    names = ("compression", "classification", "anomalies", "denoising", "outliers", "synthetic")
+    command.add_argument("name", choices=(*names, "all"))
     command.add_argument("--out", help="folder to write (default: zoo/applications)")
     command.add_argument("--split", default="test", choices=("validation", "test"))
     command.add_argument("--limit", type=int, help="first examples only; writes only to --out")
@@ -129,6 +129,7 @@ def parser():
     command.add_argument("--presets", nargs="+", help="of classification")
     command.add_argument("--digits", type=int, nargs="+", help="left out, of anomalies")
     command.add_argument("--preset", help="of denoising")
+    command.add_argument("--minutes", type=float, help="of one core for each model, of synthetic")
 
     text = "Draw the figures of courses, each with a lesson in English and Spanish."
     command = add("gallery", text)

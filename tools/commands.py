@@ -149,7 +149,7 @@ def site(arguments):
 
 def apply(arguments):
     """`apply`."""
-    names = ("epochs", "sizes", "presets", "digits", "preset")
+    names = ("epochs", "sizes", "presets", "digits", "preset", "minutes")
     options = {name: getattr(arguments, name) for name in names}
     applications.apply(
         arguments.name, arguments.out, arguments.split, arguments.limit, arguments.seed, **options

@@ -4,13 +4,13 @@ Images are NumPy arrays, channels last, on every Keras backend. The order is fix
 first `n` images are the same on every machine.
 """
 
+from keras_vae.datasets.faces import crop_faces
 from keras_vae.datasets.loading import (
     CELEBA_ATTRIBUTES,
     DTYPES,
     SPLITS,
     Data,
     Info,
-    crop_faces,
     info,
     load,
     names,

@@ -13,12 +13,12 @@ import shutil
 import sys
 import textwrap
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_vae import _checks
+from keras_vae.datasets import wine
 
 CELEBA_ATTRIBUTES = (
     *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald"),
@@ -37,7 +37,10 @@ _QUIET_SECONDS = 2.0
 
 
 class Data(NamedTuple):
-    """Images `x` `(n, height, width, channels)` and their labels, attributes or factors `y`."""
+    """Images `x` `(n, height, width, channels)` and their labels, attributes or factors `y`.
+
+    Of a table `x` is a structured array `(n,)`, with a field for each column.
+    """
 
     x: np.ndarray
     y: np.ndarray | None
@@ -63,7 +66,7 @@ class Info:
     def __str__(self):
         rows = {
             "version" if self.name in _WITHOUT_TFDS else "TFDS": f"{self.name}:{self.version}",
-            "image": " x ".join(map(str, self.shape)),
+            "image" if len(self.shape) > 1 else "columns": " x ".join(map(str, self.shape)),
         }
         rows |= {
             "classes": ", ".join(self.classes),
@@ -93,6 +96,7 @@ _LAST_TENTH = (
     "the same shares of a smaller prepared set"
 )
 _PERMUTED = "train 1,297; validation 200; test 300 (a fixed permutation of scikit-learn's digits)"
+_ROWS = "train 118; validation 20; test 40 (a fixed permutation of scikit-learn's wines)"
 _OWN = "train 50,000; validation 10,000; test 10,000 (one fixed binarization, no labels)"
 _FULL = "train 162,770; validation 19,867; test 19,962; fewer in a smaller prepared set"
 _PART = "train, validation, test: what was prepared, each a part of the official split"
@@ -101,6 +105,7 @@ _GRID = (
     "test 10,000 ({})"
 )
 _UCI = "CC BY 4.0. Cite Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998."
+_WINE = "CC BY 4.0. Cite Aeberhard & Forina, Wine, UCI, 1992."
 _DRAWN = "Drawn by this library, which is MIT: no licence of their own."
 _DSPRITES = "Apache 2.0. Cite Matthey et al., dSprites, 2017."
 _SHAPES3D = "Apache 2.0. Cite Burgess & Kim, 3D Shapes Dataset, 2018."
@@ -134,9 +139,10 @@ _ALL = (
         _DRAWN,
         factors=_SPRITE,
     ),
+    Info("wine", "1.0.0", (14,), _ROWS, _WINE, classes=wine.CULTIVARS),
 )
 _INFOS = {i.name: i for i in _ALL}
-_WITHOUT_TFDS = ("digits", "sprites")
+_WITHOUT_TFDS = ("digits", "sprites", "wine")
 # One in this many of the TFDS train split is held out: 5,000 of MNIST's 60,000.
 _HELD_OUT = {"mnist": 12, "fashion_mnist": 12, "cifar10": 10}
 # Data sets of 0 and 1, with both dtypes.
@@ -180,13 +186,14 @@ def load(
     validation split and not part of `"train"`; `info(name).splits` gives the sizes.
     A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
     computed without TFDS or a download; see `keras_vae.datasets.sprites`. `digits`, of
-    8 x 8 pixels, come with scikit-learn.
+    8 x 8 pixels, and `wine`, a table of 13 measures and a cultivar, come with scikit-learn.
 
     Args:
         name: one of `names()`.
         split: `"train"`, `"validation"` or `"test"`.
         dtype: `"float32"` for values in [0, 1], `"uint8"` for the raw 0..255.
-            `binarized_mnist`, `dsprites` and `sprites` are 0 and 1 in both.
+            `binarized_mnist`, `dsprites` and `sprites` are 0 and 1 in both; the columns of a
+            table have their own.
         limit: read the first `limit` images only (all there are, if fewer). By default
             all, but 50,000 of the training split of a set with factors.
         data_dir: folder of prepared TFDS data, `<data_dir>/<name>/<version>`. Default:
@@ -194,14 +201,15 @@ def load(
         download: whether TFDS may download and prepare data that is not in `data_dir`.
 
     Returns:
-        `Data(x, y)`: `x` of shape `(n, height, width, channels)`; `y` int32 labels
+        `Data(x, y)`: `x` of shape `(n, height, width, channels)`, or of a table a structured
+        array `(n,)`, which `likelihoods.Columns` takes; `y` int32 labels
         `(n,)`, or float32 attributes `(n, 40)` of 0 and 1 in the order of
         `CELEBA_ATTRIBUTES`, or int32 factors `(n, k)` in the order of
         `info(name).factors`, or None for `binarized_mnist`.
 
     Raises:
         ValueError: unknown name or split, bad `dtype` or `limit`.
-        ImportError: TFDS, or for `digits` scikit-learn, is not installed.
+        ImportError: TFDS, or for `digits` and `wine` scikit-learn, is not installed.
         FileNotFoundError: not prepared, and a download is not allowed or not possible.
         RuntimeError: the download failed, or the prepared files are damaged.
     """
@@ -222,48 +230,6 @@ def load(
             f"The prepared data set '{name}' is damaged: a file is missing or cut short. Delete "
             f"its folder and load it again. Received: {builder.data_path}"
         ) from e
-
-
-def crop_faces(x: NDArray[Any], size: int = 64) -> NDArray[Any]:
-    """Crops and resizes CelebA's aligned originals, as `celeb_a_64` was made.
-
-    The crop is the middle 148 x 148 pixels (from row 35, column 15); each new pixel is the
-    mean of the area that it covers. `celeb_a_64` was resized with a Lanczos filter and
-    stored as JPEG: its pictures are slightly sharper.
-
-    Args:
-        x: pictures `(n, 218, 178, 3)`, uint8 of 0..255 or floats.
-        size: height and width of the result, 1 to 148.
-
-    Returns:
-        `(n, size, size, 3)`: uint8 for uint8, else float32.
-
-    Raises:
-        ValueError: another shape, or `size` out of range.
-    """
-    x = np.asarray(x)
-    if x.ndim != 4 or x.shape[1:] != (218, 178, 3):
-        raise ValueError(
-            f"`x` must be CelebA's aligned originals, (n, 218, 178, 3). Received: shape {x.shape}"
-        )
-    if not _checks.is_integer(size, 1, 148):
-        raise ValueError(f"`size` must be an integer from 1 to 148. Received: size={size!r}")
-    weights = _area_weights(148, int(size))
-    cropped = x[:, 35:183, 15:163].astype("float32")
-    # Rows first, then columns: the mean over an area is separable.
-    small = np.einsum("ih,nhwc->niwc", weights, cropped, optimize=True)
-    small = np.einsum("jw,niwc->nijc", weights, small, optimize=True)
-    if x.dtype == np.uint8:
-        return np.clip(np.rint(small), 0, 255).astype("uint8")
-    return small.astype("float32")
-
-
-def _area_weights(old, new):
-    """`(new, old)`: share of each old pixel in each new one; rows sum to 1."""
-    edges = np.arange(new + 1) * (old / new)
-    pixel = np.arange(old)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.maximum(overlap, 0) * (new / old)).astype("float32")
 
 
 def _one_of(what, value, choices):

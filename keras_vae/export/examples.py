@@ -63,7 +63,7 @@ def compared(model, data, representative, source):
         condition = condition[:number]
     # Means of counts are no counts.
     noise = model.likelihood.counts
-    x = model.sample(number, condition=condition, seed=0, noise=noise)
+    x = model.likelihood.encode(model.sample(number, condition=condition, seed=0, noise=noise))
     low, high = model.likelihood.data_range or (-np.inf, np.inf)
     condition = _checks.condition(model, condition, len(x))
     return np.clip(x, low, high), condition, "samples of the model itself"

@@ -55,8 +55,9 @@ class Columns(Likelihood):
                 f"'city': ['Lima', 'Madrid']}}. Received: columns={columns!r}"
             )
         self._columns = tuple(layout.laid_out(columns))
+        self._groups = tuple(layout.grouped(self._columns))
         # Where Keras tracks their variables.
-        self.parts = [c.likelihood for c in self._columns if c.likelihood is not None]
+        self.parts = [g.likelihood for g in self._groups if g.likelihood is not None]
         if len({id(part) for part in self.parts}) < len(self.parts):
             raise ValueError(
                 "Each column needs a likelihood of its own: make one for each. Received: one for "
@@ -159,7 +160,7 @@ class Columns(Likelihood):
         Args:
             x: encoded rows or means `(n, width)`.
             like: a table whose kind and index the result has; by default the kind that `adapt`
-                has seen.
+                has seen, and a dict of columns for a DataFrame where pandas is not installed.
             keep: whether values that are known in `like` replace those of x.
 
         Returns:
@@ -192,23 +193,27 @@ class Columns(Likelihood):
     def log_prob_each(self, x, outputs, training=False):
         outputs = ops.cast(outputs, "float32")
         terms = []
-        for column in self._columns:
-            values, given = x[..., column.data], outputs[..., column.outputs]
-            if column.likelihood is None:
+        for group in self._groups:
+            values, given = layout.chosen(x, group.data), layout.chosen(outputs, group.outputs)
+            if group.likelihood is None:
                 terms.append(values * _log_softmax(given))
+            elif group.together:
+                terms.append(group.likelihood.log_prob_each(values, given, training))
             else:
-                each = column.likelihood.log_prob(values, given, training)
+                each = group.likelihood.log_prob(values, given, training)
                 terms.append(ops.expand_dims(each, -1))
-        return ops.concatenate(terms, axis=-1)
+        return self._in_order(ops.concatenate(terms, axis=-1))
 
     def best_log_prob(self, x):
         # Of categories 0, as one may be certain; of missing values too.
         x, total = np.asarray(x, "float64"), np.zeros(len(x))
-        for column in self._columns:
-            if column.likelihood is not None:
-                values = x[:, column.data]
-                known = ~np.isnan(values)
-                best = column.likelihood.best_log_prob(np.where(known, values, 0.0))
+        for group in self._groups:
+            values = layout.chosen(x, group.data)
+            known = ~np.isnan(values)
+            if isinstance(group.likelihood, layout.Numbers):
+                total += np.where(known, group.likelihood.best_each(values), 0.0).sum(-1)
+            elif group.likelihood is not None and not group.together:
+                best = group.likelihood.best_log_prob(np.where(known, values, 0.0))
                 if best is None:
                     return None
                 total += np.where(known[:, 0], best, 0.0)
@@ -216,26 +221,25 @@ class Columns(Likelihood):
 
     def mean(self, outputs):
         outputs = ops.cast(outputs, "float32")
-        return ops.concatenate(
-            [
-                ops.softmax(outputs[..., c.outputs], axis=-1)
-                if c.likelihood is None
-                else c.likelihood.mean(outputs[..., c.outputs])
-                for c in self._columns
-            ],
-            axis=-1,
-        )
+        means = []
+        for group in self._groups:
+            given = layout.chosen(outputs, group.outputs)
+            part = group.likelihood
+            means.append(ops.softmax(given, axis=-1) if part is None else part.mean(given))
+        return self._in_order(ops.concatenate(means, axis=-1))
 
     def sample(self, mean, rng):
-        return np.concatenate(
-            [
-                _drawn(mean[..., c.data], rng)
-                if c.likelihood is None
-                else c.likelihood.sample(mean[..., c.data], rng)
-                for c in self._columns
-            ],
-            axis=-1,
-        )
+        drawn = []
+        for group in self._groups:
+            given = layout.chosen(mean, group.data)
+            part = group.likelihood
+            drawn.append(_drawn(given, rng) if part is None else part.sample(given, rng))
+        return self._in_order(np.concatenate(drawn, axis=-1))
+
+    def _in_order(self, x):
+        """Values of one group after the other, in the order of the columns."""
+        order = np.argsort([place for group in self._groups for place in group.data])
+        return layout.chosen(x, tuple(map(int, order)))
 
     def _check(self, table, name):
         if not tables.is_table(table):

@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
+from keras_vae import distributions, layers
 from keras_vae.likelihoods import pixelwise, tables
 from keras_vae.likelihoods.base import Likelihood
 
@@ -13,6 +15,8 @@ from keras_vae.likelihoods.base import Likelihood
 _MOST_OUTPUTS = 64
 # More different values are hardly categories.
 _MOST_CATEGORIES = 1000
+# Kinds whose columns share one likelihood of single values.
+_TOGETHER = ("normal", "binary")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +40,87 @@ class Column:
         return self.kind == "binary"
 
 
+class Numbers(pixelwise.Normal):
+    """Normal numbers of several columns, each with a learned variance of its own.
+
+    Args:
+        columns: how many.
+    """
+
+    def __init__(self, columns: int, **kwargs: Any) -> None:
+        super().__init__(variance=1.0, data_range=None, **kwargs)
+        self.raw_log_vars = self.add_weight(
+            shape=(columns,), initializer="zeros", name="raw_log_vars"
+        )
+
+    def log_var(self):
+        """Current log σ² of each column, float32 `(columns,)`."""
+        return layers.bounded(ops.convert_to_tensor(self.raw_log_vars), 10.0)
+
+    def log_prob_each(self, x, outputs, training=False):
+        return distributions.Normal(ops.cast(outputs, "float32"), self.log_var()).log_prob_each(x)
+
+    def best_each(self, x):
+        log_var = ops.convert_to_numpy(self.log_var()).astype("float64")
+        return np.broadcast_to(-0.5 * (np.log(2.0 * np.pi) + log_var), x.shape)
+
+    def sample(self, mean, rng):
+        scale = np.exp(0.5 * ops.convert_to_numpy(self.log_var()))
+        noise = rng.standard_normal(mean.shape, dtype="float32")
+        return (mean + scale * noise).astype("float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Columns whose likelihood is computed at once.
+
+    Attributes:
+        likelihood: theirs; None for the one-hot values of a category.
+        together: whether it is one of each value, and not of one column alone.
+        data, outputs: their places in the encoded matrix and in the decoder's outputs, in order.
+    """
+
+    likelihood: Likelihood | None
+    together: bool
+    data: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def grouped(columns):
+    """The `Group`s of `Column`s: all of "normal", all of "binary", each other one by itself."""
+    found: dict[Any, list[Column]] = {}
+    for column in columns:
+        together = column.kind in _TOGETHER
+        found.setdefault((together, column.kind if together else column.name), []).append(column)
+    return [
+        Group(
+            members[0].likelihood,
+            together,
+            tuple(i for c in members for i in range(c.data.start, c.data.stop)),
+            tuple(i for c in members for i in range(c.outputs.start, c.outputs.stop)),
+        )
+        for (together, _), members in found.items()
+    ]
+
+
+def chosen(x, places):
+    """Values at places of the last axis, of an array or a tensor."""
+    if places == tuple(range(places[0], places[-1] + 1)):
+        return x[..., places[0] : places[-1] + 1]
+    if isinstance(x, np.ndarray):
+        return x[..., list(places)]
+    return ops.take(x, list(places), axis=-1)
+
+
 def laid_out(columns):
     """The `Column`s of a dict from names to kinds, see `Columns`."""
     start = first = 0
+    # One for all columns of its kind.
+    numbers = sum(_is(kind, "normal") for kind in columns.values())
+    shared = {
+        "normal": Numbers(numbers) if numbers else None,
+        "binary": pixelwise.Bernoulli(),
+    }
     for name, kind in columns.items():
         if not isinstance(name, (str, int)) or isinstance(name, bool):
             raise TypeError(f"A column's name must be a string or an integer. Received: {name!r}")
@@ -54,8 +136,7 @@ def laid_out(columns):
                     "A column must be 'normal', 'binary', a list of categories or a likelihood. "
                     f"Received: {kind!r} of column {name!r}"
                 )
-            normal = kind == "normal"
-            likelihood = pixelwise.Normal(data_range=None) if normal else pixelwise.Bernoulli()
+            likelihood = shared[kind]
         else:
             kind, categories = "categories", _categories(several, name)
             width = outputs = len(categories)
@@ -64,6 +145,10 @@ def laid_out(columns):
             slice(start, start + width), slice(first, first + outputs),
         )  # fmt: skip
         start, first = start + width, first + outputs
+
+
+def _is(kind, name):
+    return isinstance(kind, str) and kind == name
 
 
 def _outputs_of(likelihood, name):

@@ -104,7 +104,7 @@ def objects(column):
 
 
 def build(description, columns, categories, like=None):
-    """A table of columns.
+    """A table of columns; of a frame a dict of them where pandas is not installed.
 
     Args:
         description: of `describe`.
@@ -114,8 +114,10 @@ def build(description, columns, categories, like=None):
     """
     kind, dtypes = description
     if kind == "pandas":
-        import pandas
-
+        try:
+            import pandas
+        except ImportError:
+            return {name: _cast(columns[name], _plain(dtype)) for name, dtype in dtypes}
         made = {
             name: _series(pandas, columns[name], dtype, categories.get(name))
             for name, dtype in dtypes
@@ -142,7 +144,17 @@ def _series(pandas, values, dtype, categories):
     return pandas.Series(_whole(values, dtype.lower()) if whole else values).astype(dtype)
 
 
+def _plain(dtype):
+    """NumPy's dtype of a frame's column, or None where it has none, such as categories."""
+    try:
+        return np.dtype(dtype.lower())
+    except TypeError:
+        return None
+
+
 def _cast(values, dtype):
+    if dtype is None:
+        return np.array(values.tolist())
     kind = np.dtype(dtype)
     return _whole(values, kind) if kind.kind in "iu" else np.asarray(values).astype(kind)
 

@@ -48,6 +48,7 @@ def test_names():
         "mnist",
         "shapes3d",
         "sprites",
+        "wine",
     ]
     assert datasets.names() == expected
 

@@ -161,6 +161,7 @@ def real(name):
             pytest.skip(f"needs the data set {data}")
         y = None if model.condition is None else examples.some_conditions(model.condition, n)
         x = np.clip(model.sample(n, condition=y, seed=1), 0, 1)
+    n = min(n, len(x))
     pair = (x, y) if model.condition else (x,)
     halves = [tuple(p[rows] for p in pair) for rows in (slice(0, n // 2), slice(n // 2, n))]
     return halves if model.condition else [half[0] for half in halves]

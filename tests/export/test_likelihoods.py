@@ -53,3 +53,31 @@ def test_masked_convolutions_are_a_decoder_of_means(tmp_path, conversions, monke
     decode = litert.Interpreter(str(path)).get_signature_runner("decode")
     (found,) = decode(z=z).values()
     np.testing.assert_allclose(found, model.decode(z), rtol=1e-5, atol=1e-6)
+
+
+def test_a_file_of_a_table_takes_and_gives_rows_of_its_matrix(tmp_path, conversions, monkeypatch):
+    """What `encode` makes of a table goes in; means and probabilities of categories come out."""
+    monkeypatch.setattr(reports, "_TIMED_SECONDS", 0.02)
+    monkeypatch.setattr(route, "_child", conversions)
+    rng = np.random.default_rng(0)
+    table = {
+        "age": rng.integers(18, 80, 32),
+        "city": np.array(["Lima", "Madrid"])[rng.integers(0, 2, 32)],
+        "height": rng.normal(1.7, 0.1, 32),
+        "smoker": rng.random(32) < 0.4,
+    }
+    columns = likelihoods.Columns.of(table)
+    model = models.vae(columns.shape, 2, units=(5,), likelihood=columns, seed=0)
+    path = tmp_path / "model.tflite"
+    # Without `data`: samples of the model itself, which are a table.
+    export.tflite(model, path, verbose=False)
+    interpreter = litert.Interpreter(str(path))
+    x = columns.encode(table)[:1]
+    (found,) = interpreter.get_signature_runner("reconstruct")(data=x).values()
+    np.testing.assert_allclose(found, model.reconstruct(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found[:, 1:3].sum(), 1.0, rtol=1e-5)
+    rows, given = columns.decode(found), columns.decode(model.reconstruct(x))
+    assert rows["city"] == given["city"] and rows["age"].dtype == table["age"].dtype
+    z = rng.normal(size=(1, 2)).astype("float32")
+    (decoded,) = interpreter.get_signature_runner("decode")(z=z).values()
+    np.testing.assert_allclose(decoded, model.decode(z), rtol=1e-5, atol=1e-5)

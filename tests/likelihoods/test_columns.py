@@ -1,5 +1,7 @@
 """A likelihood of tables of mixed types against NumPy; tables in and out of models."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -152,6 +154,39 @@ class TestDensity:
         np.testing.assert_allclose(found[:, 2], 0.0)
         best = -0.5 * np.log(2 * np.pi) * np.array([2, 1, 0, 2])
         np.testing.assert_allclose(observed.best_log_prob(x), best, rtol=1e-6)
+
+    def test_columns_of_one_kind_share_a_vector_of_variances(self):
+        """Each number has its own, wherever its column stands."""
+        columns = likelihoods.Columns(
+            {"a": "normal", "b": ["x", "y"], "c": "binary", "d": "normal", "e": "binary"}
+        )
+        (raw,) = columns.trainable_variables
+        raw.assign([-1.0, 2.0])
+        log_var = 10 * np.tanh(np.array([-1.0, 2.0]) / 10)
+        rng = np.random.default_rng(3)
+        x = np.array([[0.3, 0, 1, 1, -0.7, 0], [1.0, 1, 0, 0, 2.0, 1]], "float32")
+        outputs = rng.normal(size=(2, 6)).astype("float32")
+        city = outputs[:, 1:3].astype("float64")
+        expected = np.stack(
+            [
+                reference.normal_log_prob(x[:, 0], outputs[:, 0], log_var[0]),
+                *(x[:, 1:3] * (city - np.log(np.exp(city).sum(-1, keepdims=True)))).T,
+                reference.bernoulli_log_prob(x[:, 3], outputs[:, 3]),
+                reference.normal_log_prob(x[:, 4], outputs[:, 4], log_var[1]),
+                reference.bernoulli_log_prob(x[:, 5], outputs[:, 5]),
+            ],
+            axis=-1,
+        )
+        found = array(columns.log_prob_each(tensor(x), tensor(outputs)))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        mean = array(columns.mean(tensor(outputs)))
+        np.testing.assert_array_equal(mean[:, [0, 4]], outputs[:, [0, 4]])
+        np.testing.assert_allclose(mean[:, 3], 1 / (1 + np.exp(-outputs[:, 3])), rtol=1e-5)
+        drawn = columns.sample(np.repeat(mean[:1], 40_000, axis=0), rng)
+        np.testing.assert_allclose(drawn.mean(0), mean[0], atol=0.05)
+        np.testing.assert_allclose(drawn[:, [0, 4]].std(0), np.exp(log_var / 2), rtol=0.02)
+        best = -0.5 * (2 * np.log(2 * np.pi) + log_var.sum())
+        np.testing.assert_allclose(columns.best_log_prob(x), best, rtol=1e-6)
 
     def test_masses_of_categories_sum_to_one(self):
         columns = likelihoods.Columns({"city": CITIES, "smoker": "binary"})
@@ -371,6 +406,25 @@ class TestPandas:
         pandas.testing.assert_index_equal(rebuilt.index, frame.index)
         with pytest.raises(ValueError, match=r"Received: 'Lyon' \(1 rows\)"):
             model.encode(frame.assign(city=["Lyon", *frame["city"][1:]]))
+
+    def test_without_pandas_a_frame_is_a_dict_of_columns(self, monkeypatch):
+        """Of a model that was trained on one elsewhere."""
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        kinds = {"age": "normal", "city": CITIES, "share": "normal", "owns": "binary"}
+        dtypes = [["age", "Int64"], ["city", "category"], ["share", "float64"], ["owns", "boolean"]]
+        scales = [[40.0, 10.0], [0.0, 1.0], [0.5, 0.1], [0.0, 1.0]]
+        columns = likelihoods.Columns(kinds, scales, ["pandas", dtypes])
+        x = np.array([[0.26, 0, 0, 1, 1.0, 0.2], [-1.0, 1, 0, 0, 0.0, 0.9]], "float32")
+        found = columns.decode(x)
+        same(
+            found,
+            {
+                "age": np.array([43, 30]),
+                "city": np.array(["Quito", "Lima"]),
+                "share": np.array([0.6, 0.5]),
+                "owns": np.array([False, True]),
+            },
+        )
 
     def test_other_frames_are_read_by_their_columns(self):
         polars = pytest.importorskip("polars")

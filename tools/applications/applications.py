@@ -9,7 +9,9 @@ from keras_vae.zoo import description, presets
 
 from . import uses
 
-NAMES = ("compression", "classification", "anomalies", "denoising", "outliers")
+NAMES = ("compression", "classification", "anomalies", "denoising", "outliers", "synthetic")
+# Not among "all": these need packages of others, which no extra of this one installs.
+ALONE = ("synthetic",)
 FOLDER = next((f for f in presets._FOLDERS if f.is_dir()), presets._FOLDERS[-1]) / "applications"
 TABLE = "table.json"
 
@@ -18,7 +20,7 @@ def apply(name, out=None, split="test", limit=None, seed=0, **options):
     """Measures one application, or "all" of them, and puts it into the table.
 
     Args:
-        name: one of `NAMES`, or "all".
+        name: one of `NAMES`, or "all", which leaves out those of `ALONE`.
         out: folder of the table and of the pictures; `zoo/applications` by default.
         split: "test", or "validation" while something is still being chosen.
         limit: the first examples of each split only; nothing is written then, unless
@@ -37,7 +39,8 @@ def apply(name, out=None, split="test", limit=None, seed=0, **options):
     if name == "all":
         if options:
             raise ValueError(f"Options are those of one application. Received: {sorted(options)}")
-        return sum((apply(each, out, split, limit, seed) for each in NAMES), [])
+        together = (each for each in NAMES if each not in ALONE)
+        return sum((apply(each, out, split, limit, seed) for each in together), [])
     if name not in NAMES:
         raise ValueError(f"`name` must be one of {(*NAMES, 'all')}. Received: name={name!r}")
     folder = Path(out) if out else None if limit else FOLDER

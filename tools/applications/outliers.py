@@ -29,7 +29,7 @@ def outliers(split, limit, seed, folder, epochs=100):
     ):
         areas = {}
         for run, (x, outlier) in enumerate(runs(seed, limit)):
-            train, held_out = _divided(len(x), split, seed + run)
+            train, held_out = divided(len(x), split, seed + run)
             train = train[~outlier[train]] if pure else train
             loc, scale = x[train].mean(axis=0), x[train].std(axis=0)
             x = ((x - loc) / np.where(scale > 0.0, scale, 1.0)).astype("float32")
@@ -38,7 +38,8 @@ def outliers(split, limit, seed, folder, epochs=100):
                 scores = detector(x[train], x[held_out])
                 area = metrics.auroc(scores, outlier[held_out])
                 areas.setdefault(name, []).append(area)
-            print(f"{title}, run {run + 1} of {RUNS}", flush=True)
+            last = ", ".join(f"{name} {values[-1]:.3f}" for name, values in areas.items())
+            print(f"{title}, run {run + 1} of {RUNS}: {last}", flush=True)
         many = (
             f"{run + 1} runs, {len(train)} rows trained on and {len(held_out)} scored in the last"
         )
@@ -71,15 +72,19 @@ def detectors(shape, epochs, seed):
     known = {f"Detector, {score.replace('_', ' ')}": ours(score) for score in anomaly.SCORES}
     known |= {"IsolationForest": isolation, "LocalOutlierFactor": local}
     try:
-        from pyod.models.vae import VAE as Theirs
+        from pyod.models.ecod import ECOD
+        from pyod.models.knn import KNN
+        from pyod.models.vae import VAE
     except ImportError:
         return known
 
-    def theirs(x, held_out):
-        # Its defaults, but for the seed: 30 epochs, layers of 128, 64 and 32, 2 dimensions.
-        return Theirs(random_state=seed, verbose=0).fit(x).decision_function(held_out)
+    def theirs(detector, **options):
+        # Its defaults, but for the seed.
+        return lambda x, held_out: detector(**options).fit(x).decision_function(held_out)
 
-    return {**known, "PyOD's VAE": theirs}
+    known |= {"PyOD's ECOD": theirs(ECOD), "PyOD's KNN": theirs(KNN)}
+    # 30 epochs, layers of 128, 64 and 32, 2 dimensions.
+    return {**known, "PyOD's VAE": theirs(VAE, random_state=seed, verbose=0)}
 
 
 def build(shape, seed):
@@ -114,7 +119,7 @@ def _impure(x, outlier, seed, limit):
     return x[chosen], outlier[chosen]
 
 
-def _divided(n, split, seed):
+def divided(n, split, seed):
     """Rows to train on, and rows of the split."""
     rows = np.random.default_rng(seed).permutation(n)
     parts = {"validation": rows[int(0.6 * n) : int(0.8 * n)], "test": rows[int(0.8 * n) :]}

@@ -11,8 +11,9 @@ from keras_vae import datasets, likelihoods, metrics, models, plots, zoo
 
 from ..presets import recipes
 from .outliers import outliers
+from .synthetic import synthetic
 
-__all__ = ["anomalies", "classification", "compression", "denoising", "outliers"]
+__all__ = ["anomalies", "classification", "compression", "denoising", "outliers", "synthetic"]
 
 
 def compression(split, limit, seed, folder, sizes=(8, 32), epochs=20, data="mnist"):

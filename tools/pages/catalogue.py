@@ -38,6 +38,7 @@ TASKS = {
         "La mejor cota",
         ("iwae", "flow_vae", "iaf_vae", "full_covariance_vae", "vamp_vae", "flow_prior_vae"),
     ),
+    "tables": ("Model a table", "Modelar una tabla", ()),
     "losses": (
         "Judge pictures by more than pixels",
         "Juzgar imágenes por más que sus píxeles",
@@ -58,6 +59,7 @@ _OWN = {
     "celeba_vq": ("bits", "draw"),
     "celeba_vae": ("draw", "ask"),
     "celeba_cvae": ("ask", "draw"),
+    "wine_table": ("tables",),
 }
 # What the front page names, one for each of its tasks.
 FRONT = (
@@ -81,7 +83,8 @@ _FRONT_FOR = {
     "mnist_denoising": ("noise", "ruido"),
 }
 # The picture that says most about a preset: the first that it has.
-_PICTURES = ("imputed", "denoised", "manifold", "attributes", "samples", "reconstructions")
+_PICTURES = ("imputed", "denoised", "manifold", "attributes", "samples", "columns")
+_PICTURES += ("reconstructions",)
 
 
 def tasks(name):

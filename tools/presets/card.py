@@ -8,7 +8,7 @@ from PIL import Image
 from keras_vae import _atomic, datasets, plots, zoo
 from keras_vae.zoo import description, plain
 
-from . import autoencoders, codes, faces, imputation, recipes
+from . import autoencoders, codes, faces, imputation, recipes, tables
 
 LOGS = {
     "log.csv": "Training.",
@@ -53,6 +53,9 @@ def _draw(folder):
 
     if faces.are_photographs(recipe["data"]):
         _draw_faces(model, picture)
+    elif model.likelihood.tables:
+        caption = "Columns of the test rows (filled) and of as many samples (lines)."
+        picture("columns.png", caption, tables.draw, model, recipe)
     else:
         _draw_data(model, recipe, picture)
     for file, caption in LOGS.items():
@@ -178,8 +181,11 @@ def _text(info, folder, pictures):
     )
     use = f'model = keras_vae.zoo.load("{info["name"]}")\n' + _use(info, recipe)
     shape = "×".join(map(str, info["input"]["shape"]))
+    span = f" in {info['input']['range']}" if info["input"]["range"] else ""
+    if recipe["data"] in tables.DATA:
+        span = ", what `model.likelihood.encode` makes of a table"
     facts = [
-        f"- Input: {shape} float32 in {info['input']['range']}",
+        f"- Input: {shape} float32{span}",
         f"- Latent dimensions: {info['latent_dim']}"
         if not info.get("codes")
         else f"- Codes: {description.latent(info)}",
@@ -276,6 +282,8 @@ def _use(info, recipe):
     if condition:
         return "pictures = model.sample(10, condition=range(10), seed=0)\n"
     use = "pictures = model.sample(64, seed=0)\n"
+    if recipe["data"] in tables.DATA:
+        use = "rows = model.sample(1000, seed=0, noise=True)  # a DataFrame\n"
     if recipe["model"]["function"].endswith("autoencoder") and not _has_sampler(recipe):
         use = "codes = model.encode(x)\n"
     if recipe["model"]["function"] == "denoising_autoencoder":

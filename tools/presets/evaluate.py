@@ -180,9 +180,13 @@ def _reconstruction(case):
     active = metrics.active_units(case.model, case.x, case.y)
     title = f"active units of {active.size}"
     return [
-        case.entry("reconstruction MSE", error, unit="a pixel", digits=5),
+        case.entry("reconstruction MSE", error, unit=_unit(case), digits=5),
         case.entry(title, active.sum(), unit="", digits=0),
     ]
+
+
+def _unit(case):
+    return "a value" if case.model.likelihood.tables else "a pixel"
 
 
 def _of_autoencoder(case):
@@ -251,6 +255,8 @@ def _baseline(case):
 
 def _what_is_scored(likelihood):
     """Only binary pixels have a likelihood that papers can be compared by."""
+    if likelihood.tables:
+        return " (density of standardised columns)"
     if likelihood.missing:
         return " (pixels that are shown)"
     if isinstance(likelihood, likelihoods.Bernoulli):

@@ -150,11 +150,13 @@ def _is_an_object(value):
 def data(recipe, split, model, limit=None):
     """`(x, condition)` of a split; the condition is None where none is used.
 
-    A model that can do without labels is given those of its recipe's `labels` training
-    examples, and elsewhere none. With `missing` in the recipe's training that share of
-    all values is NaN.
+    Of a table x is what the model's `Columns` make of it, whose scales the recipe has. A model
+    that can do without labels is given those of its recipe's `labels` training examples, and
+    elsewhere none. With `missing` in the recipe's training that share of all values is NaN.
     """
     x, y = datasets.load(recipe["data"], split, limit=limit)
+    if model.likelihood.tables:
+        x = model.likelihood.encode(x)
     if recipe["training"].get("missing"):
         x = imputation.with_gaps(x, recipe["training"]["missing"], split)
     if model.condition is None:
@@ -193,6 +195,8 @@ def shown(recipe, model, n):
     if faces.are_photographs(recipe["data"]):
         return faces.drawn(model, n)
     x, y = datasets.load(recipe["data"], "test", limit=n)
+    if model.likelihood.tables:
+        x = model.likelihood.encode(x)
     return x, (None if model.condition is None else y)
 
 

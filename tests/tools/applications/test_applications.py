@@ -135,7 +135,7 @@ def test_outliers_are_scored_on_rows_that_nothing_was_fitted_to(monkeypatch):
     pure = seen[4][0]
     assert pure.shape[0] == pytest.approx(0.6 * (digit != 0).sum(), abs=25)
     rows = np.random.default_rng(0).permutation(9)
-    train, held_out = outliers._divided(9, "validation", 0)
+    train, held_out = outliers.divided(9, "validation", 0)
     np.testing.assert_array_equal(train, rows[:5])
     np.testing.assert_array_equal(held_out, rows[5:7])
     impure, outlier = outliers._impure(x, digit == 3, 0, limit=100)

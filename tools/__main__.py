@@ -70,7 +70,7 @@ def parser():
     )
     command.add_argument("--epochs", type=int, default=5, help="of --quality")
     command.add_argument("--limit", type=int, help="training examples of --quality")
-    command.add_argument("--out", help="folder for benchmark.json and benchmark.png")
+    command.add_argument("--out", help="folder for a JSON and a picture, named by the machine")
     command.add_argument("--lines", help=argparse.SUPPRESS)
 
     add("readme", "Write the generated parts of the pages, and the notebooks.")

@@ -1,8 +1,6 @@
 """`reproduce`: trains a published table's rows and puts our numbers beside the paper's."""
 
 import csv
-import os
-import platform
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ import keras
 from keras_vae import _atomic, datasets, metrics
 from keras_vae.zoo import description
 
+from .. import machine
 from ..judges import frechet
 from ..presets import recipes, train
 from .quantized import codes
@@ -186,7 +185,7 @@ def _row(name, table, row, settings, folder, restart):
         "seconds_of_this_run": round(seconds),
         "command": command,
         "backend": keras.backend.backend(),
-        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        "hardware": machine.hardware(),
         "made_with": train._versions(),
     }
 

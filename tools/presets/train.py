@@ -17,6 +17,7 @@ from keras_vae.callbacks.state import assign, seeds, values
 from keras_vae.training import processes
 from keras_vae.zoo import description
 
+from .. import machine
 from . import card, faces, recipes
 
 
@@ -155,7 +156,7 @@ def train(name, out=None, epochs=None, restart=False, limit=None, plot=None):
             "validation_loss": round(best.best["val_loss"], 3),
             **({"prior": best.best["prior"]} if "prior" in best.best else {}),
             "seconds_of_this_run": round(seconds),
-            "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+            "hardware": machine.hardware(),
             "backend": keras.backend.backend(),
         },
         "made_with": _versions(),

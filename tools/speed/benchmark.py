@@ -18,6 +18,7 @@ from keras import layers
 from keras_vae import conditions, likelihoods, models, objectives, posteriors, quantizers
 from keras_vae.layers import Conv2DTranspose
 
+from .. import machine
 from . import peer, raw_loops
 
 # PyTorch first: pythae runs in its process.
@@ -189,6 +190,7 @@ def measure(name, rounds=5, steps=30, trained=0):
         for clock, found in (("wall", wall), ("cpu", cpu))
     }
     return {
+        "hardware": machine.hardware(),
         "backend": f"{backend} after {trained} steps" if trained else backend,
         "network": name,
         "batch": batch,
@@ -272,8 +274,10 @@ def everywhere(names=("A", "B", "S", "E", "C", "D"), rounds=5, steps=30, device=
         rounds: turns of `fit` and of the loop by hand.
         steps: batches a turn.
         device: "cpu", or "gpu" to use one where the framework finds it.
-        folder: where to write `benchmark.json` and `benchmark.png`, or None.
+        folder: where to write `benchmark-KIND.json` and `benchmark-KIND.png`, KIND the kind of
+            machine; or None.
     """
+    print(f"{machine.hardware()}, {device}\n", flush=True)
     print(HEAD + "\n" + "|---" * 8 + "|", flush=True)
     hidden = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"} if device == "cpu" else {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -300,8 +304,9 @@ def everywhere(names=("A", "B", "S", "E", "C", "D"), rounds=5, steps=30, device=
     if folder is not None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "benchmark.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        plot(rows, folder / "benchmark.png")
+        name = f"benchmark-{machine.kind()}"
+        (folder / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        plot(rows, folder / f"{name}.png")
     return rows
 
 

@@ -8,7 +8,9 @@ from tools import machine
 
 pytestmark = pytest.mark.once
 
-CPUINFO = "processor\t: 0\nvendor_id\t: Some\nmodel name\t: Some(R) Kind 9R45 @ 2.1GHz\nflags\t: fpu\n"
+CPUINFO = (
+    "processor\t: 0\nvendor_id\t: Some\nmodel name\t: Some(R) Kind 9R45 @ 2.1GHz\nflags\t: fpu\n"
+)
 
 
 def test_the_processor_has_its_own_name(tmp_path, monkeypatch):

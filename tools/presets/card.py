@@ -54,7 +54,7 @@ def _draw(folder):
     if faces.are_photographs(recipe["data"]):
         _draw_faces(model, picture)
     elif model.likelihood.tables:
-        caption = "Columns of the test rows (filled) and of as many samples (lines)."
+        caption = "Columns of the test rows (filled) and of 2,000 samples (lines)."
         picture("columns.png", caption, tables.draw, model, recipe)
     else:
         _draw_data(model, recipe, picture)

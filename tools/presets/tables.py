@@ -7,10 +7,12 @@ from keras_vae.likelihoods import tables
 
 # Data sets of rows, not of pictures.
 DATA = ("wine",)
+# So many that the lines of a picture are the model's and not chance's.
+DRAWN = 2000
 
 
 def draw(model, recipe, path):
-    """Each column's histogram, of the test rows and of as many samples.
+    """Each column's histogram, of the test rows and of `DRAWN` samples.
 
     Args:
         model: of a likelihood `Columns`.
@@ -20,10 +22,11 @@ def draw(model, recipe, path):
     from matplotlib.figure import Figure
 
     rows, _ = datasets.load(recipe["data"], "test")
-    drawn = model.sample(len(rows), seed=0, noise=True)
+    drawn = model.sample(DRAWN, seed=0, noise=True)
     names = tables.names(rows)
     across = 5
-    figure = Figure(figsize=(8, 1.5 * -(-len(names) // across)), dpi=60, layout="constrained")
+    size = 10, 2 * -(-len(names) // across)
+    figure = Figure(figsize=size, dpi=80, layout="constrained")
     axes = figure.subplots(-(-len(names) // across), across).ravel()
     for axis in axes[len(names) :]:
         axis.set_axis_off()
@@ -33,11 +36,17 @@ def draw(model, recipe, path):
             kinds = sorted({*data.tolist()})
             data, samples = (np.searchsorted(kinds, values) for values in (data, samples))
             bins = np.arange(len(kinds) + 1) - 0.5
+            axis.set_xticks(range(len(kinds)), kinds)
         else:
-            bins = np.histogram_bin_edges(np.concatenate([data, samples]), 12)
-        axis.hist(data, bins, color="0.75")
-        axis.hist(samples, bins, histtype="step", color="0.0")
-        axis.set_title(name.replace("_", " ")[:24], fontsize=7)
-        axis.tick_params(labelsize=6)
+            bins = np.histogram_bin_edges(data, 10)
+            width = bins[1] - bins[0]
+            # Samples beyond the rows are shown too.
+            bins = np.concatenate(
+                [bins[0] - width * np.arange(3, 0, -1), bins, bins[-1] + width * np.arange(1, 4)]
+            )
+        axis.hist(data, bins, density=True, color="0.8")
+        axis.hist(samples, bins, density=True, histtype="step", color="tab:blue")
+        axis.set_title(name.replace("_", " "), fontsize=8, wrap=True)
+        axis.tick_params(labelsize=7)
         axis.set_yticks([])
     figure.savefig(path)

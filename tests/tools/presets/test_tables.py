@@ -49,9 +49,7 @@ def test_its_figures_are_those_of_the_matrix(preset):
 def test_its_card_shows_the_columns(preset):
     card.write(preset)
     text = (preset / "README.md").read_text(encoding="utf-8")
-    assert (
-        "![Columns of the test rows (filled) and of 2,000 samples (lines).](columns.png)" in text
-    )
+    assert "![Columns of the test rows (filled) and of 2,000 samples (lines).](columns.png)" in text
     assert "rows = model.sample(1000, seed=0, noise=True)" in text
     assert "- Input: 16 float32, what `model.likelihood.encode` makes of a table" in text
     with Image.open(preset / "columns.png") as picture:

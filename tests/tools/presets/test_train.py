@@ -135,6 +135,7 @@ VQ_RECIPE = {
             "input_shape": [28, 28, 1],
             "latent_dim": 4,
             "network": "conv",
+            "stages": "blocks",
             "units": [4, 8],
             "num_codes": 16,
             "num_classes": 10,

@@ -53,7 +53,10 @@ def test_its_card_shows_the_columns(preset):
     assert "rows = model.sample(1000, seed=0, noise=True)" in text
     assert "- Input: 16 float32, what `model.likelihood.encode` makes of a table" in text
     with Image.open(preset / "columns.png") as picture:
-        assert picture.mode == "L" and picture.size == (480, 270)
+        assert picture.size == (800, 480)
+        red, _, blue = np.moveaxis(np.asarray(picture.convert("RGB"), "int32"), -1, 0)
+        # Samples are lines in blue, the rows are grey.
+        assert 1000 < (blue - red > 100).sum() < 0.1 * red.size
 
 
 def test_data_and_shown_examples_are_rows_of_the_matrix(preset):

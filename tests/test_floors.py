@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,17 @@ def test_backend_adapters_stay_short(backend):
     path = ROOT / "keras_vae" / "training" / f"{backend}.py"
     lines = path.read_text(encoding="utf-8").count("\n")
     assert lines <= 130
+
+
+def test_nothing_else_is_at_the_top():
+    """What git has there: no folder that a command wrote."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no checkout of git")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    found = {name.split("/")[0] for name in listed}
+    assert {name for name in found if not name.startswith(".")} == {
+        *("pyproject.toml", "README.md", "README.es.md", "LICENSE", "CITATION.cff"),
+        *("keras_vae", "zoo", "tests", "tools"),
+    }

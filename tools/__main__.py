@@ -68,7 +68,7 @@ def parser():
         choices=("mnist", "celeb_a_64"),
         help="instead the bound of each kind of convolutional network after each epoch",
     )
-    command.add_argument("--epochs", type=int, default=5, help="of --quality")
+    command.add_argument("--epochs", type=int, help="of --quality (default: 5)")
     command.add_argument("--limit", type=int, help="training examples of --quality")
     command.add_argument("--out", help="folder for a JSON and a picture, named by the machine")
     command.add_argument("--lines", help=argparse.SUPPRESS)

@@ -120,9 +120,21 @@ def card(arguments):
 
 def benchmark(arguments):
     """`benchmark`."""
+    own = {"epochs": arguments.epochs, "limit": arguments.limit}
+    given = {name: value for name, value in own.items() if value is not None}
     if arguments.quality:
-        quality.curves(arguments.quality, arguments.epochs, arguments.limit)
+        if arguments.networks or arguments.out or arguments.here:
+            raise ValueError(
+                "--quality trains its own networks on this backend and prints their bounds: leave "
+                "networks, --here and --out out."
+            )
+        quality.curves(arguments.quality, **given)
         return 0
+    if given:
+        raise ValueError(
+            "--epochs and --limit are of --quality: give it, or --rounds and --steps. "
+            f"Received: {given}"
+        )
     names = arguments.networks or tuple(speed.networks())
     unknown = sorted(set(names) - set(speed.networks()))
     if unknown:

@@ -6,6 +6,8 @@ counts the ink of 4 x 4 of a scan, 0 to 16. It needs no download.
 
 import numpy as np
 
+from keras_vae.datasets import bundled
+
 TOTAL, VALIDATION, TEST = 1797, 200, 300
 # Grey levels of a pixel above 0.
 _LEVELS = 16
@@ -20,22 +22,8 @@ def load(split, dtype="float32", limit=None):
     Raises:
         ImportError: scikit-learn is not installed.
     """
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise ImportError(
-            "The data set 'digits' is a part of scikit-learn, which is not installed: "
-            f"pip install 'keras-vae[metrics]'. Received: {error}"
-        ) from error
-    x, y = datasets.load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(TOTAL)
-    first = TOTAL - VALIDATION - TEST
-    start, stop = {
-        "train": (0, first),
-        "validation": (first, first + VALIDATION),
-        "test": (first + VALIDATION, TOTAL),
-    }[split]
-    rows = order[start : stop if limit is None else min(stop, start + limit)]
+    x, y = bundled.scikit_learn("digits").load_digits(return_X_y=True)
+    rows = bundled.rows(split, TOTAL, VALIDATION, TEST, limit)
     shares = x[rows].reshape(-1, 8, 8, 1) / _LEVELS
     if dtype == "uint8":
         shares = np.rint(255 * shares)

@@ -6,6 +6,8 @@ download.
 
 import numpy as np
 
+from keras_vae.datasets import bundled
+
 TOTAL, VALIDATION, TEST = 178, 20, 40
 CULTIVARS = ("class_0", "class_1", "class_2")
 # Measured in whole numbers.
@@ -27,22 +29,8 @@ def load(split, dtype="float32", limit=None):
             "'wine' is a table, whose columns have their own dtypes: leave `dtype` out. "
             f"Received: dtype={dtype!r}"
         )
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise ImportError(
-            "The data set 'wine' is a part of scikit-learn, which is not installed: "
-            f"pip install 'keras-vae[metrics]'. Received: {error}"
-        ) from error
-    wines = datasets.load_wine()
-    order = np.random.default_rng(0).permutation(TOTAL)
-    first = TOTAL - VALIDATION - TEST
-    start, stop = {
-        "train": (0, first),
-        "validation": (first, first + VALIDATION),
-        "test": (first + VALIDATION, TOTAL),
-    }[split]
-    rows = order[start : stop if limit is None else min(stop, start + limit)]
+    wines = bundled.scikit_learn("wine").load_wine()
+    rows = bundled.rows(split, TOTAL, VALIDATION, TEST, limit)
     kinds = [(n, "int64" if n in _INTEGERS else "float64") for n in wines.feature_names]
     table = np.empty(len(rows), [*kinds, ("cultivar", "U7")])
     for name, values in zip(wines.feature_names, wines.data[rows].T, strict=True):

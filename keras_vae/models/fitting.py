@@ -50,7 +50,7 @@ class Fitting(Cleaning, Compiled):
 
         Arrays that fit in memory are kept on the device and trained on many steps a
         call, with the same result but for rounding; `why_not_fast` says when not. On
-        TensorFlow XLA compiles these steps once they have run for long, which takes
+        TensorFlow XLA compiles these steps after the first epoch of long training, which takes
         some seconds.
 
         After an exception, an interruption too, the model has the weights of its last completed

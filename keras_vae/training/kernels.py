@@ -30,8 +30,8 @@ def denormals_flushed():
     """Numbers below 1e-38 are 0 on PyTorch's CPU, as TensorFlow and XLA have them.
 
     Adam's moments of a unit that no longer learns shrink that far, and stay there. A processor
-    takes twenty times as long for such a number: after five epochs an update of a dense network
-    took twice as long.
+    takes ten times as long for such a number: from the sixth epoch on a dense network took
+    half as long again (tools/speed/README.md).
     """
     # There is no function that says whether they are flushed; this number is one of them.
     if keras.backend.backend() != "torch" or torch.full((), 1e-39, device="cpu") * 1.0 == 0.0:

@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+import re
 
 import pytest
 
@@ -24,6 +25,18 @@ class TestCommandLine:
         assert cli.main(["info", "mnist_convv"]) == 2
         captured = capsys.readouterr()
         assert captured.out == "" and captured.err.startswith("keras-vae info: No preset")
+
+    @pytest.mark.parametrize(
+        "words, match",
+        [
+            (["B", "--epochs", "3"], "of --quality.*Received: {'epochs': 3}"),
+            (["--limit", "9"], "of --quality.*Received: {'limit': 9}"),
+            (["A", "--quality", "mnist"], "leave networks, --here and --out out"),
+        ],
+    )
+    def test_words_of_the_benchmark_that_do_not_fit(self, words, match, capsys):
+        assert cli.main(["benchmark", *words]) == 2
+        assert re.search(match, capsys.readouterr().err)
 
     def test_many_presets_are_trained_by_one_process(self, monkeypatch, capsys):
         for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "first")):

@@ -138,7 +138,9 @@ def value(metric):
 
 def size(name):
     """Megabytes of a preset, as text."""
-    return f"{zoo.info(name)['bytes'] / 1e6:.1f}"
+    megabytes = zoo.info(name)["bytes"] / 1e6
+    # 0.0 would say that there is nothing.
+    return f"{megabytes:.1f}" if megabytes >= 0.05 else f"{megabytes:.2f}"
 
 
 def front(language):

@@ -82,7 +82,7 @@ def table(language):
 def _row(name):
     info = zoo.info(name)
     recipe = recipes.read(zoo.folder(name))
-    size = f"{info['parameters']:,}, {info['bytes'] / 1e6:.1f} MB"
+    size = f"{info['parameters']:,}, {catalogue.size(name)} MB"
     # A bar would end the cell.
     objective = f"`{recipes.objective(recipe)}`".replace("|", r"\|")
     what = f"{info['description']} {recipe.get('purpose', '')}".strip()

@@ -182,7 +182,7 @@ def _text(info, folder, pictures):
     use = f'model = keras_vae.zoo.load("{info["name"]}")\n' + _use(info, recipe)
     shape = "×".join(map(str, info["input"]["shape"]))
     span = f" in {info['input']['range']}" if info["input"]["range"] else ""
-    if recipe["data"] in tables.DATA:
+    if tables.are_rows(recipe["data"]):
         span = ", what `model.likelihood.encode` makes of a table"
     facts = [
         f"- Input: {shape} float32{span}",
@@ -282,7 +282,7 @@ def _use(info, recipe):
     if condition:
         return "pictures = model.sample(10, condition=range(10), seed=0)\n"
     use = "pictures = model.sample(64, seed=0)\n"
-    if recipe["data"] in tables.DATA:
+    if tables.are_rows(recipe["data"]):
         use = "rows = model.sample(1000, seed=0, noise=True)  # a DataFrame\n"
     if recipe["model"]["function"].endswith("autoencoder") and not _has_sampler(recipe):
         use = "codes = model.encode(x)\n"

@@ -5,10 +5,13 @@ import numpy as np
 from keras_vae import datasets
 from keras_vae.likelihoods import tables
 
-# Data sets of rows, not of pictures.
-DATA = ("wine",)
 # So many that the lines of a picture are the model's and not chance's.
 DRAWN = 2000
+
+
+def are_rows(data):
+    """Whether a data set is a table, and not pictures."""
+    return len(datasets.info(data).shape) == 1
 
 
 def draw(model, recipe, path):

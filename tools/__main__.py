@@ -70,6 +70,8 @@ def parser():
     )
     command.add_argument("--epochs", type=int, help="of --quality (default: 5)")
     command.add_argument("--limit", type=int, help="training examples of --quality")
+    what = "instead the VAE of keras.io's example beside ours of its layers; on TensorFlow"
+    command.add_argument("--example", action="store_true", help=what)
     command.add_argument("--out", help="folder for a JSON and a picture, named by the machine")
     command.add_argument("--lines", help=argparse.SUPPRESS)
 

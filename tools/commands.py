@@ -24,7 +24,7 @@ from .presets.export import export_all
 from .presets.rebuild import rebuild
 from .presets.train import train as run_train
 from .speed import benchmark as speed
-from .speed import quality
+from .speed import example, quality
 
 
 def list(arguments):
@@ -122,12 +122,13 @@ def benchmark(arguments):
     """`benchmark`."""
     own = {"epochs": arguments.epochs, "limit": arguments.limit}
     given = {name: value for name, value in own.items() if value is not None}
-    if arguments.quality:
+    if arguments.quality or arguments.example:
         if arguments.networks or arguments.out or arguments.here:
             raise ValueError(
-                "--quality trains its own networks on this backend and prints their bounds: leave "
-                "networks, --here and --out out."
+                "--quality and --example train their own networks on this backend and print what "
+                "they find: leave networks, --here and --out out."
             )
+    if arguments.quality:
         quality.curves(arguments.quality, **given)
         return 0
     if given:
@@ -135,6 +136,9 @@ def benchmark(arguments):
             "--epochs and --limit are of --quality: give it, or --rounds and --steps. "
             f"Received: {given}"
         )
+    if arguments.example:
+        example.beside(arguments.rounds, arguments.steps)
+        return 0
     names = arguments.networks or tuple(speed.networks())
     unknown = sorted(set(names) - set(speed.networks()))
     if unknown:

@@ -106,8 +106,8 @@ def build(
         _check_axes(network, input_shape, spatial)
         residual = network == "residual"
         options.setdefault("blocks", 1 if residual else 0)
-        # Per minute no other bound falls faster on faces, and one as fast on digits, with five times
-        # the weights (tools/speed/README.md). Beside residual blocks neither was measured.
+        # Per minute no other bound falls faster on faces; on digits one with five times the weights
+        # is as fast (tools/speed/README.md). Beside residual blocks neither was measured.
         options.setdefault("stages", "blocks" if residual else "compact")
         options.setdefault("hidden", 256 if residual else 0)
         if options.get("film") and condition_dim is None:

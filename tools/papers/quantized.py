@@ -108,8 +108,8 @@ QUANTIZED = {
         (28, 28, 1),
         (16, 32),
         "bernoulli",
-        4,
-        4,
+        2,
+        2,
     ),
     "quantizers_faces": _table(
         "Quantizers of about ten bits per position, faces of 64 × 64",
@@ -117,8 +117,8 @@ QUANTIZED = {
         (64, 64, 3),
         (16, 32, 64),
         "optimal_normal",
-        4,
-        4,
+        2,
+        2,
     ),
 }
 TABLES.update(QUANTIZED)

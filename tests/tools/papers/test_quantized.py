@@ -41,9 +41,9 @@ def test_a_row_is_trained_measured_and_written(offline, tmp_path, monkeypatch):
         return quantized.codes(model, *arguments)
 
     monkeypatch.setitem(reproduce.MEASURES, "codes", codes)
-    options = {"budget": 0.25, "rows": ["residual"], "limit": 40, "out": tmp_path}
+    options = {"budget": 0.5, "rows": ["residual"], "limit": 40, "out": tmp_path}
     found = reproduce.reproduce("quantizers_mnist", **options)["residual"]
-    assert (found["epochs"], found["paper_epochs"], found["published"]) == (1, 4, {})
+    assert (found["epochs"], found["paper_epochs"], found["published"]) == (1, 2, {})
     (model,) = measured
     x, _ = datasets.load("mnist", "test", limit=40)
     ours = found["ours"]
@@ -57,7 +57,7 @@ def test_a_row_is_trained_measured_and_written(offline, tmp_path, monkeypatch):
     quantized.page(tmp_path)
     text = page.read_text()
     assert "stale" not in text and "| residual | " in text and text.endswith("end\n")
-    assert "--budget 0.25 --rows residual --limit 40" in text
+    assert "--budget 0.5 --rows residual --limit 40" in text
     # It is no table of a paper's.
     assert json.loads((tmp_path / "quantizers_mnist.json").read_text())["rows"]
     assert shown.markdown(tmp_path) == ""

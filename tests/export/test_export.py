@@ -167,13 +167,17 @@ def real(name):
     return halves if model.condition else [half[0] for half in halves]
 
 
+LARGE = 500_000
+
+
 def variants():
     """Presets with formats and quantizations.
 
-    Of presets that differ in their weights alone the first is exported in every
-    variant, and in float32 on every backend; the others once, in float32.
+    Of presets that differ in their weights alone the first is exported in float32 on every
+    backend, and in every variant, or in one of them by turns where it is large: conversions of
+    such take from ten seconds to a minute. The others once, in float32.
     """
-    found, known = [], set()
+    found, known, large = [], set(), 0
     for name in zoo.list_models():
         recipe = recipes.read(zoo.folder(name))
         arguments = recipe["model"]["arguments"]
@@ -186,6 +190,9 @@ def variants():
             # A loop has no int8: `test_priors.py` sees it refused. Nor has `celeba_vq`: see below.
             if "FlowMatching" not in str(arguments.get("prior")) and name != "celeba_vq":
                 ways.append(("tflite", "int8"))
+            if info["parameters"] > LARGE:
+                large += 1
+                ways = [ways[large % len(ways)]]
             found += [pytest.param(name, *way, marks=pytest.mark.once) for way in ways]
         known.add(kind)
     return found

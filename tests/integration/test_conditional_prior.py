@@ -10,6 +10,8 @@ from keras_vae.export.signatures import signatures
 from keras_vae.posteriors import largest
 from tests.support import array, reference
 
+pytestmark = pytest.mark.turns
+
 
 @pytest.fixture
 def labels():

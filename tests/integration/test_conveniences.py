@@ -6,6 +6,8 @@ import pytest
 
 from keras_vae import likelihoods, models, networks, zoo
 
+pytestmark = pytest.mark.turns
+
 X = np.random.default_rng(0).random((40, 5)).astype("float32")
 
 

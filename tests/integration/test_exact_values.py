@@ -19,6 +19,8 @@ from keras_vae import (
 from tests.support import array
 from tests.support.autodiff import gradient
 
+pytestmark = pytest.mark.turns
+
 
 def softplus(x):
     return np.logaddexp(0.0, np.asarray(x, "float64"))
@@ -114,7 +116,6 @@ class TestDensityFromTheNoise:
         assert both.transform_and_log_prob(ops.zeros((1, 2, 2)))[1] is None
 
 
-@pytest.mark.turns
 class TestFittedVariance:
     """`optimal_normal`: the loss has no slope by the variance that the batch was given."""
 
@@ -160,7 +161,6 @@ class TestFittedVariance:
         assert abs(weighted - error) < 0.5 * abs(alike - error) or weighted > error
 
 
-@pytest.mark.turns
 class TestUnits:
     """`collapse_report` says the same in metres and in centimetres."""
 
@@ -221,7 +221,6 @@ class TestUnits:
         )
 
 
-@pytest.mark.turns
 class TestActiveUnits:
     def test_of_categorical_codes_is_by_their_probabilities(self, x):
         model = small(posteriors.Categorical(2, 3, seed=0), prior=priors.UniformCategorical(2, 3))
@@ -245,7 +244,6 @@ class TestActiveUnits:
         assert np.allclose(q.expected[:, :2].sum(-1), 1.0) and q.expected[:, 0].max() < 1.0
 
 
-@pytest.mark.turns
 class TestFullCovariance:
     def model(self, rng, objective=None):
         model = small(posteriors.FullCovariance(3, seed=0), objective)
@@ -282,7 +280,6 @@ class TestFullCovariance:
         assert np.abs(wanted - np.diag(np.diag(wanted))).max() > 0.3
 
 
-@pytest.mark.turns
 class TestFittedPriorBySamples:
     @pytest.mark.parametrize(
         "posterior",

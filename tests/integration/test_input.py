@@ -100,6 +100,7 @@ def refused(model, error, match, y=None):
     trains(model, y)
 
 
+@pytest.mark.turns
 class TestData:
     @pytest.mark.parametrize("method", ["fit", "evaluate"])
     @pytest.mark.parametrize("bad", BAD_X)
@@ -153,6 +154,7 @@ class TestData:
             model.encode(changed(np.nan))
 
 
+@pytest.mark.turns
 class TestConditions:
     @pytest.mark.parametrize("y, match", BAD_LABELS)
     def test_bad_labels(self, labelled, y, match):
@@ -233,6 +235,7 @@ def conditional_uses(model):
     ]
 
 
+@pytest.mark.turns
 class TestNumbers:
     # test_checks.py has them all.
     @pytest.mark.parametrize("z, error, match", [BAD_CODES[1], BAD_CODES[4]])
@@ -485,6 +488,7 @@ BAD_BATCHES = sorted(
 )
 
 
+@pytest.mark.turns
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 class TestSources:
     @pytest.mark.parametrize("kind", KINDS)

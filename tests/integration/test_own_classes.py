@@ -10,6 +10,8 @@ from keras import layers, ops
 from keras_vae import export, likelihoods, models, objectives, zoo
 from keras_vae.zoo import allowed
 
+pytestmark = pytest.mark.turns
+
 SHAPE = (6, 4)
 
 

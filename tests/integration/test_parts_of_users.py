@@ -7,6 +7,8 @@ from keras import layers, ops
 
 from keras_vae import likelihoods, models, objectives, posteriors
 
+pytestmark = pytest.mark.turns
+
 SHAPE = (6, 6, 1)
 
 

@@ -14,6 +14,8 @@ from keras_vae import callbacks, conditions, distributions, models, schedules  #
 from tests.support import reference  # noqa: E402
 from tools.presets import train as training  # noqa: E402
 
+pytestmark = pytest.mark.turns
+
 # A model is compiled anew for each example, so they are few; the rest is cheap.
 models_of = hypothesis.settings(
     max_examples=4,

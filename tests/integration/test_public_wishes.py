@@ -7,6 +7,8 @@ from keras import layers, ops
 
 from keras_vae import likelihoods, models, zoo
 
+pytestmark = pytest.mark.turns
+
 X = np.random.default_rng(0).random((32, 6)).astype("float32")
 
 

@@ -9,6 +9,8 @@ from keras_vae import layers, likelihoods, models, objectives, zoo
 from keras_vae.models import discriminators
 from tests.support import SHAPE, array, tensor
 
+pytestmark = pytest.mark.turns
+
 D = 3
 
 
@@ -214,7 +216,6 @@ class TestTraining:
         z = model.encode(images)
         assert (np.abs(z.mean(0)) < 0.6).all() and (np.abs(np.log(z.std(0))) < 0.7).all()
 
-    @pytest.mark.turns
     @pytest.mark.parametrize(
         "options",
         [

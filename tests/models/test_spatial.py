@@ -20,6 +20,8 @@ from keras_vae import (
 from keras_vae.models.tiles import blended
 from tests.support import make_images
 
+pytestmark = pytest.mark.turns
+
 KL = {"units": (4, 8), "norm_num_groups": 2, "latent_dim": 2, "seed": 0}
 
 
@@ -70,7 +72,6 @@ def networks(size=(None, None)):
     return encoder, decoder
 
 
-@pytest.mark.turns
 @pytest.mark.parametrize("check", testing.CHECKS)
 @pytest.mark.parametrize("kind", ["own", "point", "vq"])
 def test_keeps_what_all_models_promise(kind, check, vq):
@@ -84,7 +85,6 @@ def test_keeps_what_all_models_promise(kind, check, vq):
     assert testing.check_model(model, checks=check) == (check,)
 
 
-@pytest.mark.turns
 def test_sizes(kl, x):
     assert kl.factor == 2
     assert kl.data_shape == (None, None, 3) and kl.code_shape == (None, None, 2)
@@ -100,7 +100,6 @@ def test_sizes(kl, x):
     np.testing.assert_allclose(q.kl(kl.prior), expected, rtol=1e-4)
 
 
-@pytest.mark.turns
 def test_traverse_sets_a_channel_everywhere(kl, x):
     z = kl.encode(x)
     z[..., 1] = -2.0
@@ -108,7 +107,6 @@ def test_traverse_sets_a_channel_everywhere(kl, x):
     np.testing.assert_allclose(found, kl.decode(z), atol=1e-5)
 
 
-@pytest.mark.turns
 def test_the_bound_grows_with_its_samples(kl, x):
     few, many = (kl.log_likelihood(x, k, verbose=False) for k in (1, 50))
     assert few.shape == (3,) and few.dtype == "float64"
@@ -167,7 +165,6 @@ def test_blended_tiles_have_no_seams(size, overlap, factor, rng):
     assert line[0] == 0.0 and line[-1] == 1.0 and (np.diff(line) >= -1e-6).all()
 
 
-@pytest.mark.turns
 def test_what_the_networks_cannot_take_is_refused(kl, vq, x):
     for model in (kl, vq):
         for call in (model.fit, model.evaluate, model.reconstruct, model.predict):
@@ -221,7 +218,6 @@ def test_parts_that_do_not_fit_are_refused():
         models.SpatialVAE(encoder, decoder, 2, scaling_factor=0.0)
 
 
-@pytest.mark.turns
 def test_fit_takes_sizes_in_turn_and_frozen_encoders(x):
     model = models.autoencoder_kl(**KL)
     model.compile(keras.optimizers.Adam(1e-3))
@@ -235,7 +231,6 @@ def test_fit_takes_sizes_in_turn_and_frozen_encoders(x):
     np.testing.assert_array_equal(model.encode(x), before)
 
 
-@pytest.mark.turns
 def test_fit_on_pairs(x):
     model = tiny()
     model.compile(keras.optimizers.SGD(0.0))
@@ -245,7 +240,6 @@ def test_fit_on_pairs(x):
     assert other != same
 
 
-@pytest.mark.turns
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(policy, x):
     """The networks compute in few digits; statistics, attention and codes are float32."""
@@ -268,7 +262,6 @@ def test_mixed_precision(policy, x):
     assert np.isfinite(model.fit(x, epochs=2, verbose=0).history["loss"]).all()
 
 
-@pytest.mark.turns
 @pytest.mark.parametrize("kind", ["kl", "vq"])
 def test_a_model_of_one_size_has_the_same_weights(kind, x, request, tmp_path):
     model = request.getfixturevalue(kind)
@@ -290,7 +283,6 @@ def test_a_model_of_one_size_has_the_same_weights(kind, x, request, tmp_path):
     np.testing.assert_allclose(ops.convert_to_numpy(decode(z)), model.decode(z), atol=1e-5)
 
 
-@pytest.mark.turns
 def test_models_of_any_size_as_keras_models_and_files(kl, x, tmp_path):
     z = kl.encode(x)
     np.testing.assert_allclose(ops.convert_to_numpy(kl.encoder_model()(x)), z, atol=1e-5)

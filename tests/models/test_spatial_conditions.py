@@ -22,6 +22,8 @@ from keras_vae import (
 )
 from tests.support import array, make_images, tensor
 
+pytestmark = pytest.mark.turns
+
 NAMES = ("Smiling", "Hat", "Young")
 
 
@@ -74,7 +76,6 @@ def y(rng):
     return (rng.random((4, 3)) < 0.5).astype("float32")
 
 
-@pytest.mark.turns
 @pytest.mark.parametrize("check", testing.CHECKS)
 @pytest.mark.parametrize("kind", ["attributes", "labels", "point", "one size"])
 def test_keeps_what_all_models_promise(kind, check):
@@ -242,7 +243,6 @@ def test_parts_that_do_not_fit_are_refused():
         build(condition="labels")
 
 
-@pytest.mark.turns
 def test_networks_that_are_layers_see_the_condition_too(x, y):
     """What is not functional becomes so, with both inputs."""
 
@@ -272,7 +272,6 @@ def test_networks_that_are_layers_see_the_condition_too(x, y):
     np.testing.assert_allclose(raised.mean((1, 2, 3)), y.sum(-1), atol=1e-5)
 
 
-@pytest.mark.turns
 def test_a_model_of_one_size_and_files(model, x, y, tmp_path):
     fixed = model.with_input_shape((8, 12, 3))
     assert fixed.data_shape == (8, 12, 3) and fixed.code_shape == (4, 6, 2)
@@ -293,7 +292,6 @@ def test_a_model_of_one_size_and_files(model, x, y, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.turns
 def test_a_conditional_prior_by_flow_matching(rng):
     """Codes of each class have a mean of their own, which the prior learns."""
     model = conditional("labels", (4, 4))
@@ -356,7 +354,6 @@ def test_metrics_and_plots(model, x, y, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.turns
 @pytest.mark.parametrize("format", ["saved_model", "tflite"])
 def test_files_take_the_condition_too(model, x, y, format, tmp_path):
     """Each signature of the file is compared with the model by `export` itself."""

@@ -11,6 +11,8 @@ from keras_vae import models, priors, zoo
 from tests.support import ROOT
 from tests.support.quantized import tiny
 
+pytestmark = pytest.mark.turns
+
 KINDS = {
     "pixelcnn": priors.GatedPixelCNN,
     "transformer": priors.CodeTransformer,

@@ -7,10 +7,11 @@ import pytest
 from keras_vae import initializers, layers, models, networks, testing
 from tests.support import array, tensor
 
+pytestmark = pytest.mark.turns
+
 SHAPES = [(12, 2), (9, 1), (4, 8, 6, 1), (5, 4, 7, 2)]
 
 
-@pytest.mark.turns
 class TestNetworks:
     @pytest.mark.parametrize(
         "network, stages", [("conv", "blocks"), ("conv", "compact"), ("residual", "strided")]

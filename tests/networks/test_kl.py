@@ -8,6 +8,8 @@ from keras import ops
 from keras_vae import initializers, networks
 from keras_vae.networks.kl import diffusers_name, layer_name
 
+pytestmark = pytest.mark.turns
+
 
 def names(network):
     return {diffusers_name(layer.name) for layer in network.layers if layer.weights}

@@ -10,6 +10,8 @@ from tests.support import SHAPE, array
 from tests.support.autodiff import gradient
 from tests.support.quantized import D, K, shaken, tiny
 
+pytestmark = pytest.mark.turns
+
 
 def scored(discretized):
     """The loss of codes alone."""
@@ -131,7 +133,6 @@ class TestLoss:
         )
 
     @pytest.mark.slow
-    @pytest.mark.turns
     def test_all_of_it_falls_in_training(self, images):
         model = tiny()
         history = model.fit(images, epochs=40, batch_size=16, verbose=0).history

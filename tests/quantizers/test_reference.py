@@ -10,6 +10,8 @@ from keras_vae.quantizers import lookup_free
 from tests.support import array
 from tests.support.autodiff import gradient
 
+pytestmark = pytest.mark.turns
+
 
 @pytest.fixture(scope="module")
 def reference():
@@ -54,8 +56,8 @@ def agree(quantizer, features, vectors, codes, atol=1e-6):
     [
         (8, 5, 5, 5),
         (7,),
-        pytest.param((8, 6, 5), marks=pytest.mark.turns),
-        pytest.param((3, 4), marks=pytest.mark.turns),
+        (8, 6, 5),
+        (3, 4),
     ],
 )
 def test_finite_scalars(reference, torch, rng, levels):

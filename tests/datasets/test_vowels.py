@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_vae import datasets, models
+from keras_vae import datasets, metrics, models, zoo
 from keras_vae.datasets import vowels
 
 pytestmark = pytest.mark.once
@@ -107,3 +107,34 @@ def test_another_file_is_refused(content, said, tmp_path, monkeypatch):
         (tmp_path / "JapaneseVowels_TRAIN.ts").write_text(content)
     with pytest.raises(RuntimeError, match=f"must hold 270 series.*{said}.*TRAIN.ts"):
         datasets.load("vowels")
+
+
+@pytest.mark.skipif("vowels_series" not in zoo.list_models(), reason="needs vowels_series")
+class TestPreset:
+    def test_it_rebuilds_series_better_than_their_mean(self, parts):
+        model, x = zoo.load("vowels_series"), parts["test"].x
+        mean = np.nanmean(parts["train"].x, axis=0)
+        # Beyond the longest training series no step has one.
+        mean = np.where(np.isnan(mean), np.nanmean(parts["train"].x, axis=(0, 1)), mean)
+        error, by_mean = (np.nanmean(np.square(a - x)) for a in (model.reconstruct(x), mean))
+        assert error < 0.25 * by_mean
+
+    def test_samples_are_spread_as_series_are(self, parts):
+        """Quartiles of the first fifteen steps, as few series are longer."""
+        drawn = zoo.load("vowels_series").sample(500, noise=True, seed=0)
+        assert drawn.shape == (500, 29, 12)
+        train = parts["train"].x[:, :15]
+        for i in range(12):
+            low, middle, high = np.nanpercentile(train[..., i], [25, 50, 75])
+            found = np.percentile(drawn[:, :15, i], [25, 50, 75])
+            assert abs(found[1] - middle) < 0.5 * (high - low), i
+            assert 0.6 < (found[2] - found[0]) / (high - low) < 1.4, i
+
+    def test_series_in_reverse_are_less_likely(self, parts):
+        model, x = zoo.load("vowels_series"), parts["test"].x[:60]
+        reverse = np.full_like(x, np.nan)
+        for new, one in zip(reverse, x):
+            known = one[~np.isnan(one[:, 0])]
+            new[: len(known)] = known[::-1]
+        scores = (-model.log_likelihood(a, samples=20, verbose=False) for a in (x, reverse))
+        assert metrics.auroc(np.concatenate([*scores]), np.arange(120) >= 60) > 0.9

@@ -55,6 +55,9 @@ def environment(extras):
             # Alone and first: another package's wish for torch would bring CUDA along.
             _run([*pip, "torch==" + _pinned("torch==")])
         _run([*pip, *constraints, "-e", f"{ROOT}{extras}"])
+        if "test" in extras:
+            # A file of data is read of it, and nothing imported: it can do without pandas.
+            _run([*pip, "--no-deps", "sktime==" + _pinned("sktime==")])
         if "browser" in extras:
             npm = [str(python.with_name("npm")), "install", "--silent", "--no-fund"]
             prefix = ["--prefix", str(ENVIRONMENT / "litertjs")]

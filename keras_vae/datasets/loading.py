@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_vae import _checks
-from keras_vae.datasets import wine
+from keras_vae.datasets import vowels, wine
 
 CELEBA_ATTRIBUTES = (
     *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald"),
@@ -32,6 +32,8 @@ CELEBA_ATTRIBUTES = (
 )
 SPLITS = ("train", "validation", "test")
 DTYPES = ("float32", "uint8")
+# What an example is, by the number of its axes.
+_KINDS = {1: "columns", 2: "series", 3: "image"}
 _BATCH_BYTES = 2**23
 _QUIET_SECONDS = 2.0
 
@@ -39,7 +41,8 @@ _QUIET_SECONDS = 2.0
 class Data(NamedTuple):
     """Images `x` `(n, height, width, channels)` and their labels, attributes or factors `y`.
 
-    Of a table `x` is a structured array `(n,)`, with a field for each column.
+    Of a table `x` is a structured array `(n,)`, with a field for each column; of series it is
+    `(n, time, features)`, with NaN after the end of each.
     """
 
     x: np.ndarray
@@ -66,7 +69,7 @@ class Info:
     def __str__(self):
         rows = {
             "version" if self.name in _WITHOUT_TFDS else "TFDS": f"{self.name}:{self.version}",
-            "image" if len(self.shape) > 1 else "columns": " x ".join(map(str, self.shape)),
+            _KINDS[len(self.shape)]: " x ".join(map(str, self.shape)),
         }
         rows |= {
             "classes": ", ".join(self.classes),
@@ -96,6 +99,10 @@ _LAST_TENTH = (
     "the same shares of a smaller prepared set"
 )
 _PERMUTED = "train 1,297; validation 200; test 300 (a fixed permutation of scikit-learn's digits)"
+_UTTERANCES = (
+    "train 225; validation 45 (the last five of each speaker in the training file); test 370 (the "
+    "test file)"
+)
 _ROWS = "train 118; validation 20; test 40 (a fixed permutation of scikit-learn's wines)"
 _OWN = "train 50,000; validation 10,000; test 10,000 (one fixed binarization, no labels)"
 _FULL = "train 162,770; validation 19,867; test 19,962; fewer in a smaller prepared set"
@@ -106,6 +113,7 @@ _GRID = (
 )
 _UCI = "CC BY 4.0. Cite Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998."
 _WINE = "CC BY 4.0. Cite Aeberhard & Forina, Wine, UCI, 1992."
+_VOWELS = "CC BY 4.0. Cite Kudo, Toyama & Shimbo, Japanese Vowels, UCI, 1999."
 _DRAWN = "Drawn by this library, which is MIT: no licence of their own."
 _DSPRITES = "Apache 2.0. Cite Matthey et al., dSprites, 2017."
 _SHAPES3D = "Apache 2.0. Cite Burgess & Kim, 3D Shapes Dataset, 2018."
@@ -139,10 +147,18 @@ _ALL = (
         _DRAWN,
         factors=_SPRITE,
     ),
+    Info(
+        "vowels",
+        "1.0.0",
+        (vowels.STEPS, vowels.COEFFICIENTS),
+        _UTTERANCES,
+        _VOWELS,
+        classes=vowels.SPEAKERS,
+    ),
     Info("wine", "1.0.0", (14,), _ROWS, _WINE, classes=wine.CULTIVARS),
 )
 _INFOS = {i.name: i for i in _ALL}
-_WITHOUT_TFDS = ("digits", "sprites", "wine")
+_WITHOUT_TFDS = ("digits", "sprites", "vowels", "wine")
 # One in this many of the TFDS train split is held out: 5,000 of MNIST's 60,000.
 _HELD_OUT = {"mnist": 12, "fashion_mnist": 12, "cifar10": 10}
 # Data sets of 0 and 1, with both dtypes.
@@ -162,7 +178,7 @@ def info(name: str) -> Info:
 
     Returns:
         `Info`, a frozen dataclass with a readable `str`: `name`, `version` (of TFDS,
-        pinned), `shape` (height, width, channels), `splits`, `terms`, `classes`
+        pinned), `shape` (height, width, channels, or time, features), `splits`, `terms`, `classes`
         (empty where there are no integer labels), `attributes` and `factors` (likewise).
 
     Raises:
@@ -186,14 +202,15 @@ def load(
     validation split and not part of `"train"`; `info(name).splits` gives the sizes.
     A whole full-size `celeb_a` takes 76 GB as float32: use `limit` there. `sprites` are
     computed without TFDS or a download; see `keras_vae.datasets.sprites`. `digits`, of
-    8 x 8 pixels, and `wine`, a table of 13 measures and a cultivar, come with scikit-learn.
+    8 x 8 pixels, and `wine`, a table of 13 measures and a cultivar, come with scikit-learn;
+    `vowels`, series of 7 to 29 steps of 12 coefficients of speech, with sktime.
 
     Args:
         name: one of `names()`.
         split: `"train"`, `"validation"` or `"test"`.
         dtype: `"float32"` for values in [0, 1], `"uint8"` for the raw 0..255.
             `binarized_mnist`, `dsprites` and `sprites` are 0 and 1 in both; the columns of a
-            table have their own.
+            table have their own; series are float32, of any numbers.
         limit: read the first `limit` images only (all there are, if fewer). By default
             all, but 50,000 of the training split of a set with factors.
         data_dir: folder of prepared TFDS data, `<data_dir>/<name>/<version>`. Default:
@@ -202,14 +219,16 @@ def load(
 
     Returns:
         `Data(x, y)`: `x` of shape `(n, height, width, channels)`, or of a table a structured
-        array `(n,)`, which `likelihoods.Columns` takes; `y` int32 labels
+        array `(n,)`, which `likelihoods.Columns` takes, or of series `(n, time, features)`,
+        with NaN after the end of each; `y` int32 labels
         `(n,)`, or float32 attributes `(n, 40)` of 0 and 1 in the order of
         `CELEBA_ATTRIBUTES`, or int32 factors `(n, k)` in the order of
         `info(name).factors`, or None for `binarized_mnist`.
 
     Raises:
         ValueError: unknown name or split, bad `dtype` or `limit`.
-        ImportError: TFDS, or for `digits` and `wine` scikit-learn, is not installed.
+        ImportError: TFDS, for `digits` and `wine` scikit-learn, or for `vowels` sktime, is not
+            installed.
         FileNotFoundError: not prepared, and a download is not allowed or not possible.
         RuntimeError: the download failed, or the prepared files are damaged.
     """

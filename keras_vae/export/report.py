@@ -199,10 +199,10 @@ def _reconstructions(model, name, arrays, answers, expected):
 def psnr(x, reconstructed, data_range):
     """Peak signal-to-noise ratio of all pictures together, in decibels.
 
-    Without a `data_range` the peak is the span of x.
+    Without a `data_range` the peak is the span of x. Missing values, which are NaN, are left out.
     """
-    low, high = data_range or (float(x.min()), float(x.max()))
-    error = np.mean(np.square(x.astype("float64") - reconstructed))
+    low, high = data_range or (float(np.nanmin(x)), float(np.nanmax(x)))
+    error = np.nanmean(np.square(x.astype("float64") - reconstructed))
     return float(10 * np.log10((high - low) ** 2 / max(error, 1e-12)))
 
 

@@ -48,6 +48,7 @@ def test_names():
         "mnist",
         "shapes3d",
         "sprites",
+        "vowels",
         "wine",
     ]
     assert datasets.names() == expected

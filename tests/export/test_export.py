@@ -155,8 +155,8 @@ def real(name):
         n = 2 * 16  # Each row is carried along the flow three times.
     try:
         x, y = digits() if data == "mnist" else datasets.load(data, limit=n, download=False)
-    except FileNotFoundError:
-        if datasets.info(data).attributes:
+    except (FileNotFoundError, ImportError):
+        if datasets.info(data).attributes or len(datasets.info(data).shape) < 3:
             # What it drew itself it reconstructs too well: any rounding shows.
             pytest.skip(f"needs the data set {data}")
         y = None if model.condition is None else examples.some_conditions(model.condition, n)
@@ -188,7 +188,9 @@ def variants():
         if kind not in known:
             ways = [("saved_model", None), ("tflite", "float16"), ("tflite", "dynamic")]
             # A loop has no int8: `test_priors.py` sees it refused. Nor has `celeba_vq`: see below.
-            if "FlowMatching" not in str(arguments.get("prior")) and name != "celeba_vq":
+            # Calibrated with missing values the converter dies, which `export` reports.
+            without = name == "celeba_vq" or arguments.get("network") == "recurrent"
+            if "FlowMatching" not in str(arguments.get("prior")) and not without:
                 ways.append(("tflite", "int8"))
             if info["parameters"] > LARGE:
                 large += 1
@@ -241,8 +243,11 @@ def test_presets_pass_their_report(name, format, quantize, tmp_path, one_child):
         # The graph of five networks is large beside the weights of so small a model.
         most = 1.7 if name == "mnist_adgm" and quantize == "int8" else 1.6
         weights = (info["parameters"] - behind) * width
-        # The graphs alone take up to 30 kB: more than all weights of a model of digits of 8 x 8.
-        assert 0.9 * weights < report["bytes"] < max(most * weights, weights + 30_000)
+        # The graphs alone take up to 30 kB, more than all weights of a model of digits of 8 x 8;
+        # those of recurrent layers, which are loops, up to 80 kB.
+        loops = any(isinstance(layer, keras.layers.RNN) for layer in model.encoder.layers)
+        graphs = 80_000 if loops else 30_000
+        assert 0.9 * weights < report["bytes"] < max(most * weights, weights + graphs)
     (exported_db, keras_db) = report["parity"]["psnr_db"]["reconstruct"]
     assert exported_db > keras_db - 0.5
     rows = [row for row in report["parity"]["outputs"] if not row["chooses"]]
@@ -501,6 +506,8 @@ def test_psnr_is_that_of_the_mean_squared_error():
     x = np.zeros((2, 4), "float32")
     x[1] = 1.0
     assert reports.psnr(x, x + 0.1, (0, 1)) == pytest.approx(20.0, abs=1e-4)
+    gaps = np.where(x > 0.9, np.float32(np.nan), x)
+    assert reports.psnr(gaps, x + 0.1, (0, 1)) == pytest.approx(20.0, abs=1e-4)
     assert reports.psnr(4 * x, 4 * x + 0.1, None) == pytest.approx(20 + 20 * np.log10(4), abs=1e-4)
 
 

@@ -42,7 +42,7 @@ def small_vq():
 def data_of(name, preset):
     """256 digits, or the preset's own golden pictures, turned and dimmed: of large ones 16.
 
-    Of a table the golden rows as they are.
+    Of a table the golden rows, of series the golden series as they are.
     """
     n = 256 if np.prod(preset.data_shape) < 1000 else 16
     x, y = digits()
@@ -50,7 +50,7 @@ def data_of(name, preset):
     if preset.data_shape != x.shape[1:]:
         with np.load(zoo.folder(name) / "golden.npz") as golden:
             x, y = golden["x"], golden.get("condition")
-        if preset.likelihood.tables:
+        if preset.likelihood.tables or x.ndim == 3:
             return x, None
         shade = np.linspace(0.3, 1.0, -(-n // (2 * len(x))), dtype="float32")
         x = np.concatenate([np.concatenate([x, x[:, :, ::-1]]) * s for s in shade])

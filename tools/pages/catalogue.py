@@ -39,6 +39,7 @@ TASKS = {
         ("iwae", "flow_vae", "iaf_vae", "full_covariance_vae", "vamp_vae", "flow_prior_vae"),
     ),
     "tables": ("Model a table", "Modelar una tabla", ()),
+    "series": ("Model series", "Modelar series", ()),
     "losses": (
         "Judge pictures by more than pixels",
         "Juzgar imágenes por más que sus píxeles",
@@ -59,6 +60,7 @@ _OWN = {
     "celeba_vq": ("bits", "draw"),
     "celeba_vae": ("draw", "ask"),
     "celeba_cvae": ("ask", "draw"),
+    "vowels_series": ("series",),
     "wine_table": ("tables",),
 }
 # What the front page names, one for each of its tasks.
@@ -83,7 +85,7 @@ _FRONT_FOR = {
     "mnist_denoising": ("noise", "ruido"),
 }
 # The picture that says most about a preset: the first that it has.
-_PICTURES = ("imputed", "denoised", "manifold", "attributes", "samples", "columns")
+_PICTURES = ("imputed", "denoised", "manifold", "attributes", "samples", "columns", "series")
 _PICTURES += ("reconstructions",)
 
 

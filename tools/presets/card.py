@@ -8,7 +8,7 @@ from PIL import Image
 from keras_vae import _atomic, datasets, plots, zoo
 from keras_vae.zoo import description, plain
 
-from . import autoencoders, codes, faces, imputation, recipes, tables
+from . import autoencoders, codes, faces, imputation, recipes, series, tables
 
 LOGS = {
     "log.csv": "Training.",
@@ -56,6 +56,8 @@ def _draw(folder):
     elif model.likelihood.tables:
         caption = "Columns of the test rows (filled) and of 2,000 samples (lines)."
         picture("columns.png", caption, tables.draw, model, recipe)
+    elif series.are_series(recipe["data"]):
+        picture("series.png", series.CAPTION, series.draw, model, recipe)
     else:
         _draw_data(model, recipe, picture)
     for file, caption in LOGS.items():
@@ -184,6 +186,8 @@ def _text(info, folder, pictures):
     span = f" in {info['input']['range']}" if info["input"]["range"] else ""
     if tables.are_rows(recipe["data"]):
         span = ", what `model.likelihood.encode` makes of a table"
+    if series.are_series(recipe["data"]):
+        span = ", NaN after the end of a series (`models.pad_series`)"
     facts = [
         f"- Input: {shape} float32{span}",
         f"- Latent dimensions: {info['latent_dim']}"
@@ -284,6 +288,12 @@ def _use(info, recipe):
     use = "pictures = model.sample(64, seed=0)\n"
     if tables.are_rows(recipe["data"]):
         use = "rows = model.sample(1000, seed=0, noise=True)  # a DataFrame\n"
+    if series.are_series(recipe["data"]):
+        use = (
+            "x = keras_vae.models.pad_series(arrays, model.data_shape[0])\n"
+            "codes = model.encode(x)\n"
+            "scores = model.log_likelihood(x, samples=100)  # nats, of the steps there are\n"
+        )
     if recipe["model"]["function"].endswith("autoencoder") and not _has_sampler(recipe):
         use = "codes = model.encode(x)\n"
     if recipe["model"]["function"] == "denoising_autoencoder":

@@ -18,7 +18,7 @@ from keras_vae.zoo import description
 
 from ..judges import frechet
 from ..judges.classifier import classifier, judged, probabilities
-from . import autoencoders, card, codes, edits, imputation, recipes, structure
+from . import autoencoders, card, codes, edits, imputation, recipes, series, structure
 from . import on_request as more
 
 
@@ -161,7 +161,7 @@ def _bounds(case):
     model, x, y, entry = case.model, case.x, case.y, case.entry
     samples, seed = case.samples, case.seed
     bound = metrics.log_likelihood(model, x, y, samples, seed)
-    title = "NLL" + _what_is_scored(model.likelihood)
+    title = "NLL" + _what_is_scored(model.likelihood, series.are_series(case.recipe["data"]))
     found = [entry(title, -bound.mean, bound.standard_error, how=f"K = {samples}, ")]
     estimates = metrics.elbo(model, x, y, seed=seed)
     for title, key, sign in (
@@ -186,7 +186,8 @@ def _reconstruction(case):
 
 
 def _unit(case):
-    return "a value" if case.model.likelihood.tables else "a pixel"
+    numbers = case.model.likelihood.tables or series.are_series(case.recipe["data"])
+    return "a value" if numbers else "a pixel"
 
 
 def _of_autoencoder(case):
@@ -253,10 +254,12 @@ def _baseline(case):
     return []
 
 
-def _what_is_scored(likelihood):
+def _what_is_scored(likelihood, in_time=False):
     """Only binary pixels have a likelihood that papers can be compared by."""
     if likelihood.tables:
         return " (density of standardised columns)"
+    if in_time:
+        return " (density of a series)"
     if likelihood.missing:
         return " (pixels that are shown)"
     if isinstance(likelihood, likelihoods.Bernoulli):
@@ -309,6 +312,7 @@ MEASURES = {
     "structure": _unless_quantized(_structure),
     "bytes": _bytes,
     "imputation": _unless_quantized(_gaps),
+    "series": _unless_quantized(series.measured),
     "attributes": _unless_quantized(lambda case: edits.control(case.edited())),
     "pictures": _unless_quantized(_looks),
     "baseline": _unless_quantized(_baseline),

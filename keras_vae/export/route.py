@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_vae import _atomic, _checks, priors, zoo
@@ -21,6 +22,7 @@ from keras_vae.export.report import ExportError, Report
 from keras_vae.export.signatures import data_name, describe
 from keras_vae.export.signatures import signatures as signatures_of
 from keras_vae.models import VAE
+from keras_vae.training import keras_private
 from keras_vae.zoo import description, own
 
 QUANTIZE = (None, "float16", "dynamic", "int8", "int4", "int8x16")
@@ -140,6 +142,14 @@ def _has_no_loop(model, wanted, quantize):
             f'signatures={rest}, or use quantize="dynamic" or "float16". '
             f"Received: quantize={quantize!r} with {' and '.join(map(repr, loops))}"
         )
+    for network in (model.encoder, model.decoder):
+        for layer in keras_private.all_layers(network):
+            if isinstance(layer, keras.layers.RNN):
+                raise ValueError(
+                    "A recurrent layer is a loop, of which the converter measures no ranges: use "
+                    'quantize="dynamic", "int4" or "float16". '
+                    f"Received: quantize={quantize!r}, {network.name} with {layer.path!r}"
+                )
 
 
 def _excluded(exclude, quantize):

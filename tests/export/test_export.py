@@ -188,7 +188,7 @@ def variants():
         if kind not in known:
             ways = [("saved_model", None), ("tflite", "float16"), ("tflite", "dynamic")]
             # A loop has no int8: `test_priors.py` sees it refused. Nor has `celeba_vq`: see below.
-            # Calibrated with missing values the converter dies, which `export` reports.
+            # Recurrent layers are loops too.
             without = name == "celeba_vq" or arguments.get("network") == "recurrent"
             if "FlowMatching" not in str(arguments.get("prior")) and not without:
                 ways.append(("tflite", "int8"))
@@ -294,6 +294,15 @@ class TestOtherModels:
         y = np.eye(3, dtype="float32")[[0, 1, 2, 0, 1]]
         found = runner(path, "decode")(z=z, condition=y)["data"]
         np.testing.assert_allclose(found, model.decode(z, y), atol=1e-5)
+
+    @pytest.mark.parametrize("quantize", ["int8", "int8x16"])
+    def test_recurrent_layers_have_no_ranges(self, quantize, tmp_path):
+        model = models.vae((6, 3), 2, "recurrent", units=(4,), likelihood="normal", seed=0)
+        x = np.random.default_rng(0).random((8, 6, 3), "float32")
+        message = rf'"dynamic", "int4" or "float16".*\'{quantize}\', encoder with \'gru'
+        with pytest.raises(ValueError, match=message):
+            export.tflite(model, tmp_path / "m.tflite", quantize, x, verbose=False)
+        assert not list(tmp_path.iterdir())
 
     def test_a_layer_that_draws_is_named(self, tmp_path):
         inputs = keras.Input((6,))

@@ -239,7 +239,9 @@ def _exports(info):
         "|---|---|---|---|---|---|",
     ]
     rows = [
-        f"| {e['variant']} | {e['megabytes']:.3f} | {e['code_error']:.1e}, "
+        f"| {e['variant']} | | | | | refused: {e['why']} |"
+        if "why" in e
+        else f"| {e['variant']} | {e['megabytes']:.3f} | {e['code_error']:.1e}, "
         f"{e['picture_error']:.1e} | {e['psnr_db']:.2f} ({e['keras_psnr_db']:.2f}) | "
         f"{e['encode_ms']:.3f}, {e['decode_ms']:.3f} | "
         f"{'kept' if e.get('kept', True) else 'refused'} |"

@@ -1,6 +1,5 @@
 """`export`: one preset as one file, or every preset in every variant, as a table."""
 
-import platform
 from pathlib import Path
 
 import keras
@@ -9,6 +8,7 @@ from keras_vae import datasets, priors, zoo
 from keras_vae.export import route
 from keras_vae.export.examples import CALIBRATED
 
+from .. import machine
 from ..demo import digits
 from . import card, recipes
 from .evaluate import write_metadata
@@ -80,8 +80,8 @@ def default_name(name, format, quantize):
 def export_all(out=None, limit=None, record=False, pattern="*"):
     """Every preset in every variant; prints a table, returns an exit status.
 
-    A quantized variant that is outside its budget is a row of the table, "refused"; any other
-    failure makes the status 1.
+    A quantized variant that is outside its budget, or that the model cannot have, is a row of the
+    table, "refused"; any other failure makes the status 1.
 
     Args:
         out: folder for the files; "exports" by default.
@@ -107,12 +107,17 @@ def export_all(out=None, limit=None, record=False, pattern="*"):
                 rows.append(_row(report, kept=True))
             except (ValueError, OSError, RuntimeError) as error:
                 refused = getattr(error, "report", None) if quantize else None
-                if refused is None:
-                    status = 1
-                    table.append(f"{name:<16}{_variant(format, quantize):<13}{error}")
-                else:
+                variant = _variant(format, quantize)
+                if refused is not None:
                     rows.append(_row(refused, kept=False))
                     table.append(f"{name:<16}{_line(rows[-1])}")
+                elif quantize and type(error) is ValueError:
+                    # Before any conversion: what the quantization needs the model has not.
+                    rows.append({"variant": variant, "kept": False, "why": _why(error)})
+                    table.append(f"{name:<16}{variant:<13}{_why(error)}  refused")
+                else:
+                    status = 1
+                    table.append(f"{name:<16}{variant:<13}{error}")
             else:
                 table.append(f"{name:<16}{_line(rows[-1])}")
             print(table[-1], flush=True)
@@ -123,6 +128,11 @@ def export_all(out=None, limit=None, record=False, pattern="*"):
     head = f"{'preset':<16}{'variant':<13}{'MB':<9}{'error: code, picture':<22}"
     print("\n" + "\n".join([f"{head}{'PSNR (Keras) dB':<17}encode, decode ms", *table]))
     return status
+
+
+def _why(error):
+    """The first part of a refusal: what the model has."""
+    return str(error).partition(":")[0]
 
 
 def _variant(format, quantize):
@@ -151,7 +161,7 @@ def _row(report, kept):
         "backend": keras.backend.backend(),
         "examples": parity["examples"],
         "source": parity["source"],
-        "hardware": f"an {platform.machine()} CPU",
+        "hardware": machine.hardware(),
         "command": "python -m tools export --all --record",
     }
 

@@ -61,6 +61,18 @@ def test_what_is_refused_is_a_row(outcomes, capsys, tmp_path):
     assert "17.00 (20.00)" in next(line for line in table if "int4" in line)
 
 
+def test_what_a_model_cannot_have_is_a_row(outcomes, capsys, tmp_path):
+    outcomes["tflite", "int8"] = ValueError("A recurrent layer is a loop: use another. Received: 8")
+    assert export.export_all(tmp_path, limit=8, pattern="mnist_conv") == 0
+    table = capsys.readouterr().out.split("PSNR (Keras) dB")[1].splitlines()
+    (line,) = [line for line in table if line.endswith("  refused")]
+    assert line.split(None, 2)[1:] == ["int8", "A recurrent layer is a loop  refused"]
+    rows = [export._row(report("tflite", None), kept=True)]
+    rows.append({"variant": "int8", "kept": False, "why": "A recurrent layer is a loop"})
+    _, table, _ = card._exports({"exports": rows})
+    assert table.endswith("| int8 | | | | | refused: A recurrent layer is a loop |")
+
+
 def test_a_flow_has_its_variants(outcomes, tmp_path):
     assert export.export_all(tmp_path, limit=8, pattern="celeba_cvae") == 0
 

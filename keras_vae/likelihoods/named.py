@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from keras_vae.likelihoods.base import Likelihood
+from keras_vae.likelihoods.categorical import Categorical
 from keras_vae.likelihoods.counts import (
     NegativeBinomial,
     Poisson,
@@ -15,6 +16,7 @@ from keras_vae.likelihoods.pixelwise import Bernoulli, LogCosh, Normal
 
 _NAMED: dict[str, Callable[[], Likelihood]] = {
     "bernoulli": Bernoulli,
+    "categorical": Categorical,
     "discretised_logistic_mixture": DiscretisedLogisticMixture,
     "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
     "logcosh": LogCosh,
@@ -32,10 +34,10 @@ def get(identifier: str | Likelihood) -> Likelihood:
     """A likelihood by its name; a likelihood is returned as it is.
 
     Args:
-        identifier: a `Likelihood`, or one of "bernoulli", "discretised_logistic_mixture",
-            "dynamic_bernoulli", "logcosh", "negative_binomial", "normal", "optimal_normal",
-            "poisson", "student_t", "zero_inflated_negative_binomial" and
-            "zero_inflated_poisson".
+        identifier: a `Likelihood`, or one of "bernoulli", "categorical",
+            "discretised_logistic_mixture", "dynamic_bernoulli", "logcosh",
+            "negative_binomial", "normal", "optimal_normal", "poisson", "student_t",
+            "zero_inflated_negative_binomial" and "zero_inflated_poisson".
 
     Raises:
         ValueError: unknown name.

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.turns]
 @pytest.mark.parametrize(
     "name",
     [
+        "categorical",
         "discretised_logistic_mixture",
         "negative_binomial",
         "poisson",

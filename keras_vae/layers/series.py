@@ -19,12 +19,13 @@ class Known(keras.layers.Layer):
     takes_missing = True
 
     def call(self, x):
-        # Of all floats NaN alone differs from itself; LiteRT has no operator for it.
-        known = ops.equal(x, x)
-        return ops.concatenate([ops.where(known, x, 0.0), ops.cast(known, x.dtype)], axis=-1)
+        missing = ops.isnan(x)
+        # In ONNX files any other choice between two values is a sum of products, and NaN stays.
+        values = ops.where(missing, 0.0, x)
+        return ops.concatenate([values, ops.cast(ops.logical_not(missing), x.dtype)], axis=-1)
 
     def compute_mask(self, inputs, previous_mask=None):
-        return ops.any(ops.equal(inputs, inputs), axis=-1)
+        return ops.any(ops.logical_not(ops.isnan(inputs)), axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 2 * input_shape[-1])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import keras_vae
-from keras_vae import datasets, export, layers, models, posteriors, priors, zoo
+from keras_vae import datasets, export, layers, likelihoods, models, posteriors, priors, zoo
 from keras_vae.export import examples, route
 from keras_vae.export import report as reports
 from keras_vae.export.signatures import signatures
@@ -440,6 +440,22 @@ def test_onnx_files_answer_as_the_model_does(tmp_path, one_child):
     q = model.posterior(x[:7], y[:7])
     np.testing.assert_allclose(found["mean"], q.mean, atol=1e-5)
     np.testing.assert_allclose(found["log_var"], q.log_var, atol=1e-5)
+
+
+@pytest.mark.once
+@pytest.mark.slow
+def test_onnx_files_take_series_with_gaps(tmp_path, one_child, rng):
+    pytest.importorskip("tf2onnx", reason="needs tf2onnx")
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    normal = likelihoods.Normal(data_range=None)
+    model = models.miwae((5, 2), 2, "recurrent", units=(4,), likelihood=normal, seed=0)
+    x = rng.normal(size=(6, 5, 2)).astype("float32")
+    x[1, 2, 0] = x[2:, 3:] = np.nan
+    export.onnx(model, tmp_path / "m", data=x, signatures=("encode", "decode"), verbose=False)
+    session = runtime.InferenceSession(str(tmp_path / "m" / "encode.onnx"))
+    (found,) = session.run(["mean"], {session.get_inputs()[0].name: x})
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, model.encode(x), atol=1e-5)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Likelihoods p(x|z): decoder outputs in, densities out."""
 
 from keras_vae.likelihoods.base import Likelihood
-from keras_vae.likelihoods.categorical import Categorical
+from keras_vae.likelihoods.categorical import CategoricalLevels
 from keras_vae.likelihoods.columns import Columns
 from keras_vae.likelihoods.counts import (
     NegativeBinomial,
@@ -19,7 +19,7 @@ from keras_vae.likelihoods.pixelwise import Bernoulli, LogCosh, Normal
 
 __all__ = [
     "Bernoulli",
-    "Categorical",
+    "CategoricalLevels",
     "Columns",
     "DiscretisedLogisticMixture",
     "Features",

@@ -11,7 +11,7 @@ from keras_vae.likelihoods.base import Likelihood
 
 
 @register
-class Categorical(Likelihood):
+class CategoricalLevels(Likelihood):
     """A probability for each level of each value, by a softmax over the levels.
 
     By name "categorical". van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from keras_vae.likelihoods.base import Likelihood
-from keras_vae.likelihoods.categorical import Categorical
+from keras_vae.likelihoods.categorical import CategoricalLevels
 from keras_vae.likelihoods.counts import (
     NegativeBinomial,
     Poisson,
@@ -16,7 +16,7 @@ from keras_vae.likelihoods.pixelwise import Bernoulli, LogCosh, Normal
 
 _NAMED: dict[str, Callable[[], Likelihood]] = {
     "bernoulli": Bernoulli,
-    "categorical": Categorical,
+    "categorical": CategoricalLevels,
     "discretised_logistic_mixture": DiscretisedLogisticMixture,
     "dynamic_bernoulli": lambda: Bernoulli(dynamic=True),
     "logcosh": LogCosh,

@@ -16,7 +16,7 @@ def logs_of(outputs, levels):
 
 @pytest.mark.parametrize("levels", [2, 5, 256])
 def test_values_are_scipy_s_and_sum_to_one(levels, rng):
-    layer = likelihoods.Categorical(levels)
+    layer = likelihoods.CategoricalLevels(levels)
     outputs = rng.normal(0, 3, (2, levels, 1, levels)).astype("float32")
     expected = logs_of(outputs.astype("float64"), levels)
     x = np.arange(levels, dtype="float32")[:, None] / (levels - 1)
@@ -33,7 +33,7 @@ def test_values_are_scipy_s_and_sum_to_one(levels, rng):
 
 
 def test_channels_are_by_themselves_and_bits_are_code_lengths(rng):
-    layer = likelihoods.Categorical(4)
+    layer = likelihoods.CategoricalLevels(4)
     outputs = rng.normal(size=(1, 2, 2, 2, 3 * 4)).astype("float32")
     level = rng.integers(0, 4, (2, 2, 2, 3))
     log_px = array(layer.log_prob(tensor(level / 3), tensor(outputs)))[0]
@@ -45,7 +45,7 @@ def test_channels_are_by_themselves_and_bits_are_code_lengths(rng):
 
 
 def test_the_gradient_is_that_of_a_softmax(rng):
-    layer = likelihoods.Categorical(3)
+    layer = likelihoods.CategoricalLevels(3)
     outputs = rng.normal(size=6)
     x = tensor(np.array([[0.5, 1.0]], "float32"))
     slope = jacobian(lambda o: layer.log_prob(x, o[None, None])[0], outputs)[0]
@@ -55,7 +55,7 @@ def test_the_gradient_is_that_of_a_softmax(rng):
 
 @pytest.mark.turns
 def test_draws_are_as_frequent_as_their_masses(rng):
-    layer = likelihoods.Categorical(6)
+    layer = likelihoods.CategoricalLevels(6)
     outputs = rng.normal(0, 2, (1, 2 * 6)).astype("float32")
     drawn = layer.sample_outputs(np.repeat(outputs, 20_000, axis=0), rng)
     assert drawn.shape == (20_000, 2) and drawn.dtype == np.float32
@@ -72,7 +72,7 @@ def test_draws_are_as_frequent_as_their_masses(rng):
 @pytest.mark.turns
 def test_a_model_of_it(images):
     x = np.round(images * 7) / 7
-    layer = likelihoods.Categorical(levels=8)
+    layer = likelihoods.CategoricalLevels(levels=8)
     model = models.vae(x.shape[1:], 2, "conv", units=(4,), likelihood=layer, seed=0)
     assert model.decoder.output_shape == (None, *x.shape[1:-1], 8 * x.shape[-1])
     first = model.evaluate(x, verbose=0, return_dict=True)["reconstruction_loss"]
@@ -83,10 +83,10 @@ def test_a_model_of_it(images):
     again = type(layer).from_config(layer.get_config())
     assert (again.levels, again.per_value) == (8, 8)
     named = likelihoods.get("categorical")
-    assert type(named) is likelihoods.Categorical and named.levels == 256
+    assert type(named) is likelihoods.CategoricalLevels and named.levels == 256
 
 
 @pytest.mark.once
 def test_one_level_is_refused():
     with pytest.raises(ValueError, match="`levels` must be an integer of at least 2.*Received"):
-        likelihoods.Categorical(1)
+        likelihoods.CategoricalLevels(1)

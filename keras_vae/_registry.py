@@ -2,8 +2,22 @@
 
 import keras
 
-# Decorates a class; `keras_vae>Name` is its name in files for ever.
-register = keras.saving.register_keras_serializable("keras_vae")
+
+def register(cls):
+    """Decorates a class; `keras_vae>Name` is its name in files for ever.
+
+    Raises:
+        TypeError: another module has registered that name. Keras would give it to the second
+            class, and files of the first would load as the second.
+    """
+    name = f"keras_vae>{cls.__name__}"
+    other = keras.saving.get_registered_object(name)
+    if other is not None and other.__module__ != cls.__module__:
+        raise TypeError(
+            f"Each registered class needs a name of its own: rename {cls.__module__}."
+            f"{cls.__name__}. Received: {name!r}, which is of {other.__module__}"
+        )
+    return keras.saving.register_keras_serializable("keras_vae")(cls)
 
 
 def serialize_parts(parts):

@@ -63,7 +63,8 @@ def parser():
     command.add_argument("--rounds", type=int, default=5, help="turns of each loop")
     command.add_argument("--steps", type=int, default=30, help="batches a turn")
     command.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    command.add_argument(
+    instead = command.add_mutually_exclusive_group()
+    instead.add_argument(
         "--quality",
         choices=("mnist", "celeb_a_64"),
         help="instead the bound of each kind of convolutional network after each epoch",
@@ -71,7 +72,7 @@ def parser():
     command.add_argument("--epochs", type=int, help="of --quality (default: 5)")
     command.add_argument("--limit", type=int, help="training examples of --quality")
     what = "instead the VAE of keras.io's example beside ours of its layers; on TensorFlow"
-    command.add_argument("--example", action="store_true", help=what)
+    instead.add_argument("--example", action="store_true", help=what)
     command.add_argument("--out", help="folder for a JSON and a picture, named by the machine")
     command.add_argument("--lines", help=argparse.SUPPRESS)
 

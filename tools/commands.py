@@ -123,10 +123,10 @@ def benchmark(arguments):
     own = {"epochs": arguments.epochs, "limit": arguments.limit}
     given = {name: value for name, value in own.items() if value is not None}
     if arguments.quality or arguments.example:
-        if arguments.networks or arguments.out or arguments.here:
+        if arguments.networks or arguments.out or arguments.here or arguments.device != "cpu":
             raise ValueError(
                 "--quality and --example train their own networks on this backend and print what "
-                "they find: leave networks, --here and --out out."
+                "they find: leave networks, --here, --out and --device out."
             )
     if arguments.quality:
         quality.curves(arguments.quality, **given)

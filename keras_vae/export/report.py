@@ -32,6 +32,10 @@ MAX_LOSS_DB = 0.5
 _TIMED_SECONDS, _TIMED_RUNS = 0.3, 100
 
 
+class QuantizationError(ValueError):
+    """A part of the model cannot have this quantization. Nothing was converted."""
+
+
 class ExportError(ValueError):
     """A failed export. No file was written or replaced.
 
@@ -157,8 +161,9 @@ def compare(model, signatures, arrays, results, batch_size):
                 )
             if not np.isfinite(left).all():
                 raise ExportError(
-                    f"The file's signature `{name}` answers with NaN or infinite values. Export "
-                    "without `quantize`, or report it. Expected: finite numbers. "
+                    f"The file's signature `{name}` answers with NaN or infinite values. If it "
+                    "is quantized, export without `quantize`; if not, report it. Expected: finite "
+                    "numbers. "
                     f"Received: {left.size - np.isfinite(left).sum()} others in {output}"
                 )
             error = left.astype("float64") - right

@@ -137,7 +137,7 @@ def _has_no_loop(model, wanted, quantize):
     loops = [name for name in ("sample", "transport") if name in wanted]
     if isinstance(model.prior, priors.FlowMatching) and loops:
         rest = tuple(name for name in wanted if name not in loops)
-        raise ValueError(
+        raise reports.QuantizationError(
             "The steps of a flow are a loop, of which the converter measures no ranges: export "
             f'signatures={rest}, or use quantize="dynamic" or "float16". '
             f"Received: quantize={quantize!r} with {' and '.join(map(repr, loops))}"
@@ -145,7 +145,7 @@ def _has_no_loop(model, wanted, quantize):
     for network in (model.encoder, model.decoder):
         for layer in keras_private.all_layers(network):
             if isinstance(layer, keras.layers.RNN):
-                raise ValueError(
+                raise reports.QuantizationError(
                     "A recurrent layer is a loop, of which the converter measures no ranges: use "
                     'quantize="dynamic", "int4" or "float16". '
                     f"Received: quantize={quantize!r}, {network.name} with {layer.path!r}"

@@ -31,7 +31,8 @@ class TestCommandLine:
         [
             (["B", "--epochs", "3"], "of --quality.*Received: {'epochs': 3}"),
             (["--limit", "9"], "of --quality.*Received: {'limit': 9}"),
-            (["A", "--quality", "mnist"], "leave networks, --here and --out out"),
+            (["A", "--quality", "mnist"], "leave networks, --here, --out and"),
+            (["--example", "--device", "gpu"], "--out and --device out"),
         ],
     )
     def test_words_of_the_benchmark_that_do_not_fit(self, words, match, capsys):

@@ -7,6 +7,7 @@ import keras
 from keras_vae import datasets, priors, zoo
 from keras_vae.export import route
 from keras_vae.export.examples import CALIBRATED
+from keras_vae.export.report import QuantizationError
 
 from .. import machine
 from ..demo import digits
@@ -111,8 +112,7 @@ def export_all(out=None, limit=None, record=False, pattern="*"):
                 if refused is not None:
                     rows.append(_row(refused, kept=False))
                     table.append(f"{name:<16}{_line(rows[-1])}")
-                elif quantize and type(error) is ValueError:
-                    # Before any conversion: what the quantization needs the model has not.
+                elif isinstance(error, QuantizationError):
                     rows.append({"variant": variant, "kept": False, "why": _why(error)})
                     table.append(f"{name:<16}{variant:<13}{_why(error)}  refused")
                 else:

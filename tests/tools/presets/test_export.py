@@ -5,6 +5,7 @@ import json
 import pytest
 
 from keras_vae.export import ExportError
+from keras_vae.export.report import QuantizationError
 from tools import __main__ as cli
 from tools.presets import card, export
 
@@ -62,11 +63,11 @@ def test_what_is_refused_is_a_row(outcomes, capsys, tmp_path):
 
 
 def test_what_a_model_cannot_have_is_a_row(outcomes, capsys, tmp_path):
-    outcomes["tflite", "int8"] = ValueError("A recurrent layer is a loop: use another. Received: 8")
+    outcomes["tflite", "int8"] = QuantizationError("A loop has no ranges: use another. Received: 8")
     assert export.export_all(tmp_path, limit=8, pattern="mnist_conv") == 0
     table = capsys.readouterr().out.split("PSNR (Keras) dB")[1].splitlines()
     (line,) = [line for line in table if line.endswith("  refused")]
-    assert line.split(None, 2)[1:] == ["int8", "A recurrent layer is a loop  refused"]
+    assert line.split(None, 2)[1:] == ["int8", "A loop has no ranges  refused"]
     rows = [export._row(report("tflite", None), kept=True)]
     rows.append({"variant": "int8", "kept": False, "why": "A recurrent layer is a loop"})
     _, table, _ = card._exports({"exports": rows})
@@ -82,6 +83,7 @@ def test_a_flow_has_its_variants(outcomes, tmp_path):
     [
         (("tflite", None), ExportError("a bug", report("tflite", None))),
         (("tflite", "int8"), ExportError("no such operator")),
+        (("tflite", "int8"), ValueError("no such data")),
         (("tflite", "int4"), ImportError("Run: pip install")),
     ],
 )

@@ -1,13 +1,11 @@
 """The commands on a preset of series, the Japanese vowels of sktime."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_vae import datasets, likelihoods, models, zoo
-from tests.support.recipes import RECIPE
+from tests.support.recipes import described
 from tools.explore import describe
 from tools.presets import card, evaluate, recipes, series
 
@@ -40,22 +38,12 @@ def preset(tmp_path, vowels):
     normal = likelihoods.Normal(data_range=None)
     # A GRU of 29 steps takes ten times as long to compile, and no command asks which network.
     model = models.miwae((29, 12), 2, units=(4,), likelihood=normal, samples=1, seed=0)
-    made = json.loads(json.dumps(RECIPE)) | {"data": "vowels"}
-    made["evaluation"] = {
+    evaluation = {
         "samples": 5,
         "measures": ["bound", "reconstruction", "series"],
         "pictures": ["series.png"],
     }
-    folder = zoo.save(model, tmp_path / "own", {"data": "Vowels", "paper": "-", "licence": "MIT"})
-    trained = {"epochs": 0, "best_epoch": 0, "validation_loss": 0.0, "hardware": "-"}
-    found = dict(zoo.info(folder)) | {
-        "training": trained | {"backend": "torch"},
-        "made_with": {"numpy": "2"},
-        "metrics": [],
-    }
-    (folder / "metadata.json").write_text(json.dumps(found))
-    (folder / "recipe.json").write_text(json.dumps(made))
-    return folder
+    return described(model, tmp_path / "own", "vowels", evaluation)
 
 
 def test_its_figures_are_of_the_steps_that_are_there(preset, vowels):

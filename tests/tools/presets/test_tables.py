@@ -1,13 +1,11 @@
 """The commands on a preset of a table, scikit-learn's wines."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_vae import datasets, likelihoods, models, zoo
-from tests.support.recipes import RECIPE
+from tests.support.recipes import described
 from tools.presets import card, evaluate, recipes
 
 pytest.importorskip("sklearn.datasets")
@@ -19,18 +17,8 @@ def preset(tmp_path):
     rows, _ = datasets.load("wine", "train")
     columns = likelihoods.Columns.of(rows)
     model = models.vae(columns.shape, 2, units=(4,), likelihood=columns, seed=0)
-    made = json.loads(json.dumps(RECIPE)) | {"data": "wine"}
-    made["evaluation"] = {"samples": 5, "measures": ["bound", "reconstruction"]}
-    folder = zoo.save(model, tmp_path / "rows", {"data": "Wine", "paper": "-", "licence": "MIT"})
-    trained = {"epochs": 0, "best_epoch": 0, "validation_loss": 0.0, "hardware": "-"}
-    found = dict(zoo.info(folder)) | {
-        "training": trained | {"backend": "torch"},
-        "made_with": {"numpy": "2"},
-        "metrics": [],
-    }
-    (folder / "metadata.json").write_text(json.dumps(found))
-    (folder / "recipe.json").write_text(json.dumps(made))
-    return folder
+    evaluation = {"samples": 5, "measures": ["bound", "reconstruction"]}
+    return described(model, tmp_path / "rows", "wine", evaluation)
 
 
 def test_its_figures_are_those_of_the_matrix(preset):
